@@ -1,0 +1,51 @@
+# Springboard: `make demo` runs the main job, `make test` runs all tests; both set up what they need.
+SHELL := /bin/bash
+PYTHON ?= python3
+PY := .venv/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+TORCH := 2.13.0
+
+.PHONY: setup demo test check lock clean
+.DELETE_ON_ERROR:
+
+setup: .venv/ready
+
+# PyPI's torch is the CUDA build (gigabytes), so a machine without an NVIDIA GPU asks for the +cpu build by its
+# full version: first where pip already looks (a mirror, a local wheel), then on PyTorch's own CPU index.
+.venv/ready: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Springboard needs Python 3.11 or newer; $(PYTHON) is older. Set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m ensurepip --version >/dev/null 2>&1 || { \
+	  if [ "$$(id -u)" = 0 ]; then echo "setup: installing python3-venv with apt"; apt-get update -q && apt-get install -qy python3-venv; \
+	  else echo "Python's venv module is missing. Run: sudo apt-get install python3-venv"; exit 1; fi; }
+	$(PYTHON) -m venv --clear .venv
+	@if nvidia-smi -L >/dev/null 2>&1; then \
+	  echo "setup: NVIDIA GPU found, installing torch $(TORCH) with CUDA"; $(PIP) install -qq torch==$(TORCH); \
+	else \
+	  echo "setup: no NVIDIA GPU, installing torch $(TORCH)+cpu"; \
+	  $(PIP) install -qq torch==$(TORCH)+cpu 2>/dev/null || \
+	  $(PIP) install -qq torch==$(TORCH)+cpu --extra-index-url https://download.pytorch.org/whl/cpu; \
+	fi
+	$(PIP) install -qq --require-hashes -r requirements/dev.txt
+	$(PIP) install -qq --no-deps --no-build-isolation -e .
+	@touch $@
+
+test: setup
+	$(PY) -m pytest -n 2 --dist loadgroup
+
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/shellcheck archive.sh .ci/run
+	.venv/bin/yamllint --strict .
+
+# Resolve requirements/*.in into pinned, hashed requirements/*.txt.
+lock: setup
+	for part in worker front dev; do \
+	  .venv/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+	    requirements/$$part.in -o requirements/$$part.txt; \
+	done
+
+clean:
+	rm -rf build .venv

@@ -1,0 +1,1 @@
+"""The dive-scoring model and its TorchServe handler."""

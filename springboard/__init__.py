@@ -1,0 +1,1 @@
+"""Springboard: the front of a self-managed inference server for dive scoring."""
