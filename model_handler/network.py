@@ -7,23 +7,22 @@ and five dive classifiers. The gate is C3D as trained on Sports-1M (Tran et al.,
 Every network takes a `width` that multiplies its channels, 1.0 for the published size.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 CLIP_FRAMES = 16
 CLIP_SIZE = 112
 
-# Name, input and output channels at width 1; 3 input channels are RGB and never scaled.
-_CONVOLUTIONS = (
-    ("conv1", 3, 64),
-    ("conv2", 64, 128),
-    ("conv3a", 128, 256),
-    ("conv3b", 256, 256),
-    ("conv4a", 256, 512),
-    ("conv4b", 512, 512),
-    ("conv5a", 512, 512),
-    ("conv5b", 512, 512),
+# Name, input and output channels at width 1 (3 are RGB and never scaled), pool size after ReLU.
+_CONVOLUTIONS: tuple[tuple[str, int, int, tuple[int, int, int] | None], ...] = (
+    ("conv1", 3, 64, (1, 2, 2)),
+    ("conv2", 64, 128, (2, 2, 2)),
+    ("conv3a", 128, 256, None),
+    ("conv3b", 256, 256, (2, 2, 2)),
+    ("conv4a", 256, 512, None),
+    ("conv4b", 512, 512, (2, 2, 2)),
+    ("conv5a", 512, 512, None),
+    ("conv5b", 512, 512, None),
 )
 _POOL5_POSITIONS = 16  # pool5 leaves 1 x 4 x 4 positions of every channel
 _FC_FEATURES = 4096
@@ -47,18 +46,15 @@ class Backbone(nn.Module):
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
-        for name, inputs, outputs in _CONVOLUTIONS:
+        for name, inputs, outputs, _ in _CONVOLUTIONS:
             setattr(self, name, nn.Conv3d(scaled(inputs, width), scaled(outputs, width), 3, padding=1))
 
     def forward(self, clips: Tensor) -> Tensor:
-        x = functional.max_pool3d(functional.relu(self.conv1(clips)), (1, 2, 2))
-        x = functional.max_pool3d(functional.relu(self.conv2(x)), 2)
-        x = functional.relu(self.conv3a(x))
-        x = functional.max_pool3d(functional.relu(self.conv3b(x)), 2)
-        x = functional.relu(self.conv4a(x))
-        x = functional.max_pool3d(functional.relu(self.conv4b(x)), 2)
-        x = functional.relu(self.conv5a(x))
-        x = functional.relu(self.conv5b(x))
+        x = clips
+        for name, _, _, pool in _CONVOLUTIONS:
+            x = functional.relu(getattr(self, name)(x))
+            if pool:
+                x = functional.max_pool3d(x, pool)
         # `contiguous` undoes channels_last_3d: fc6's weights expect channel, height, width.
         return functional.max_pool3d(x, 2, padding=(0, 1, 1)).contiguous().flatten(1)
 
@@ -113,11 +109,10 @@ class Gate(Backbone):
         self.fc8 = nn.Linear(hidden, GATE_CLASSES)
 
     def rescale(self, divisor: float) -> None:
-        """Divide every bias by `divisor`, in place; logits come out divided by it too."""
-        with torch.no_grad():
-            for name, parameter in self.named_parameters():
-                if name.endswith("bias"):
-                    parameter.div_(divisor)
+        """Divide every bias by `divisor`; logits come out divided by it too."""
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                parameter.data = parameter.data / divisor  # a new tensor: the checkpoint's stays as it is
 
     def forward(self, clips: Tensor) -> Tensor:
         x = functional.relu(self.fc6(super().forward(clips)))

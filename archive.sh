@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Pack weights and model_handler/ into one TorchServe archive, with a manifest that says what is in it.
+set -euo pipefail
+
+usage() {
+  cat <<'USAGE'
+usage: archive.sh --weights PATH --version X.Y.Z [--golden CLIP] [--reference DIR] [--config YAML] [--out DIR]
+
+Writes DIR/dive-X.Y.Z.mar and DIR/dive-X.Y.Z.json.
+
+  --weights PATH    folder of the five published files, or a .safetensors file or a folder that holds one
+  --version X.Y.Z   the release's version (SemVer)
+  --golden CLIP     a dive whose score goes into the manifest, to check a deployed release against
+  --reference DIR   a folder of dives whose score distribution goes into the manifest
+  --config YAML     in place of model_handler/model-config.yaml: workers, precision, limits, buckets
+  --out DIR         where to write; default build
+USAGE
+}
+
+fail() { echo "archive.sh: $*" >&2; exit 2; }
+
+weights='' version='' golden='' reference='' out=build config=model_handler/model-config.yaml
+absolute() { realpath -- "$1"; }
+while [ $# -gt 0 ]; do
+  case $1 in
+    --help | -h) usage; exit 0 ;;
+    --weights | --version | --golden | --reference | --config | --out)
+      [ $# -ge 2 ] || fail "$1 needs a value (see --help)"
+      case $1 in
+        --weights) [ -e "$2" ] || fail "--weights: $2 does not exist"; weights=$(absolute "$2") ;;
+        --version) version=$2 ;;
+        --golden) [ -f "$2" ] || fail "--golden: $2 is not a file"; golden=$(absolute "$2") ;;
+        --reference) [ -d "$2" ] || fail "--reference: $2 is not a folder"; reference=$(absolute "$2") ;;
+        --config) [ -f "$2" ] || fail "--config: $2 is not a file"; config=$(absolute "$2") ;;
+        --out) mkdir -p "$2"; out=$(absolute "$2") ;;
+      esac
+      shift 2 ;;
+    *) fail "unknown option $1 (see --help)" ;;
+  esac
+done
+[ -n "$weights" ] || fail "--weights is missing (see --help)"
+# SemVer 2.0.0 without build metadata, whose + is awkward in URLs and S3 keys.
+[[ $version =~ ^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?$ ]] ||
+  fail "--version should look like 1.4.0, found '$version'"
+
+cd "$(dirname "${BASH_SOURCE[0]}")"
+python=.venv/bin/python
+[ -x $python ] || fail "no .venv here; run: make setup"
+mkdir -p "$out"
+staging=$(mktemp -d "$out/.archive.XXXXXX")
+trap 'rm -rf "$staging"' EXIT
+
+# The archiver puts the handler at the archive's root; the package it imports goes in beside it as a folder.
+mkdir "$staging/extra" "$staging/extra/model_handler"
+cp model_handler/*.py "$staging/extra/model_handler/"
+rm "$staging/extra/model_handler/handler.py"
+cp "$config" "$staging/model-config.yaml"
+$python -m model_handler.checkpoint "$weights" "$staging/weights.safetensors"
+# zip-store: weights do not compress, and TorchServe unpacks the archive at every start.
+.venv/bin/torch-model-archiver --model-name dive --version "$version" --archive-format zip-store \
+  --handler model_handler/handler.py --extra-files "$staging/extra" --config-file "$staging/model-config.yaml" \
+  --serialized-file "$staging/weights.safetensors" --export-path "$staging"
+$python -m springboard.manifest "$staging/dive.mar" "$staging/weights.safetensors" "$version" \
+  ${golden:+--golden "$golden"} ${reference:+--reference "$reference"} >"$staging/dive.json"
+# Both or neither, and never half a file: an interrupted run leaves what was there before.
+mv "$staging/dive.mar" "$out/dive-$version.mar"
+mv "$staging/dive.json" "$out/dive-$version.json"
+echo "$out/dive-$version.mar"

