@@ -52,7 +52,7 @@ class Checkpoint:
         """Return the network of one part with its weights, float32 on the CPU; None where it is absent."""
         if part not in self.parts:
             return None
-        module = _empty_module(part, self.width, self.gate_width)
+        module = empty_module(part, self.width, self.gate_width)
         module.load_state_dict({name: t.float() for name, t in self.parts[part].items()}, assign=True)
         return module.eval().requires_grad_(False)
 
@@ -81,7 +81,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     save_file(tensors, path, metadata)
 
 
-def _empty_module(part: str, width: float, gate_width: float) -> nn.Module:
+def empty_module(part: str, width: float, gate_width: float) -> nn.Module:
     """Return a part's network without memory: names and shapes only."""
     classes = {
         "backbone": Backbone,
@@ -156,7 +156,7 @@ def _check(
     part: str, state: Mapping[str, Tensor], file: Path, prefix: str, width: float = 1, gate_width: float = 1
 ) -> None:
     """Compare names, shapes and values with the network that will take them."""
-    expected = {name: t.shape for name, t in _empty_module(part, width, gate_width).state_dict().items()}
+    expected = {name: t.shape for name, t in empty_module(part, width, gate_width).state_dict().items()}
     for name, shape in expected.items():
         if name not in state:
             raise CheckpointError(f"{file}: key {prefix}{name} is missing")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,7 @@ def stream(
     version: dict[str, Any] = {"VersionId": source.version_id} if source.version_id else {}
     try:
         answer = (client or default_client()).get_object(Bucket=source.bucket, Key=source.key, **version)
-        with answer["Body"] as body:
+        with closing(answer["Body"]) as body:
             size = answer["ContentLength"]
             if size > max_bytes:
                 raise LimitExceeded(

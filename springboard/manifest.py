@@ -16,6 +16,7 @@ import torch
 
 from model_handler import checkpoint, scoring, video
 from model_handler.errors import ScoringError
+from model_handler.network import CLIP_FRAMES, CLIP_SIZE
 
 # Points between the float32 score in the manifest and what a host may answer in bf16 or fp16 for the very
 # same bytes: 0.06 was measured for bf16 (README, "Parity"); a wrong preprocessing step costs 1 and more.
@@ -27,12 +28,12 @@ PREPROCESSING = {
     "crop": {
         "top": video.CROP_TOP,
         "left": video.CROP_LEFT,
-        "size": scoring.CLIP_SIZE,
+        "size": CLIP_SIZE,
     },
     "colour": "RGB",
     "mean": scoring.MEAN,
     "std": scoring.STD,
-    "clip_frames": scoring.CLIP_FRAMES,
+    "clip_frames": CLIP_FRAMES,
     "padding": "zero frames to a multiple of clip_frames, clip_frames of them where it already is one",
 }
 

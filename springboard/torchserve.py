@@ -86,12 +86,15 @@ class TorchServe:
                 start_new_session=True,
             )
 
-    def workers(self) -> list[dict[str, Any]]:
-        """Return TorchServe's list of the release's workers (`status`, `pid`, ...); empty until it answers."""
+    def workers(self) -> list[dict[str, Any]] | None:
+        """Return TorchServe's list of this release's workers (`status`, `pid`...), None until it answers.
+
+        It answers once it has read its archives, so an empty list means that this one is unreadable.
+        """
         try:
             answer = httpx.get(f"{self.management_url}/models/{MODEL}/{self.version}", timeout=2)
         except httpx.HTTPError:
-            return []
+            return None
         return list(answer.json()[0]["workers"]) if answer.is_success else []
 
     def wait_ready(self, timeout_s: float = 300) -> None:
@@ -102,21 +105,22 @@ class TorchServe:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if self.pid is None:
-                raise TorchServeError(f"TorchServe ended while starting.\n{self.explain()}")
+                raise TorchServeError(f"TorchServe ended while starting: {self.explain()}")
             workers = self.workers()
             if workers and all(worker["status"] == "READY" for worker in workers):
                 return
-            # TorchServe itself would try again for minutes; a release that cannot load never will.
-            if b"Load model failed" in self.log.read_bytes():
-                raise TorchServeError(f"The model cannot be loaded.\n{self.explain()}")
+            # TorchServe itself would try again for minutes, or serve without a model; neither helps.
+            if workers == [] or b"Load model failed" in self.log.read_bytes():
+                raise TorchServeError(f"TorchServe cannot load {self.archive.name}: {self.explain()}")
             time.sleep(0.1)
-        raise TorchServeError(f"TorchServe was not ready after {timeout_s:g} s.\n{self.explain()}")
+        raise TorchServeError(f"TorchServe was not ready after {timeout_s:g} s: {self.explain()}")
 
     def explain(self) -> str:
-        """Return the end of the log that matters: what the worker printed, else the last lines."""
+        """Return what the worker printed last, its error if it died, else TorchServe's first complaint."""
         lines = self.log.read_text(errors="replace").splitlines()
         model = [line.partition("MODEL_LOG - ")[2] for line in lines if "MODEL_LOG - " in line]
-        return "\n".join((model or lines)[-15:])
+        complaints = [line for line in lines if "[WARN ]" in line or "[ERROR]" in line]
+        return next(iter([*reversed(model), *complaints, *reversed(lines)]), "its log is empty")
 
     def stop(self) -> None:
         """Stop the process group and remove its folder; does nothing when not running."""
