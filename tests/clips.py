@@ -35,20 +35,20 @@ def encode(
     """Encode frames as a video file."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
+        sound = output.add_stream("aac", rate=44100, layout="mono") if audio else None
         if codec:
+            if codec == "libx265":
+                options.setdefault("x265-params", "log-level=error")
             stream = cast(VideoStream, output.add_stream(codec, rate=fps, options=options))
             stream.height, stream.width = frames.shape[1:3]
             stream.pix_fmt = {"gif": "rgb8", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
             for frame in frames:
                 output.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
             output.mux(stream.encode())
-        if audio:
-            sound = output.add_stream("aac", rate=44100)
-            sound.layout = "mono"
-            for i in range(20):
-                silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-                silence.sample_rate, silence.pts = 44100, i * 1024
-                output.mux(sound.encode(silence))
+        if sound:
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            silence.sample_rate, silence.pts = 44100, 0
+            output.mux(sound.encode(silence))
             output.mux(sound.encode())
     return file.getvalue()
 
