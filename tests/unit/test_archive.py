@@ -1,0 +1,98 @@
+"""archive.sh: what it writes, and what it says when it cannot."""
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from springboard.torchserve import ROOT
+from tests.clips import encode, moving_frames
+from tests.conftest import archive
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["./archive.sh", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_manifest_says_what_is_in_the_archive(small_weights: Path, tmp_path: Path) -> None:
+    golden = tmp_path / "golden.mp4"
+    golden.write_bytes(encode(moving_frames(40)))
+    dives = tmp_path / "dives"
+    dives.mkdir()
+    for seed in range(3):
+        (dives / f"{seed}.mp4").write_bytes(encode(moving_frames(20 + seed, seed=seed)))
+    (dives / "readme.txt").write_text("not a dive")
+    mar = archive(
+        small_weights, tmp_path / "out", "1.4.0", "--golden", str(golden), "--reference", str(dives)
+    )
+    assert sorted(p.name for p in mar.parent.iterdir()) == ["dive-1.4.0.json", "dive-1.4.0.mar"]
+    manifest = json.loads(mar.with_suffix(".json").read_text())
+    assert manifest["version"] == "1.4.0"
+    assert manifest["archive"] == {
+        "file": "dive-1.4.0.mar",
+        "sha256": sha256(mar),
+        "size_bytes": mar.stat().st_size,
+    }
+    assert manifest["weights"]["parts"] == ["backbone", "dive", "fc6", "gate", "score"]
+    assert manifest["weights"]["trained_on"] == "random numbers"
+    assert manifest["torch"] == torch.__version__
+    assert manifest["golden"]["sha256"] == sha256(golden)
+    assert manifest["golden"]["tolerance"] > 0
+    reference = manifest["reference_scores"]
+    assert (reference["clips"], reference["refused"]) == (3, {"readme.txt": "unreadable_video"})
+    assert reference["percentiles"]["0"] <= reference["mean"] <= reference["percentiles"]["100"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "--weights is missing"),
+        (["--weights"], "--weights needs a value"),
+        (["--weights", "/nowhere", "--version", "1.0.0"], "/nowhere does not exist"),
+        (["--weights", "tests"], "--version should look like 1.4.0"),
+        (["--weights", "tests", "--version", "1.0"], "found '1.0'"),
+        (["--weights", "tests", "--version", "1.0.0", "--golden", "none.mp4"], "none.mp4 is not a file"),
+        (["--wights", "x"], "unknown option --wights"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments: list[str], says: str) -> None:
+    failed = run(*arguments)
+    assert failed.returncode == 2
+    assert says in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_a_folder_without_weights_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    failed = run("--weights", str(tmp_path / "empty"), "--version", "1.0.0", "--out", str(tmp_path / "out"))
+    assert failed.returncode != 0
+    assert "has no model_CNN_*.pth" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_golden_clip_that_cannot_be_scored_fails_the_archive(small_weights: Path, tmp_path: Path) -> None:
+    golden = tmp_path / "golden.mp4"
+    golden.write_bytes(b"not a video")
+    out = tmp_path / "out"
+    failed = run(
+        "--weights", str(small_weights), "--version", "1.0.0", "--golden", str(golden), "--out", str(out)
+    )
+    assert failed.returncode != 0
+    assert "cannot score" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert list(out.iterdir()) == []
+
+
+def test_help_lists_every_option() -> None:
+    usage = run("--help")
+    assert usage.returncode == 0
+    for option in ("--weights", "--version", "--golden", "--reference", "--config", "--out"):
+        assert option in usage.stdout
