@@ -14,8 +14,8 @@ from pathlib import Path
 
 import httpx
 from rich.console import Console
-
 from springboard.client import render, score_all
+
 from springboard.torchserve import free_ports
 
 _START_SECONDS = 300

@@ -48,7 +48,7 @@ class DiveHandler:
             answers = self._pipeline.process([_source(row, context, i) for i, row in enumerate(data)])
         except Exception as error:
             log.exception("the batch failed")
-            if torch.cuda.is_available() and isinstance(error, RuntimeError):
+            if self._pipeline.on_gpu and isinstance(error, RuntimeError):
                 # After a CUDA fault the process computes nothing any more, but TorchServe would keep it.
                 log.critical("ending this worker so that TorchServe replaces it")
                 logging.shutdown()

@@ -92,6 +92,7 @@ class Pipeline:
         device = choose_device(settings.device, gpu_id)
         dtype = choose_dtype(settings.precision, device)
         self.settings = settings
+        self.on_gpu = device.type == "cuda"
         self._scorer = Scorer(checkpoint.load(weights), device, dtype)
         self._model = {"name": name, "version": version}
         if self._scorer.trained_on:

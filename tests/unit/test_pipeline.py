@@ -1,0 +1,144 @@
+"""What the pipeline and the handler do when something other than the video is wrong."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from model_handler import pipeline as pipeline_module
+from model_handler.errors import EmptyBody, OutOfMemory
+from model_handler.handler import DiveHandler
+from model_handler.pipeline import Answer, Pipeline, Settings
+from model_handler.request import S3Object
+from model_handler.video import Limits, Video, decode
+from springboard.torchserve import ROOT
+
+
+@pytest.fixture(scope="module")
+def pipeline(small_weights: Path) -> Pipeline:
+    return Pipeline(small_weights, Settings(precision="fp32", device="cpu"), "dive", "1.0.0")
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        ({"presicion": "fp32"}, "handler.presicion is unknown; known are precision"),
+        ({"limits": {"max_frame": 1}}, "handler.limits.max_frame is unknown"),
+        ({"limits": {"max_frames": 0}}, "handler.limits.max_frames is 0; it should be above 0"),
+        ({"limits": [1]}, "handler.limits should be a mapping"),
+    ],
+)
+def test_a_wrong_setting_is_named(section: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Settings.from_mapping(section)
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"), [("precision", "fp32, bf16, fp16"), ("device", "auto, cpu or cuda")]
+)
+def test_an_unknown_precision_or_device_is_named(small_weights: Path, setting: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Pipeline(small_weights, Settings.from_mapping({setting: "int4"}), "dive", "1.0.0")
+
+
+def test_settings_of_the_shipped_config_are_the_defaults() -> None:
+    config = yaml.safe_load((ROOT / "model_handler" / "model-config.yaml").read_text())
+    assert Settings.from_mapping(config["handler"]) == Settings()
+
+
+def test_a_bug_met_by_one_row_fails_that_row_alone(
+    pipeline: Pipeline, dive_clip: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def buggy(data: bytes, limits: Limits) -> Video:
+        if data == b"bug":
+            raise KeyError("a secret of ours")
+        return decode(data, limits)
+
+    monkeypatch.setattr(pipeline_module, "decode", buggy)
+    answers = pipeline.process([dive_clip, b"bug", EmptyBody("empty")])
+    assert [a.status for a in answers] == [200, 500, 400]
+    assert "secret" not in json.dumps(answers[1].body)
+
+
+def test_no_memory_for_decoding_is_a_503(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hungry(data: bytes, limits: Limits) -> Video:
+        raise MemoryError
+
+    monkeypatch.setattr(pipeline_module, "decode", hungry)
+    assert pipeline.process([b"video"])[0].body["error"]["code"] == "out_of_memory"
+
+
+def test_no_memory_for_scoring_fails_the_batch_but_not_what_failed_before(
+    pipeline: Pipeline, dive_clip: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(clips: object) -> None:
+        raise OutOfMemory("no memory")
+
+    monkeypatch.setattr(pipeline._scorer, "score", full)
+    assert [a.status for a in pipeline.process([dive_clip, b"no video"])] == [503, 422]
+
+
+class Context:
+    """What the handler uses of TorchServe's context."""
+
+    def __init__(self) -> None:
+        self.status: dict[int, int] = {}
+        self.headers: dict[tuple[int, str], str] = {}
+
+    def get_all_request_header(self, index: int) -> dict[str, str]:
+        return {"Content-Type": "video/mp4"}
+
+    def set_response_status(self, code: int, idx: int) -> None:
+        self.status[idx] = code
+
+    def set_response_content_type(self, index: int, value: str) -> None:
+        self.headers[index, "Content-Type"] = value
+
+    def set_response_header(self, index: int, name: str, value: str) -> None:
+        self.headers[index, name] = value
+
+
+class Faulty:
+    """A pipeline whose device has failed."""
+
+    def __init__(self, on_gpu: bool) -> None:
+        self.on_gpu = on_gpu
+
+    def process(self, sources: Sequence[bytes | S3Object]) -> list[Answer]:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    codes: list[int] = []
+
+    def end(code: int) -> None:
+        codes.append(code)
+        raise SystemExit
+
+    monkeypatch.setattr("os._exit", end)
+    return codes
+
+
+def failing_handler(on_gpu: bool) -> DiveHandler:
+    made = DiveHandler()
+    made._pipeline = Faulty(on_gpu)  # type: ignore[assignment]
+    return made
+
+
+def test_a_cuda_fault_ends_the_worker(ends: list[int]) -> None:
+    with pytest.raises(SystemExit):
+        failing_handler(on_gpu=True).handle([{"body": b"x"}], Context())
+    assert ends == [70]
+
+
+def test_another_fault_answers_every_row_and_the_worker_lives(ends: list[int]) -> None:
+    context = Context()
+    answers = failing_handler(on_gpu=False).handle([{"body": b"x"}, {"body": b"y"}], context)
+    assert [json.loads(a)["error"]["code"] for a in answers] == ["internal_error"] * 2
+    assert context.status == {0: 500, 1: 500}
+    assert "CUDA" not in answers[0].decode()  # TorchServe reads a meaning into that word
+    assert ends == []
