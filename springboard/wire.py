@@ -8,7 +8,7 @@ import json
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
@@ -30,7 +30,10 @@ _MAX_MESSAGE = 2048
 
 @dataclass(frozen=True)
 class Call:
-    """One request as its headers describe it, under the id the front gave it."""
+    """One request as its headers describe it, under the id the front gave it.
+
+    `typed` asks for boto3's dialect.
+    """
 
     request_id: str
     typed: bool
@@ -45,10 +48,10 @@ def new_request_id() -> str:
     return str(uuid.uuid4())
 
 
-def read_call(headers: Mapping[str, str], request_id: str, typed: bool) -> Call:
-    """Read SageMaker's request headers; unknown ones are ignored. Raises `InvalidHeader` naming header and rule.
+def read_call(headers: Mapping[str, str], call: Call) -> Call:
+    """Return `call` with SageMaker's request headers; unknown ones are ignored.
 
-    `typed` asks for boto3's dialect.
+    Raises `InvalidHeader` naming header and rule.
     """
     values: dict[str, str | None] = {}
     for name, (pattern, longest) in _RULES.items():
@@ -58,9 +61,8 @@ def read_call(headers: Mapping[str, str], request_id: str, typed: bool) -> Call:
                 f"{_PREFIX}{name} must have at most {longest} characters and match {pattern.pattern}"
             )
         values[name] = value
-    return Call(
-        request_id,
-        typed,
+    return replace(
+        call,
         variant=values["Target-Variant"],
         session=values["Session-Id"],
         inference_id=values["Inference-Id"],
@@ -113,7 +115,6 @@ def _model_error(call: Call, status: int, text: str, origin: str) -> tuple[int, 
 def _respond(call: Call, status: int, body: bytes, headers: dict[str, str]) -> Response:
     if status == 424 and call.typed:
         headers["x-amzn-ErrorType"] = "ModelError"
-    headers["x-amzn-RequestId"] = call.request_id
     if call.custom_attributes is not None:
         headers["X-Amzn-SageMaker-Custom-Attributes"] = call.custom_attributes
     if call.inference_id is not None:

@@ -1,0 +1,122 @@
+"""One request's way: who calls, what they send, the score, and the answer in their dialect."""
+
+import asyncio
+import logging
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from model_handler.errors import ScoringError
+from springboard import wire
+from springboard.admission import Seat
+from springboard.dispatch import Video
+from springboard.endpoint import Endpoint
+from springboard.errors import ClientGone, Draining, InternalFailure, UnknownEndpoint
+from springboard.front import Front
+from springboard.intake import client_gone, discard, read_body, read_source
+from springboard.queue import unknown_variant
+
+log = logging.getLogger(__name__)
+
+# nginx's status for a client that left before its answer; seen in logs and metrics only.
+CLIENT_GONE = 499
+# Bodies above this are hashed on a thread: 256 KiB take about 0.2 ms.
+_HASH_INLINE_BYTES = 1 << 18
+
+
+async def invoke(front: Front, request: Request, request_id: str, endpoint_name: str | None = None) -> Response:
+    """Answer one request for a score; with an `endpoint_name`, in boto3's dialect."""
+    return await _Exchange(front, request, request_id, endpoint_name).answer()
+
+
+class _Exchange:
+    def __init__(self, front: Front, request: Request, request_id: str, endpoint_name: str | None) -> None:
+        self._front = front
+        self._request = request
+        self._endpoint_name = endpoint_name
+        self._call = wire.Call(request_id, typed=endpoint_name is not None)
+        self._body_read = False
+        self._variant = self._release = ""
+
+    async def answer(self) -> Response:
+        front, clock = self._front, asyncio.get_running_loop().time
+        began = clock()
+        try:
+            response = await self._admitted()
+        except ScoringError as error:
+            front.metrics.refused.labels(error.code).inc()
+            response = wire.refusal(self._call, error)
+            if not self._body_read:
+                await discard(self._request)
+        except ClientGone:
+            response = Response(status_code=CLIENT_GONE)
+        except Exception:
+            log.exception("a bug of ours")
+            response = wire.refusal(self._call, InternalFailure(self._call.request_id))
+        labels = (front.name, self._variant, self._release)
+        front.metrics.requests.labels(*labels, str(response.status_code)).inc()
+        front.metrics.duration.labels(*labels).observe(clock() - began)
+        return response
+
+    async def _admitted(self) -> Response:
+        front = self._front
+        if front.draining:
+            raise Draining
+        front.active += 1
+        try:
+            with front.admission.seat() as seat:
+                return await self._handled(seat)
+        finally:
+            front.active -= 1
+
+    async def _handled(self, seat: Seat) -> Response:
+        front, request = self._front, self._request
+        verify = front.auth.begin(request)
+        self._call = wire.read_call(request.headers, self._call)
+        self._check_names()
+        front.admission.check()
+        endpoint = front.endpoint
+        body = await read_body(request, seat, endpoint.limits)
+        self._body_read = True
+        if len(body) > _HASH_INLINE_BYTES:
+            await asyncio.to_thread(verify, body)
+        else:
+            verify(body)
+        seat.count()
+        scoring = asyncio.create_task(self._score(body, endpoint, seat))
+        leaving = asyncio.create_task(client_gone(request))
+        try:
+            await asyncio.wait({scoring, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not scoring.done():
+                raise ClientGone
+            return scoring.result()
+        finally:
+            scoring.cancel()
+            leaving.cancel()
+
+    def _check_names(self) -> None:
+        front, name = self._front, self._endpoint_name
+        if name is not None and name != front.name:
+            raise UnknownEndpoint(f"Endpoint {name} was not found; this server has {front.name}.")
+        if self._call.variant is not None and self._call.variant not in front.queue.lanes:
+            raise unknown_variant(self._call.variant, front.queue.lanes)
+
+    async def _score(self, body: bytes, endpoint: Endpoint, seat: Seat) -> Response:
+        front, call, clock = self._front, self._call, asyncio.get_running_loop().time
+        began = clock()
+        deadline = began + endpoint.limits.deadline_seconds
+        s3_seconds = None
+        source = await read_source(body, self._request.headers.get("Content-Type"))
+        if not isinstance(source, bytes):
+            source = await front.downloads.fetch(source, endpoint, seat, deadline - began)
+            s3_seconds = clock() - began
+        front.metrics.request_bytes.inc(len(source))
+        video = Video(source, call.request_id, call.variant, call.session)
+        scored = await front.dispatcher.score(video, deadline)
+        self._variant, self._release = scored.variant, scored.release
+        front.metrics.record_answer(scored, s3_seconds)
+        front.mirror.offer(source, scored.answer, call.request_id)
+        stages = {"queue": scored.queued_seconds * 1000}
+        if s3_seconds is not None:
+            stages["s3"] = s3_seconds * 1000
+        return wire.answer(call, scored.answer, scored.variant, stages)

@@ -1,0 +1,78 @@
+"""One front: its endpoint, its queue, what it knows of its workers, what it counts; and its end."""
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
+from springboard.admission import Admission
+from springboard.auth import Auth
+from springboard.backend import Backend
+from springboard.dispatch import Dispatcher
+from springboard.endpoint import Endpoint
+from springboard.intake import Downloads
+from springboard.metrics import Metrics
+from springboard.queue import Queue
+from springboard.readiness import Readiness
+from springboard.shadow import Mirror
+
+log = logging.getLogger(__name__)
+
+
+class Front:
+    """Everything one server process serves. `run` must be running for workers to be found ready."""
+
+    def __init__(self, endpoint: Endpoint, auth: Auth, client: httpx.AsyncClient) -> None:
+        """`client` talks to TorchServe; it must bound neither connections nor time itself."""
+        self.endpoint = endpoint
+        self.auth = auth
+        self.draining = False
+        self.active = 0
+        self.queue = Queue()
+        self.admission = Admission(endpoint.limits)
+        self.metrics = Metrics(self)
+        self.readiness = Readiness(self.queue)
+        self._client = client
+        self._changed = asyncio.Event()
+        self.dispatcher = Dispatcher(self.queue, self.readiness.lost_worker, self.metrics.record_attempt)
+        self.mirror = Mirror(self.queue, self.metrics)
+        threads = ThreadPoolExecutor(endpoint.limits.s3_concurrency, thread_name_prefix="s3")
+        self.downloads = Downloads(threads)
+        self.use(endpoint)
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name."""
+        return self.endpoint.endpoint
+
+    def use(self, endpoint: Endpoint) -> None:
+        """Serve this endpoint from now on; what runs or waits carries on. `s3_concurrency` needs a restart."""
+        self.endpoint = endpoint
+        self.admission.limits = endpoint.limits
+        self.queue.use(endpoint.variants, endpoint.shadow, lambda served: Backend(self._client, served))
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Watch the workers until cancelled."""
+        await self.readiness.run(self._changed)
+
+    def why_not_ready(self) -> str:
+        """Return why /ping is not 200; empty when it is."""
+        if self.draining:
+            return "draining: this server is shutting down"
+        if self.queue.serving:
+            return ""
+        return "; ".join(f"variant {lane.name}: {lane.reason}" for lane in self.queue.lanes.values())
+
+    async def drain(self, lead_seconds: float) -> None:
+        """Take nothing new; return once balancers had time to notice and what was accepted is answered."""
+        self.draining = True
+        log.info("draining: %d requests to finish, listening for %g s more", self.active, lead_seconds)
+        await asyncio.sleep(lead_seconds)
+        try:
+            async with asyncio.timeout(self.endpoint.limits.deadline_seconds):
+                while self.active:
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            log.warning("%d requests were not finished within their deadline", self.active)

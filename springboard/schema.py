@@ -1,0 +1,177 @@
+"""The shapes of requests and answers, for /openapi.json and whoever reads it."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class Labelled(BaseModel):
+    """One of a dive's classes."""
+
+    label: str
+    probability: float
+
+
+class Dive(BaseModel):
+    """The most probable dive."""
+
+    number: str | None = Field(description="As World Aquatics writes it; null for a dive it has no number for.")
+    position: Labelled
+    rotation: Labelled
+    somersaults: float
+    twists: float
+    armstand: bool
+
+
+class Clip(BaseModel):
+    """16 frames and their share of the score, in points."""
+
+    start_frame: int
+    end_frame: int
+    start_s: float
+    end_s: float
+    contribution: float
+
+
+class VideoInfo(BaseModel):
+    """What was decoded."""
+
+    frames: int
+    fps: float
+    duration_s: float
+    width: int
+    height: int
+
+
+class Score(BaseModel):
+    """A scored dive."""
+
+    prediction: int = Field(description="The score's whole points, as the published system answered.")
+    score: float = Field(description="Points as judges give them.")
+    dive: Dive | None = Field(description="null where the release has no dive classifier.")
+    clips: list[Clip]
+    video: VideoInfo
+    warnings: list[str]
+    model: dict[str, Any]
+
+
+class ErrorDetail(BaseModel):
+    """What was wrong, with which limit, and what to do."""
+
+    code: str
+    message: str
+
+
+class Error(BaseModel):
+    """Every error outside boto3's wire."""
+
+    error: ErrorDetail
+
+
+class TypedError(BaseModel):
+    """SageMaker's error; its kind is in the header x-amzn-ErrorType."""
+
+    Message: str
+
+
+class ModelError(TypedError):
+    """SageMaker's 424: the model refused or failed, or the video or its S3 address was at fault."""
+
+    OriginalStatusCode: int
+    OriginalMessage: str
+    LogStreamArn: str = Field(description="Leads to the server's log lines: request-id:ID.")
+
+
+class Ready(BaseModel):
+    """Some variant with traffic can answer."""
+
+    status: str
+
+
+class WorkerState(BaseModel):
+    """Workers that can answer, and how many there should be; why none can."""
+
+    ready: int
+    total: int
+    reason: str
+
+
+class VariantState(BaseModel):
+    """One variant now. Rates and quantiles are of its last 1000 attempts."""
+
+    name: str
+    release: str
+    weight: int
+    share: float = Field(description="Of the traffic now: dead variants have none.")
+    workers: WorkerState
+    in_flight: int
+    queued: int
+    attempts: int = Field(description="Since this server started.")
+    failed_attempts: int
+    error_rate: float
+    latency_seconds: dict[str, float] | None = Field(description="p50, p90, p99; null before any attempt.")
+
+
+class QueueState(BaseModel):
+    """What the front holds, and may."""
+
+    queued: int
+    in_flight: int
+    held_requests: int
+    held_bytes: int
+    limits: dict[str, float]
+
+
+class EndpointState(BaseModel):
+    """The endpoint now."""
+
+    endpoint: str
+    status: str = Field(description="InService, OutOfService or Draining.")
+    reason: str
+    variants: list[VariantState]
+    shadow: VariantState | None
+    queue: QueueState
+
+
+_BINARY = {"type": "string", "format": "binary"}
+_POINTER = {
+    "oneOf": [
+        {
+            "type": "object",
+            "required": ["s3_uri"],
+            "properties": {
+                "s3_uri": {"type": "string", "examples": ["s3://my-bucket/dives/054.mp4"]},
+                "version_id": {"type": ["string", "null"]},
+            },
+        },
+        {
+            "type": "object",
+            "required": ["aqa_data"],
+            "properties": {
+                "aqa_data": {
+                    "type": "object",
+                    "required": ["bucket_name", "object_key"],
+                    "properties": {"bucket_name": {"type": "string"}, "object_key": {"type": "string"}},
+                }
+            },
+        },
+    ]
+}
+
+
+def video_body(parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the OpenAPI parts of a route that takes a video as raw bytes, a form, or an S3 pointer."""
+    return {
+        "parameters": parameters,
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/octet-stream": {"schema": _BINARY},
+                "video/*": {"schema": _BINARY},
+                "multipart/form-data": {
+                    "schema": {"type": "object", "required": ["video"], "properties": {"video": _BINARY}}
+                },
+                "application/json": {"schema": _POINTER},
+            },
+        },
+    }
