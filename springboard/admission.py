@@ -37,7 +37,7 @@ class Admission:
         """Refuse a request before its body is read if there is no place for it; raise `Overloaded`."""
         if self.requests >= self.limits.queue_requests:
             raise Overloaded(
-                f"The queue is full: it holds queue_requests = {self.limits.queue_requests}. Try again shortly."
+                f"The queue is full: queue_requests is {self.limits.queue_requests}. Try again shortly."
             )
 
     def hold(self, seat: "Seat", size: int) -> None:

@@ -23,7 +23,8 @@ SERVICE = "sagemaker"
 MAX_SKEW = timedelta(minutes=5)
 _SIGNATURE = re.compile(
     r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/\s,]+)/(?P<date>\d{8})/(?P<region>[a-z0-9-]+)/"
-    rf"{SERVICE}/aws4_request, ?SignedHeaders=(?P<headers>[a-z0-9;-]+), ?Signature=(?P<signature>[0-9a-f]{{64}})"
+    rf"{SERVICE}/aws4_request, ?SignedHeaders=(?P<headers>[a-z0-9;-]+), ?"
+    r"Signature=(?P<signature>[0-9a-f]{64})"
 )
 # Without these in the signature it could be replayed elsewhere or later.
 _MUST_SIGN = {"host", "x-amz-date"}
@@ -37,6 +38,14 @@ class Mode(StrEnum):
     NONE = "none"
     BEARER = "bearer"
     SIGV4 = "sigv4"
+
+
+class MetricsRule(StrEnum):
+    """Who may read /metrics: this machine, whoever may call, or everybody."""
+
+    LOOPBACK = "loopback"
+    CALLERS = "callers"
+    OPEN = "open"
 
 
 class Auth:
@@ -82,7 +91,7 @@ class Auth:
         known = {key.access_key_id: key.secret_access_key for key in self.keys.access_keys}
         if (
             parts["key"] not in known
-            or not _MUST_SIGN <= set(signed)
+            or not _MUST_SIGN.issubset(signed)
             or not timestamp.startswith(parts["date"])
             or abs(datetime.now(UTC) - sent) > MAX_SKEW
         ):

@@ -43,7 +43,7 @@ class AttemptFailed(Exception):
 
 
 class WorkerDied(AttemptFailed):
-    """The worker that had the request died, or was silent past TorchServe's responseTimeout and was killed."""
+    """The request's worker died, or was silent past TorchServe's responseTimeout and was killed."""
 
     outcome = "worker_died"
 
@@ -74,7 +74,7 @@ class Backend:
         self.served = served
 
     async def predict(self, video: bytes, request_id: str, timeout: float) -> Answer:  # noqa: ASYNC109
-        """Have `video` scored within `timeout` seconds; raise `AttemptFailed` when no answer of the model came.
+        """Have `video` scored within `timeout` seconds; raise `AttemptFailed` without the model's answer.
 
         Always the versioned path and opaque bytes: TorchServe's bare /invocations forgets its model after a
         delete, and bodies sent as form-urlencoded are lost in it.
@@ -130,7 +130,7 @@ def _read_answer(response: httpx.Response) -> Answer:
 
 
 def _is_handlers(response: httpx.Response) -> bool:
-    """Whether this is an error of model_handler/errors.py; TorchServe's own have `code` at the top instead."""
+    """Whether this is an error of model_handler/errors.py; TorchServe's own have `code` at the top."""
     try:
         error = response.json()["error"]
         return isinstance(error["code"], str) and isinstance(error["message"], str)
@@ -139,7 +139,7 @@ def _is_handlers(response: httpx.Response) -> bool:
 
 
 def _stages(header: str) -> dict[str, float]:
-    """Parse `decode;dur=51.2, gate;dur=80.1` into milliseconds by stage; a part without a duration is left out."""
+    """Parse `decode;dur=51.2, gate;dur=80.1` into milliseconds by stage; leave out what has no duration."""
     stages = {}
     for part in header.split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))

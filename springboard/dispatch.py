@@ -14,11 +14,11 @@ from springboard.queue import Lane, Queue, Ticket
 
 log = logging.getLogger(__name__)
 
-# A worker that dies may have been killed by the machine; three in a row with this body alone were killed by it.
+# One worker may die of anything; three in a row, with this body alone in them, died of it.
 STRIKES = 3
 # A handler that raised will raise again, unless its worker was the trouble: another try is enough to tell.
 RAISES = 2
-# How long after the client's deadline TorchServe may still sit on a request before its turn is taken away. Its
+# How long after the client's deadline TorchServe may sit on a request before its turn is taken away. Its
 # responseTimeout is below the deadline, so only a TorchServe that lost the request gets here.
 OVERTIME_SECONDS = 30.0
 
@@ -90,7 +90,12 @@ class Strikes:
 class Dispatcher:
     """Gets videos scored."""
 
-    def __init__(self, queue: Queue, lost_worker: Callable[[Lane, AttemptFailed], None], record: Callable[[Attempt], None]) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        lost_worker: Callable[[Lane, AttemptFailed], None],
+        record: Callable[[Attempt], None],
+    ) -> None:
         """`lost_worker` is told at once of every failed attempt, `record` of every attempt."""
         self._queue = queue
         self._lost_worker = lost_worker
@@ -106,8 +111,8 @@ class Dispatcher:
     async def score(self, video: Video, deadline: float) -> Scored:
         """Return the model's answer, of whatever status, before `deadline` (on the event loop's clock).
 
-        Raises `Overloaded` or `NotReady` when the deadline passes in the line, `DeadlineExceeded` when it passes
-        at work, `KillsWorkers`, `ModelFailed`, `UnknownVariant`.
+        Raises `Overloaded` or `NotReady` when the deadline passes in the line, `DeadlineExceeded` when it
+        passes at work, `KillsWorkers`, `ModelFailed`, `UnknownVariant`.
         """
         ticket = Ticket(pin=video.pin, session=video.session)
         try:

@@ -1,4 +1,4 @@
-"""The endpoint: its name, its variants and their shares, its shadow, its limits, as `endpoint.yml` says them."""
+"""The endpoint as `endpoint.yml` says it: its name, its variants and their shares, its shadow, its limits."""
 
 import re
 from collections.abc import Sequence

@@ -68,7 +68,7 @@ class BodyTooLarge(FrontError):
     sagemaker = (400, "ValidationError")
 
     def __init__(self, allowed: int) -> None:
-        """`allowed` is the limit in bytes."""
+        """Name the limit: `allowed` bytes."""
         super().__init__(
             f"The body is larger than this endpoint takes: max_body_bytes is {allowed:,}. "
             "Send a shorter or smaller video, or put it into S3 and send its s3_uri.",

@@ -24,7 +24,9 @@ CLIENT_GONE = 499
 _HASH_INLINE_BYTES = 1 << 18
 
 
-async def invoke(front: Front, request: Request, request_id: str, endpoint_name: str | None = None) -> Response:
+async def invoke(
+    front: Front, request: Request, request_id: str, endpoint_name: str | None = None
+) -> Response:
     """Answer one request for a score; with an `endpoint_name`, in boto3's dialect."""
     return await _Exchange(front, request, request_id, endpoint_name).answer()
 
@@ -62,12 +64,8 @@ class _Exchange:
         front = self._front
         if front.draining:
             raise Draining
-        front.active += 1
-        try:
-            with front.admission.seat() as seat:
-                return await self._handled(seat)
-        finally:
-            front.active -= 1
+        with front.accepted(), front.admission.seat() as seat:
+            return await self._handled(seat)
 
     async def _handled(self, seat: Seat) -> Response:
         front, request = self._front, self._request

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import httpx
 
@@ -28,7 +30,10 @@ class Front:
         self.endpoint = endpoint
         self.auth = auth
         self.draining = False
+        self.stop_at_once = False
         self.active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.queue = Queue()
         self.admission = Admission(endpoint.limits)
         self.metrics = Metrics(self)
@@ -47,7 +52,7 @@ class Front:
         return self.endpoint.endpoint
 
     def use(self, endpoint: Endpoint) -> None:
-        """Serve this endpoint from now on; what runs or waits carries on. `s3_concurrency` needs a restart."""
+        """Serve this endpoint from now on; what runs or waits carries on. `s3_concurrency` stays."""
         self.endpoint = endpoint
         self.admission.limits = endpoint.limits
         self.queue.use(endpoint.variants, endpoint.shadow, lambda served: Backend(self._client, served))
@@ -65,6 +70,18 @@ class Front:
             return ""
         return "; ".join(f"variant {lane.name}: {lane.reason}" for lane in self.queue.lanes.values())
 
+    @contextmanager
+    def accepted(self) -> Iterator[None]:
+        """Count a request that shall get its answer even if the server is told to stop meanwhile."""
+        self.active += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self.active -= 1
+            if not self.active:
+                self._idle.set()
+
     async def drain(self, lead_seconds: float) -> None:
         """Take nothing new; return once balancers had time to notice and what was accepted is answered."""
         self.draining = True
@@ -72,7 +89,6 @@ class Front:
         await asyncio.sleep(lead_seconds)
         try:
             async with asyncio.timeout(self.endpoint.limits.deadline_seconds):
-                while self.active:
-                    await asyncio.sleep(0.05)
+                await self._idle.wait()
         except TimeoutError:
             log.warning("%d requests were not finished within their deadline", self.active)

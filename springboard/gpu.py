@@ -43,7 +43,9 @@ class GpuCollector(Collector):
             )
         }
         slowed = GaugeMetricFamily(
-            "springboard_gpu_throttled", "1 while clocks are held down for this reason.", labels=["gpu", "reason"]
+            "springboard_gpu_throttled",
+            "1 while clocks are held down for this reason.",
+            labels=["gpu", "reason"],
         )
         for index in range(self._count):
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)

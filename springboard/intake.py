@@ -43,8 +43,8 @@ async def read_body(request: Request, seat: Seat, limits: Limits) -> bytes:
                 patience.reschedule(min(clock() + limits.upload_idle_seconds, end))
     except TimeoutError:
         raise UploadTooSlow(
-            f"The body stalled for {limits.upload_idle_seconds:g} s or took over {limits.upload_seconds:g} s; "
-            f"{seat.bytes:,} bytes came."
+            f"The body stalled for {limits.upload_idle_seconds:g} s or took over {limits.upload_seconds:g} s "
+            f"(upload_idle_seconds, upload_seconds); {seat.bytes:,} bytes came."
         ) from None
     except ClientDisconnect:
         raise ClientGone from None
@@ -52,7 +52,7 @@ async def read_body(request: Request, seat: Seat, limits: Limits) -> bytes:
 
 
 async def discard(request: Request) -> None:
-    """Read and drop a refused body, within bounds; a client still sending would get a reset, not the refusal."""
+    """Read and drop a refused body, within bounds, so that a client still sending gets more than a reset."""
     if request.headers.get("Expect", "").lower() == "100-continue":
         return  # it asks before it sends
     left = _DISCARD_BYTES
@@ -123,9 +123,7 @@ class Downloads:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
-                return await loop.run_in_executor(
-                    self._threads, _download, source, endpoint, seat, seconds
-                )
+                return await loop.run_in_executor(self._threads, _download, source, endpoint, seat, seconds)
         except TimeoutError:
             raise StorageError(f"{source} did not arrive within {seconds:g} s. Try again later.") from None
 

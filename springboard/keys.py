@@ -48,7 +48,7 @@ class Keys(BaseModel):
 
     def names(self) -> list[str]:
         """Return the names in use; one name is one access key or one token."""
-        return [key.name for key in (*self.access_keys, *self.tokens)]
+        return [key.name for key in self.access_keys] + [token.name for token in self.tokens]
 
 
 def load(path: Path) -> Keys:
@@ -104,7 +104,9 @@ def revoke(path: Path, name: str) -> None:
 def _free(path: Path, name: str) -> Keys:
     keys = load(path)
     if name in keys.names():
-        raise KeysFileError(f"{path} has a key named {name!r} already; revoke it first or choose another name")
+        raise KeysFileError(
+            f"{path} has a key named {name!r} already; revoke it first or choose another name"
+        )
     return keys
 
 

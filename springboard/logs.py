@@ -39,7 +39,7 @@ class _Formatter(logging.Formatter):
 
 
 def configure(as_json: bool) -> None:
-    """Send everything at INFO and above to stderr; a request's own line comes from app.py, not from uvicorn."""
+    """Send everything at INFO and above to stderr; a request's own line comes from access.py."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter(as_json))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -1,5 +1,7 @@
-"""What the front counts. Labels are bounded: endpoint, variants and releases come from the operator's file,
-statuses and outcomes from code."""
+"""What the front counts.
+
+Labels are bounded: endpoint, variants and releases come from the operator's file, the others from code.
+"""
 
 from collections import deque
 from collections.abc import Iterator
@@ -49,7 +51,9 @@ class Recent:
         ordered = sorted(attempt.seconds for attempt in self.last)
         if not ordered:
             return None
-        return {f"p{q}": round(ordered[min(len(ordered) * q // 100, len(ordered) - 1)], 4) for q in (50, 90, 99)}
+        return {
+            f"p{q}": round(ordered[min(len(ordered) * q // 100, len(ordered) - 1)], 4) for q in (50, 90, 99)
+        }
 
     def error_rate(self) -> float:
         """Return the share of the last attempts that got no answer of the model."""

@@ -50,7 +50,7 @@ class Lane:
         return not alone or self.workers.batch_size == 1 or self.busy == 0
 
     def take(self, alone: bool) -> None:
-        """Count one more request; `alone` keeps others out until it is done, where batches could be shared."""
+        """Count one more request; `alone` keeps others out of its batch until it is done."""
         self.busy += 1
         self.alone = alone and self.workers.batch_size > 1
 
@@ -64,8 +64,8 @@ class Lane:
 class Ticket:
     """One request's place in the line.
 
-    `pin` is the caller's variant, `session` its Session-Id. `alone` asks for a batch of its own, after a worker
-    died with this body in it. `at_work` while TorchServe has the request.
+    `pin` is the caller's variant, `session` its Session-Id. `alone` asks for a batch of its own, after a
+    worker died with this body in it. `at_work` while TorchServe has the request.
     """
 
     pin: str | None = None
@@ -77,7 +77,7 @@ class Ticket:
 
 
 class Queue:
-    """The line before all variants. Lives on the event loop; `pump` is cheap and may be called at any time."""
+    """The line before all variants. Lives on the event loop; `pump` may be called at any time."""
 
     def __init__(self) -> None:
         self.lanes: dict[str, Lane] = {}
@@ -107,7 +107,9 @@ class Queue:
         """Whether some variant with traffic can answer."""
         return any(lane.living and _weight(lane) for lane in self.lanes.values())
 
-    def use(self, variants: Sequence[Variant], shadow: Shadow | None, client_of: Callable[[Served], Backend]) -> None:
+    def use(
+        self, variants: Sequence[Variant], shadow: Shadow | None, client_of: Callable[[Served], Backend]
+    ) -> None:
         """Serve these variants from now on.
 
         A release that stays at its address keeps its lane, and so its count of what is running. One that went
@@ -129,10 +131,10 @@ class Queue:
         self.pump()
 
     async def turn(self, ticket: Ticket, again: bool = False) -> Lane:
-        """Wait for a lane with room and take it; the caller calls `done` once TorchServe has let go of the request.
+        """Wait for a lane with room and take it; call `done` once TorchServe has let go of the request.
 
-        With `again` the ticket goes to the head of the line: it has waited once. Raises `UnknownVariant` for a
-        pin on a variant that is not (or no longer) there.
+        With `again` the ticket goes to the head of the line: it has waited once. Raises `UnknownVariant` for
+        a pin on a variant that is not (or no longer) there.
         """
         ticket.turn = asyncio.get_running_loop().create_future()
         (self._line.appendleft if again else self._line.append)(ticket)

@@ -56,7 +56,9 @@ class Readiness:
             was = lane.living
             await self._check(lane)
             if lane.living != was:
-                log.info("variant %s %s", lane.name, "is ready" if lane.living else f"went away: {lane.reason}")
+                log.info(
+                    "variant %s %s", lane.name, "is ready" if lane.living else f"went away: {lane.reason}"
+                )
             self._queue.pump()
             try:
                 await asyncio.wait_for(doubt.wait(), POLL_SECONDS)

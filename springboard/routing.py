@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping
 class Router:
     """Shares requests out by weight over the variants that live.
 
-    Smooth weighted round-robin (nginx's rule): each choice adds every living variant's weight to its credit, takes
-    the one with the most and charges it the sum. Over any sum-of-weights choices the shares are exact, and never
-    bunched. A session instead goes where weighted rendezvous hashing puts it: the same variant each time without
-    any memory, and when a variant dies only its own sessions move.
+    Smooth weighted round-robin (nginx's rule): each choice adds every living variant's weight to its credit,
+    takes the one with the most and charges it the sum. Over any sum-of-weights choices the shares are exact,
+    and never bunched. A session instead goes where weighted rendezvous hashing puts it: the same variant each
+    time without any memory, and when a variant dies only its own sessions move.
     """
 
     def __init__(self, weights: Mapping[str, int]) -> None:

@@ -15,7 +15,9 @@ class Labelled(BaseModel):
 class Dive(BaseModel):
     """The most probable dive."""
 
-    number: str | None = Field(description="As World Aquatics writes it; null for a dive it has no number for.")
+    number: str | None = Field(
+        description="As World Aquatics writes it; null for a dive it has no number for."
+    )
     position: Labelled
     rotation: Labelled
     somersaults: float

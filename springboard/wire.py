@@ -94,7 +94,9 @@ def refusal(call: Call, error: ScoringError) -> Response:
         return _respond(call, error.status, json.dumps(error.body()).encode(), headers)
     typed = error.sagemaker if isinstance(error, FrontError) else None
     if typed is None:
-        return _respond(call, *_model_error(call, error.status, json.dumps(error.body()), "the front"), headers)
+        return _respond(
+            call, *_model_error(call, error.status, json.dumps(error.body()), "the front"), headers
+        )
     status, error_type = typed
     headers["x-amzn-ErrorType"] = error_type
     return _respond(call, status, json.dumps({"Message": error.message[:_MAX_MESSAGE]}).encode(), headers)

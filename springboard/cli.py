@@ -1,0 +1,220 @@
+"""The `springboard` command."""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from springboard import client, keys, logs
+from springboard import endpoint as endpoints
+from springboard.auth import MetricsRule, Mode
+from springboard.endpoint import Endpoint, EndpointFileError, Limits, Variant
+from springboard.server import Companion, Options, listen, serve
+
+ROOT = Path(__file__).resolve().parent.parent
+KEYS_FILE = Path.home() / ".config" / "springboard" / "keys.json"
+LOCAL_VERSION = "0.0.0-local"
+
+app = typer.Typer(help="A self-managed inference server for dive scoring.", no_args_is_help=True)
+keys_app = typer.Typer(help="Issue, list and revoke credentials.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+log = logging.getLogger(__name__)
+
+KeysFile = Annotated[Path, typer.Option(envvar="SPRINGBOARD_KEYS_FILE", help="Where issued keys are kept.")]
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+@app.command("serve")
+def serve_command(
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of checkpoint files; archived, then served.")
+    ] = None,
+    archive: Annotated[Path | None, typer.Option(help="A dive-X.Y.Z.mar to serve.")] = None,
+    endpoint_file: Annotated[
+        Path | None, typer.Option(help="endpoint.yml: TorchServes to connect to.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8080,
+    auth: Annotated[
+        list[Mode] | None, typer.Option(help="May be given twice. Default none, on loopback.")
+    ] = None,
+    keys_file: KeysFile = KEYS_FILE,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Allow --auth none off loopback.")] = False,
+    metrics: Annotated[MetricsRule, typer.Option(help="Who may read /metrics.")] = MetricsRule.LOOPBACK,
+    max_body_mb: Annotated[
+        float, typer.Option(min=0.001, help="Largest body, without an endpoint file.")
+    ] = 25,
+    deadline: Annotated[
+        float, typer.Option(min=0.1, help="Seconds a request may take, without an endpoint file.")
+    ] = 60,
+    allow_bucket: Annotated[
+        list[str] | None, typer.Option(help="S3 bucket that videos may come from.")
+    ] = None,
+    drain_seconds: Annotated[
+        float, typer.Option(min=0, help="Go on answering 503 this long after SIGTERM.")
+    ] = 5,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; a second one stops at once."""
+    logs.configure(log_json)
+    if sum(source is not None for source in (weights, archive, endpoint_file)) != 1:
+        raise typer.BadParameter("give exactly one of --weights, --archive and --endpoint-file")
+    modes = _modes(auth, host, insecure)
+    uses_keys = modes != {Mode.NONE}
+    options = Options(
+        auth=modes,
+        keys_file=keys_file if uses_keys else None,
+        metrics_rule=metrics,
+        drain_seconds=drain_seconds,
+        endpoint_file=endpoint_file,
+    )
+    try:
+        if uses_keys and not keys.load(keys_file).names():
+            log.warning(
+                "%s holds no keys, so nobody can call yet; run: springboard keys create NAME", keys_file
+            )
+        listening = listen(host, port)
+        if endpoint_file is not None:
+            endpoint, companions = endpoints.load(endpoint_file), list[Companion]()
+        else:
+            limits = Limits(max_body_bytes=int(max_body_mb * 1e6), deadline_seconds=deadline)
+            mar = archive if archive is not None else _archive(weights or Path())
+            endpoint, companions = _local(mar, limits, tuple(allow_bucket or ()))
+    except OSError as error:
+        _fail(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port")
+    except (EndpointFileError, keys.KeysFileError) as error:
+        _fail(str(error))
+    address, bound = listening.getsockname()[:2]
+    url = f"http://[{address}]:{bound}" if ":" in address else f"http://{address}:{bound}"
+    log.info("listening on %s; when /ping is 200: curl -F video=@dive.mp4 %s/invocations", url, url)
+    if asyncio.run(serve(endpoint, listening, options, companions)):
+        # Threads may still wait for S3; "at once" does not wait for them.
+        logging.shutdown()
+        os._exit(1)
+
+
+def _modes(auth: list[Mode] | None, host: str, insecure: bool) -> frozenset[Mode]:
+    modes = frozenset(auth or [Mode.NONE])
+    loopback = host == "localhost" or ip_address(host).is_loopback
+    if Mode.NONE in modes and not loopback and not insecure:
+        raise typer.BadParameter(
+            f"{host} can be reached from elsewhere, and nobody would have to say who they are. "
+            "Give --auth bearer or --auth sigv4 (springboard keys create NAME), or force it with --insecure."
+        )
+    return modes
+
+
+def _local(archive: Path, limits: Limits, buckets: tuple[str, ...]) -> tuple[Endpoint, list[Companion]]:
+    """Return an endpoint of one variant, and the TorchServe that shall run beside the front for it."""
+    # Here, not above: on a host the front's environment has no Java and needs none.
+    from springboard.children import keep_running
+    from springboard.torchserve import TorchServe
+
+    if not archive.is_file():
+        _fail(f"{archive} does not exist; make it with: ./archive.sh --weights DIR --version X.Y.Z")
+    child = TorchServe(archive)
+    variant = Variant(
+        name="local", release=child.version, address=child.inference_url, management=child.management_url
+    )
+    return Endpoint(variants=(variant,), limits=limits, allowed_buckets=buckets), [
+        lambda front: keep_running(child, front)
+    ]
+
+
+def _archive(weights: Path) -> Path:
+    """Run archive.sh; stop it when we are stopped meanwhile."""
+    log.info("archiving %s", weights)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    command = [str(ROOT / "archive.sh"), "--weights", str(weights), "--version", LOCAL_VERSION]
+    with subprocess.Popen(command, stdout=sys.stderr) as process:
+        try:
+            status = process.wait()
+        except BaseException:
+            process.terminate()
+            raise
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if status:
+        _fail(f"archive.sh failed with status {status}")
+    return ROOT / "build" / f"dive-{LOCAL_VERSION}.mar"
+
+
+@app.command()
+def score(
+    videos: Annotated[list[str], typer.Argument(help="Files, or s3://bucket/key addresses.")],
+    url: Annotated[str, typer.Option(envvar="SPRINGBOARD_URL")] = "http://127.0.0.1:8080",
+    token: Annotated[str | None, typer.Option(envvar="SPRINGBOARD_TOKEN", help="A bearer token.")] = None,
+    sign: Annotated[
+        bool, typer.Option("--sign", help="Sign with the AWS credentials of the environment.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Score videos; exits with 1 when any could not be scored."""
+    try:
+        credentials = client.auth(token, sign)
+    except client.NoCredentials as error:
+        _fail(str(error))
+    results = client.score_all(videos, url, credentials, progress=sys.stderr.isatty())
+    if as_json:
+        typer.echo(client.as_json_lines(results))
+    else:
+        client.render(results, Console())
+    if any(result.error for result in results):
+        raise typer.Exit(1)
+
+
+@keys_app.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="Who it is for; revoking needs it.")],
+    bearer: Annotated[
+        bool, typer.Option("--bearer", help="A bearer token in place of an access key.")
+    ] = False,
+    keys_file: KeysFile = KEYS_FILE,
+) -> None:
+    """Issue an access key for SigV4 (boto3), or a bearer token; shown once. A running server takes it over."""
+    try:
+        if bearer:
+            typer.echo(f"SPRINGBOARD_TOKEN={keys.create_token(keys_file, name)}")
+            return
+        key = keys.create_access_key(keys_file, name)
+    except keys.KeysFileError as error:
+        _fail(str(error))
+    typer.echo(f"AWS_ACCESS_KEY_ID={key.access_key_id}\nAWS_SECRET_ACCESS_KEY={key.secret_access_key}")
+
+
+@keys_app.command("list")
+def list_keys(keys_file: KeysFile = KEYS_FILE) -> None:
+    """List who has a key; secrets are not shown."""
+    try:
+        issued = keys.load(keys_file)
+    except keys.KeysFileError as error:
+        _fail(str(error))
+    for key in issued.access_keys:
+        typer.echo(f"{key.name}\taccess key {key.access_key_id}\tsince {key.created:%Y-%m-%d}")
+    for token in issued.tokens:
+        typer.echo(f"{token.name}\tbearer token\tsince {token.created:%Y-%m-%d}")
+
+
+@keys_app.command("revoke")
+def revoke_key(name: str, keys_file: KeysFile = KEYS_FILE) -> None:
+    """Revoke a key or token; a running server takes it over within seconds."""
+    try:
+        keys.revoke(keys_file, name)
+    except keys.KeysFileError as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"springboard: {message}", err=True)
+    raise typer.Exit(2)

@@ -1,0 +1,52 @@
+"""The endpoint as `GET /endpoints/{name}` tells it."""
+
+from springboard import schema
+from springboard.endpoint import Variant
+from springboard.front import Front
+from springboard.metrics import Recent
+from springboard.queue import Lane
+
+
+def describe(front: Front) -> schema.EndpointState:
+    """Return the endpoint's state now."""
+    queue, admission = front.queue, front.admission
+    reason = front.why_not_ready()
+    return schema.EndpointState(
+        endpoint=front.name,
+        status="Draining" if front.draining else "OutOfService" if reason else "InService",
+        reason=reason,
+        variants=[_describe(front, lane) for lane in queue.lanes.values()],
+        shadow=_describe(front, queue.shadow) if queue.shadow else None,
+        queue=schema.QueueState(
+            queued=len(queue),
+            in_flight=queue.busy,
+            held_requests=admission.requests,
+            held_bytes=admission.bytes,
+            limits=front.endpoint.limits.model_dump(),
+        ),
+    )
+
+
+def _describe(front: Front, lane: Lane) -> schema.VariantState:
+    recent = front.metrics.recent.get((lane.name, lane.served.release), Recent())
+    weight = _weight(lane)
+    total = sum(_weight(other) for other in front.queue.lanes.values() if other.living)
+    return schema.VariantState(
+        name=lane.name,
+        release=lane.served.release,
+        weight=weight,
+        share=weight / total if total and lane.living else 0.0,
+        workers=schema.WorkerState(
+            ready=len(lane.workers.ready), total=lane.workers.total, reason=lane.reason
+        ),
+        in_flight=lane.busy,
+        queued=front.queue.waiting(lane.name),
+        attempts=recent.attempts,
+        failed_attempts=recent.failed,
+        error_rate=round(recent.error_rate(), 4),
+        latency_seconds=recent.quantiles(),
+    )
+
+
+def _weight(lane: Lane) -> int:
+    return lane.served.weight if isinstance(lane.served, Variant) else 0
