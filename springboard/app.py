@@ -51,7 +51,7 @@ def create_app(front: Front, metrics_rule: MetricsRule) -> FastAPI:
         tags=["score"],
     )
     async def invoke_endpoint(request: Request) -> Response:
-        """Score a video as SageMaker's InvokeEndpoint does: typed errors, a video's own are 424 ModelError."""
+        """Score a video as SageMaker's InvokeEndpoint does: typed errors, a video's are 424 ModelError."""
         return await invoke(front, request, logs.request_id.get(), request.path_params["name"])
 
     @app.get(

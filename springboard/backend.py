@@ -117,15 +117,16 @@ def _read_answer(response: httpx.Response) -> Answer:
         return Answer(
             response.status_code, response.content, _stages(response.headers.get("Server-Timing", ""))
         )
-    reason = f"{response.status_code} {response.text[:300]}"
+    message = _torchserves_message(response)
+    reason = f"{response.status_code} {message}"
     match response.status_code:
-        case 500:
+        case 500 | 507 if "Worker" in message:  # "Worker died.", and what it says past responseTimeout
             raise WorkerDied(reason)
-        case 503 if "no worker" in response.text or "overloaded" in response.text.lower():
+        case 503 if "no worker" in message:  # also when its queue is full
             raise NoWorker(reason)
         case 404:
             raise Unreachable(reason)
-        case _:  # 503 Prediction failed; 507 for what looks like a CUDA error; anything not foreseen
+        case _:  # 503 Prediction failed; 507 Out of resources for whatever names CUDA; anything not foreseen
             raise HandlerRaised(reason)
 
 
@@ -136,6 +137,13 @@ def _is_handlers(response: httpx.Response) -> bool:
         return isinstance(error["code"], str) and isinstance(error["message"], str)
     except (ValueError, KeyError, TypeError):
         return False
+
+
+def _torchserves_message(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return response.text[:200]
 
 
 def _stages(header: str) -> dict[str, float]:

@@ -1,9 +1,11 @@
 """The `springboard` command."""
 
 import asyncio
+import hashlib
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 from ipaddress import ip_address
@@ -85,15 +87,13 @@ def serve_command(
             log.warning(
                 "%s holds no keys, so nobody can call yet; run: springboard keys create NAME", keys_file
             )
-        listening = listen(host, port)
+        listening = _listen(host, port)
         if endpoint_file is not None:
             endpoint, companions = endpoints.load(endpoint_file), list[Companion]()
         else:
             limits = Limits(max_body_bytes=int(max_body_mb * 1e6), deadline_seconds=deadline)
             mar = archive if archive is not None else _archive(weights or Path())
             endpoint, companions = _local(mar, limits, tuple(allow_bucket or ()))
-    except OSError as error:
-        _fail(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port")
     except (EndpointFileError, keys.KeysFileError) as error:
         _fail(str(error))
     address, bound = listening.getsockname()[:2]
@@ -103,6 +103,13 @@ def serve_command(
         # Threads may still wait for S3; "at once" does not wait for them.
         logging.shutdown()
         os._exit(1)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return listen(host, port)
+    except OSError as error:
+        _fail(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port")
 
 
 def _modes(auth: list[Mode] | None, host: str, insecure: bool) -> frozenset[Mode]:
@@ -125,8 +132,14 @@ def _local(archive: Path, limits: Limits, buckets: tuple[str, ...]) -> tuple[End
     if not archive.is_file():
         _fail(f"{archive} does not exist; make it with: ./archive.sh --weights DIR --version X.Y.Z")
     child = TorchServe(archive)
+    with archive.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     variant = Variant(
-        name="local", release=child.version, address=child.inference_url, management=child.management_url
+        name="local",
+        release=child.version,
+        address=child.inference_url,
+        management=child.management_url,
+        sha256=sha256,
     )
     return Endpoint(variants=(variant,), limits=limits, allowed_buckets=buckets), [
         lambda front: keep_running(child, front)
@@ -182,7 +195,7 @@ def create_key(
     ] = False,
     keys_file: KeysFile = KEYS_FILE,
 ) -> None:
-    """Issue an access key for SigV4 (boto3), or a bearer token; shown once. A running server takes it over."""
+    """Issue an access key for SigV4 (boto3), or a bearer token; shown once. A running server takes it."""
     try:
         if bearer:
             typer.echo(f"SPRINGBOARD_TOKEN={keys.create_token(keys_file, name)}")

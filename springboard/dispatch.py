@@ -29,8 +29,6 @@ class Video:
 
     body: bytes
     request_id: str
-    pin: str | None = None
-    session: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,13 +106,14 @@ class Dispatcher:
         """Attempts that TorchServe has, those whose client left among them."""
         return len(self._running)
 
-    async def score(self, video: Video, deadline: float) -> Scored:
+    async def score(self, video: Video, ticket: Ticket, deadline: float) -> Scored:
         """Return the model's answer, of whatever status, before `deadline` (on the event loop's clock).
+
+        `ticket.lane` tells afterwards who had the video last, also when this raises.
 
         Raises `Overloaded` or `NotReady` when the deadline passes in the line, `DeadlineExceeded` when it
         passes at work, `KillsWorkers`, `ModelFailed`, `UnknownVariant`.
         """
-        ticket = Ticket(pin=video.pin, session=video.session)
         try:
             async with asyncio.timeout_at(deadline):
                 return await self._attempts(video, ticket, deadline)

@@ -14,7 +14,7 @@ from springboard.endpoint import Endpoint
 from springboard.errors import ClientGone, Draining, InternalFailure, UnknownEndpoint
 from springboard.front import Front
 from springboard.intake import client_gone, discard, read_body, read_source
-from springboard.queue import unknown_variant
+from springboard.queue import Ticket, unknown_variant
 
 log = logging.getLogger(__name__)
 
@@ -109,9 +109,12 @@ class _Exchange:
             source = await front.downloads.fetch(source, endpoint, seat, deadline - began)
             s3_seconds = clock() - began
         front.metrics.request_bytes.inc(len(source))
-        video = Video(source, call.request_id, call.variant, call.session)
-        scored = await front.dispatcher.score(video, deadline)
-        self._variant, self._release = scored.variant, scored.release
+        ticket = Ticket(pin=call.variant, session=call.session)
+        try:
+            scored = await front.dispatcher.score(Video(source, call.request_id), ticket, deadline)
+        finally:
+            if ticket.lane is not None:
+                self._variant, self._release = ticket.lane.name, ticket.lane.served.release
         front.metrics.record_answer(scored, s3_seconds)
         front.mirror.offer(source, scored.answer, call.request_id)
         stages = {"queue": scored.queued_seconds * 1000}

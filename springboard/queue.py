@@ -65,7 +65,7 @@ class Ticket:
     """One request's place in the line.
 
     `pin` is the caller's variant, `session` its Session-Id. `alone` asks for a batch of its own, after a
-    worker died with this body in it. `at_work` while TorchServe has the request.
+    worker died with this body in it. `at_work` while TorchServe has the request; `lane` had it last.
     """
 
     pin: str | None = None
@@ -73,6 +73,7 @@ class Ticket:
     alone: bool = False
     choice: str | None = None
     at_work: bool = False
+    lane: Lane | None = None
     turn: asyncio.Future[Lane] = field(init=False)
 
 
@@ -167,6 +168,7 @@ class Queue:
             if lane.has_room(ticket.alone):
                 self._line.remove(ticket)
                 lane.take(ticket.alone)
+                ticket.lane = lane
                 ticket.turn.set_result(lane)
             else:
                 held.add(lane.name)

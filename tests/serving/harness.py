@@ -1,0 +1,168 @@
+"""Starts what the front's tests talk to: TorchServes with the puppet in them, and the front as its own process."""
+
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import yaml
+
+from springboard.torchserve import TorchServe
+
+HERE = Path(__file__).parent
+SPRINGBOARD = Path(sys.executable).with_name("springboard")
+
+
+def build_puppet(folder: Path, version: str = "1.0.0", *, workers: int = 1, batch_size: int = 1) -> Path:
+    """Archive the puppet as a release; `folder` also takes its configuration."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / f"model-config-{version}.yaml"
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "minWorkers": workers,
+                "maxWorkers": workers,
+                "batchSize": batch_size,
+                "maxBatchDelay": 50,
+                "responseTimeout": 20,
+                "startupTimeout": 120,
+            }
+        )
+    )
+    archiver = Path(sys.executable).with_name("torch-model-archiver")
+    command = [archiver, "--model-name", "dive", "--version", version, "--handler", HERE / "puppet.py"]
+    command += ["--config-file", config, "--export-path", folder, "--force"]
+    subprocess.run(command, check=True, capture_output=True)
+    return (folder / "dive.mar").rename(folder / f"dive-{version}.mar")
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Wait for `condition`, however long a busy machine takes within `seconds`."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.05)
+
+
+class FrontProcess:
+    """`springboard serve` as a person starts it, on a free port. A context manager."""
+
+    def __init__(self, *arguments: str | Path, environment: dict[str, str] | None = None) -> None:
+        self._command = [str(SPRINGBOARD), "serve", "--port", "0", *map(str, arguments)]
+        self._environment = {**os.environ, **(environment or {})}
+        self._lines: queue.Queue[str] = queue.Queue()
+        self.log: list[str] = []
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen(
+            self._command, env=self._environment, stderr=subprocess.PIPE, text=True, bufsize=1
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        try:
+            wait_until(lambda: bool(self.url) or self.process.poll() is not None, "the front to listen", 120)
+            assert self.url, "\n".join(self.log)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGINT)  # the second one: at once
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        assert self.process.stderr
+        self.process.stderr.close()
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.log.append(line.rstrip())
+            if found := re.search(r"listening on (http://\S+);", line):
+                self.url = found[1]
+
+    def wait_ready(self) -> Self:
+        wait_until(lambda: httpx.get(f"{self.url}/ping").status_code == 200, "/ping to be 200", 120)
+        return self
+
+    def score(self, body: bytes, **headers: str) -> httpx.Response:
+        return httpx.post(
+            f"{self.url}/invocations",
+            content=body,
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+            timeout=90,
+        )
+
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = httpx.get(f"{self.url}/endpoints/dive-scoring").json()
+        return state
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Sum a metric's samples that have these labels."""
+        total = 0.0
+        for line in httpx.get(f"{self.url}/metrics").text.splitlines():
+            if re.match(rf"{name}(\{{|\s)", line) and all(f'{k}="{v}"' in line for k, v in labels.items()):
+                total += float(line.rsplit(" ", 1)[1])
+        return total
+
+
+def write_endpoint(path: Path, variants: list[tuple[str, TorchServe, int]], **more: Any) -> Path:
+    """Write an endpoint file (name, TorchServe, weight) as a deployment does: at once."""
+    document = {
+        "variants": [
+            {
+                "name": name,
+                "release": server.version,
+                "address": server.inference_url,
+                "management": server.management_url,
+                "weight": weight,
+            }
+            for name, server, weight in variants
+        ],
+        **more,
+    }
+    draft = path.with_suffix(".draft")
+    draft.write_text(yaml.safe_dump(document))
+    draft.replace(path)
+    return path
+
+
+@contextmanager
+def steady_load(url: str, body: bytes, clients: int = 4) -> Iterator[list[int]]:
+    """Score `body` over and over from `clients` threads; yields the statuses as they come, 0 for no answer."""
+    statuses: list[int] = []
+    stop = threading.Event()
+
+    def run() -> None:
+        with httpx.Client(timeout=90) as client:
+            while not stop.is_set():
+                try:
+                    statuses.append(client.post(f"{url}/invocations", content=body).status_code)
+                except httpx.HTTPError:
+                    statuses.append(0)
+
+    threads = [threading.Thread(target=run) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield statuses
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()

@@ -1,0 +1,65 @@
+"""A TorchServe handler that does as the body says, so that faults come when a test wants them.
+
+A body is words: `score=84.15`, `sleep=0.5`, `status=422 code=not_a_dive`, `die`, `raise`, `cuda`. Anything else
+(any video) scores 50. Answers have the shape of model_handler's.
+"""
+
+import json
+import os
+import signal
+import time
+from typing import Any
+
+
+def handle(data: list[dict[str, Any]] | None, context: Any) -> list[bytes] | None:
+    if data is None:  # TorchServe asks the handler to initialise itself
+        return None
+    answers = []
+    for i, row in enumerate(data):
+        body = bytes(row.get("body") or row.get("data") or b"")
+        context.set_response_content_type(i, "application/json")
+        context.set_response_header(
+            i, "Server-Timing", "fetch;dur=0.0, decode;dur=1.5, gate;dur=2.5, score;dur=3.0"
+        )
+        status, answer = _answer(body[:200].decode(errors="replace").split(), body, context)
+        context.set_response_status(code=status, idx=i)
+        answers.append(json.dumps(answer).encode())
+    return answers
+
+
+def _answer(words: list[str], body: bytes, context: Any) -> tuple[int, dict[str, Any]]:
+    said = dict(word.partition("=")[::2] for word in words)
+    if not body:
+        return 400, {"error": {"code": "empty_body", "message": "The body is empty."}}
+    time.sleep(float(said.get("sleep", 0)))
+    if "die" in said:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "raise" in said:
+        raise RuntimeError("as told")
+    if "cuda" in said:
+        raise RuntimeError("CUDA error: as told")
+    if "status" in said:
+        return int(said["status"]), {"error": {"code": said["code"], "message": "As told."}}
+    score = float(said.get("score", 50))
+    number = {"label": "pike", "probability": 0.9}
+    return 200, {
+        "prediction": int(score),
+        "score": score,
+        "dive": {
+            "number": "101B",
+            "position": number,
+            "rotation": {"label": "forward", "probability": 0.8},
+            "somersaults": 0.5,
+            "twists": 0.0,
+            "armstand": False,
+        },
+        "clips": [{"start_frame": 0, "end_frame": 16, "start_s": 0.0, "end_s": 0.6, "contribution": score}],
+        "video": {"frames": 16, "fps": 25.0, "duration_s": 0.64, "width": 171, "height": 128},
+        "warnings": [],
+        "model": {
+            "name": "dive",
+            "version": context.manifest["model"]["modelVersion"],
+            "pid": os.getpid(),
+            "bytes": len(body),
+        },
+    }
