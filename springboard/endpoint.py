@@ -115,9 +115,11 @@ def load(path: Path) -> Endpoint:
     if not isinstance(document, yaml.MappingNode):
         raise EndpointFileError(f"{path}:1: expected a mapping with `variants:`")
     # PyYAML takes the last of two equal keys in silence; half an edit must not pass for a whole one.
+    seen = set()
     for node, key in _keys(document):
-        if sum(other.value == key.value for other, _ in node.value) > 1:
+        if (id(node), key.value) in seen:
             raise EndpointFileError(f"{path}:{key.start_mark.line + 1}: {key.value} stands twice")
+        seen.add((id(node), key.value))
     try:
         return Endpoint.model_validate(yaml.safe_load(text))
     except ValidationError as error:

@@ -1,7 +1,7 @@
 """GPU metrics through NVML, read when Prometheus asks. A machine without an NVIDIA driver simply has none."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pynvml
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -62,7 +62,7 @@ class GpuCollector(Collector):
 
 
 def _read(handle: object) -> Iterator[tuple[str, float]]:
-    readers = {
+    readers: dict[str, Callable[[], float]] = {
         "utilization_ratio": lambda: pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100,
         "memory_used_bytes": lambda: pynvml.nvmlDeviceGetMemoryInfo(handle).used,
         "memory_total_bytes": lambda: pynvml.nvmlDeviceGetMemoryInfo(handle).total,

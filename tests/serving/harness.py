@@ -1,4 +1,4 @@
-"""Starts what the front's tests talk to: TorchServes with the puppet in them, and the front as its own process."""
+"""Starts what the front's tests talk to: TorchServes with the puppet in them, the front as a process."""
 
 import os
 import queue
@@ -39,7 +39,15 @@ def build_puppet(folder: Path, version: str = "1.0.0", *, workers: int = 1, batc
         )
     )
     archiver = Path(sys.executable).with_name("torch-model-archiver")
-    command = [archiver, "--model-name", "dive", "--version", version, "--handler", HERE / "puppet.py"]
+    command: list[str | Path] = [
+        archiver,
+        "--model-name",
+        "dive",
+        "--version",
+        version,
+        "--handler",
+        HERE / "puppet.py",
+    ]
     command += ["--config-file", config, "--export-path", folder, "--force"]
     subprocess.run(command, check=True, capture_output=True)
     return (folder / "dive.mar").rename(folder / f"dive-{version}.mar")
@@ -145,7 +153,7 @@ def write_endpoint(path: Path, variants: list[tuple[str, TorchServe, int]], **mo
 
 @contextmanager
 def steady_load(url: str, body: bytes, clients: int = 4) -> Iterator[list[int]]:
-    """Score `body` over and over from `clients` threads; yields the statuses as they come, 0 for no answer."""
+    """Score `body` over and over from `clients` threads; yields the statuses, 0 for no answer."""
     statuses: list[int] = []
     stop = threading.Event()
 

@@ -1,7 +1,7 @@
 """A TorchServe handler that does as the body says, so that faults come when a test wants them.
 
-A body is words: `score=84.15`, `sleep=0.5`, `status=422 code=not_a_dive`, `die`, `raise`, `cuda`. Anything else
-(any video) scores 50. Answers have the shape of model_handler's.
+A body is words: `score=84.15`, `sleep=0.5`, `status=422 code=not_a_dive`, `die`, `raise`, `cuda`. Anything
+else (any video) scores 50. Answers have the shape of model_handler's.
 """
 
 import json

@@ -1,0 +1,48 @@
+"""The served OpenAPI document, tried by schemathesis."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.serving.harness import FrontProcess
+
+pytestmark = pytest.mark.xdist_group("front")
+
+
+def test_schemathesis_finds_no_500_and_nothing_undeclared(front: FrontProcess, tmp_path: Path) -> None:
+    run = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("schemathesis")),
+            "run",
+            f"{front.url}/openapi.json",
+            "--checks=not_a_server_error,status_code_conformance,content_type_conformance,"
+            "response_schema_conformance,response_headers_conformance",
+            "--phases=examples,coverage,fuzzing",
+            "--max-examples=25",
+            "--seed=1",
+            "--request-timeout=30",
+            "--suppress-health-check=all",
+            "--no-color",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+
+
+def test_docs_show_every_route(front: FrontProcess) -> None:
+    assert "swagger" in httpx.get(f"{front.url}/docs").text
+    paths = httpx.get(f"{front.url}/openapi.json").json()["paths"]
+    assert set(paths) == {
+        "/ping",
+        "/invocations",
+        "/endpoints/{name}/invocations",
+        "/endpoints/{name}",
+        "/metrics",
+    }
