@@ -36,11 +36,10 @@ def invoke(runtime: Any, body: bytes, **more: str) -> Any:
     return runtime.invoke_endpoint(EndpointName="dive-scoring", Body=body, **more)
 
 
-def refused(runtime: Any, body: bytes, **more: str) -> dict[str, Any]:
+def refused(runtime: Any, body: bytes, **more: str) -> Any:
     with pytest.raises(ClientError) as caught:
         invoke(runtime, body, **more)
-    response: dict[str, Any] = caught.value.response
-    return response
+    return caught.value.response
 
 
 def test_ping_is_200_and_invocations_score(front: FrontProcess) -> None:
