@@ -7,7 +7,8 @@ import signal
 import time
 
 from springboard.front import Front
-from springboard.torchserve import TorchServe
+from springboard.server import ChildFailed
+from springboard.torchserve import TorchServe, TorchServeError
 
 log = logging.getLogger(__name__)
 
@@ -15,30 +16,41 @@ _LOOK_SECONDS = 0.5
 _LONGEST_BACKOFF = 30.0
 # A child that lived this long died of something new.
 _SETTLED_SECONDS = 60.0
+# TorchServe gives a worker that keeps dying up after 300 s, for good, and lives on without any.
+_GIVEN_UP_SECONDS = 330.0
 
 
 async def keep_running(child: TorchServe, front: Front) -> None:
     """Start TorchServe and bring it back whenever it dies, ever more slowly, until cancelled; then stop it.
 
-    Raises `TorchServeError` when it cannot be started at all.
+    Raises `ChildFailed` when the first start does not get as far as a ready worker.
     """
     backoff = 1.0
     try:
+        await asyncio.to_thread(child.start)
+        await asyncio.to_thread(child.wait_ready)
         while True:
             began = time.monotonic()
-            await asyncio.to_thread(child.start)
-            while child.pid is not None:  # noqa: ASYNC110 - a process sets no event
-                await asyncio.sleep(_LOOK_SECONDS)
+            await _end_of(child, front)
             if time.monotonic() - began > _SETTLED_SECONDS:
                 backoff = 1.0
-            if not front.draining:
-                log.error(
-                    "TorchServe ended; starting it again in %g s. It said:\n%s", backoff, child.explain()
-                )
+            log.error("TorchServe ended; starting it again in %g s. It said: %s", backoff, child.explain())
             await asyncio.to_thread(child.stop)
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, _LONGEST_BACKOFF)
+            await asyncio.to_thread(child.start)
+    except TorchServeError as error:
+        raise ChildFailed(str(error)) from error
     finally:
         if front.stop_at_once and child.pid is not None:
             os.killpg(child.pid, signal.SIGKILL)
         await asyncio.to_thread(child.stop)
+
+
+async def _end_of(child: TorchServe, front: Front) -> None:
+    """Return when the process is gone, or has had no ready worker for so long that it has given up."""
+    ready = time.monotonic()
+    while child.pid is not None and time.monotonic() - ready < _GIVEN_UP_SECONDS:
+        await asyncio.sleep(_LOOK_SECONDS)
+        if front.queue.serving:
+            ready = time.monotonic()

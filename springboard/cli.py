@@ -19,7 +19,7 @@ from springboard import client, keys, logs
 from springboard import endpoint as endpoints
 from springboard.auth import MetricsRule, Mode
 from springboard.endpoint import Endpoint, EndpointFileError, Limits, Variant
-from springboard.server import Companion, Options, listen, serve
+from springboard.server import ChildFailed, Companion, Options, listen, serve
 
 ROOT = Path(__file__).resolve().parent.parent
 KEYS_FILE = Path.home() / ".config" / "springboard" / "keys.json"
@@ -99,7 +99,14 @@ def serve_command(
     address, bound = listening.getsockname()[:2]
     url = f"http://[{address}]:{bound}" if ":" in address else f"http://{address}:{bound}"
     log.info("listening on %s; when /ping is 200: curl -F video=@dive.mp4 %s/invocations", url, url)
-    if asyncio.run(serve(endpoint, listening, options, companions)):
+    failure, at_once = "", False
+    try:
+        at_once = asyncio.run(serve(endpoint, listening, options, companions))
+    except* ChildFailed as group:
+        failure = str(group.exceptions[0])
+    if failure:
+        _fail(failure)
+    if at_once:
         # Threads may still wait for S3; "at once" does not wait for them.
         logging.shutdown()
         os._exit(1)

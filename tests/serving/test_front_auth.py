@@ -41,7 +41,16 @@ class Guarded:
 def guarded(endpoint_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     file = tmp_path_factory.mktemp("keys") / "keys.json"
     key, token = keys.create_access_key(file, "app"), keys.create_token(file, "ci")
-    options: list[str | Path] = ["--auth", "sigv4", "--auth", "bearer", "--keys-file", file, "--metrics", "callers"]
+    options: list[str | Path] = [
+        "--auth",
+        "sigv4",
+        "--auth",
+        "bearer",
+        "--keys-file",
+        file,
+        "--metrics",
+        "callers",
+    ]
     with FrontProcess("--endpoint-file", endpoint_file, *options) as front:
         yield Guarded(front.wait_ready(), file, key, token)
 

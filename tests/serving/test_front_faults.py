@@ -63,7 +63,7 @@ class _black_hole:  # noqa: N801 - reads as a function
 
 
 def ready_workers(server: TorchServe) -> list[int]:
-    return [worker["pid"] for worker in server.workers() if worker["status"] == "READY"]
+    return [worker["pid"] for worker in server.workers() or [] if worker["status"] == "READY"]
 
 
 def all_ready(front: FrontProcess, count: int = 2) -> None:
