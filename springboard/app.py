@@ -62,7 +62,7 @@ def create_app(front: Front, metrics_rule: MetricsRule) -> FastAPI:
     )
     async def describe_endpoint(request: Request) -> schema.EndpointState:
         """Return variants, releases, weights, counts, error rates, latencies and workers as they are now."""
-        front.auth.begin(request)(b"")
+        front.auth.check(request)
         if request.path_params["name"] != front.name:
             raise UnknownEndpoint(f"This server has the endpoint {front.name}.")
         return status.describe(front)
@@ -85,7 +85,7 @@ def create_app(front: Front, metrics_rule: MetricsRule) -> FastAPI:
 
 def _check_scraper(front: Front, request: Request, rule: MetricsRule) -> None:
     if rule is MetricsRule.CALLERS:
-        front.auth.begin(request)(b"")
+        front.auth.check(request)
     elif rule is MetricsRule.LOOPBACK and not (
         request.client and ip_address(request.client.host).is_loopback
     ):

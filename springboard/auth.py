@@ -29,7 +29,8 @@ _SIGNATURE = re.compile(
 # Without these in the signature it could be replayed elsewhere or later.
 _MUST_SIGN = {"host", "x-amz-date"}
 
-Verify = Callable[[bytes], None]
+# Checks a body; None where the headers have told everything.
+Verify = Callable[[bytes], None] | None
 
 
 class Mode(StrEnum):
@@ -56,17 +57,22 @@ class Auth:
         self.modes = modes
         self.keys = keys
 
+    def check(self, request: Request) -> None:
+        """Check a request that has no body; raise `NotAuthorized`."""
+        if verify := self.begin(request):
+            verify(b"")
+
     def begin(self, request: Request) -> Verify:
         """Check what the headers tell, before any body is read; the rest once the body is here.
 
         Both this and the function it returns raise `NotAuthorized`.
         """
         if Mode.NONE in self.modes:
-            return _accept
+            return None
         scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
         if Mode.BEARER in self.modes and scheme.lower() == "bearer":
             self._check_token(credentials.strip())
-            return _accept
+            return None
         if Mode.SIGV4 in self.modes and scheme == "AWS4-HMAC-SHA256":
             return self._begin_signature(request)
         raise NotAuthorized
@@ -123,7 +129,3 @@ def _sign(signer: SigV4Auth, request: Request, signed: list[str], timestamp: str
                 copy.headers.add_header(name, value)
     copy.context["timestamp"] = timestamp
     return str(signer.signature(signer.string_to_sign(copy, signer.canonical_request(copy)), copy))
-
-
-def _accept(body: bytes) -> None:
-    """Nothing is left to check."""

@@ -1,6 +1,5 @@
 """The `springboard` command."""
 
-import asyncio
 import hashlib
 import logging
 import os
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+import uvloop
 from rich.console import Console
 
 from springboard import client, keys, logs
@@ -101,7 +101,7 @@ def serve_command(
     log.info("listening on %s; when /ping is 200: curl -F video=@dive.mp4 %s/invocations", url, url)
     failure, at_once = "", False
     try:
-        at_once = asyncio.run(serve(endpoint, listening, options, companions))
+        at_once = uvloop.run(serve(endpoint, listening, options, companions))
     except* ChildFailed as group:
         failure = str(group.exceptions[0])
     if failure:

@@ -76,9 +76,9 @@ class _Exchange:
         endpoint = front.endpoint
         body = await read_body(request, seat, endpoint.limits)
         self._body_read = True
-        if len(body) > _HASH_INLINE_BYTES:
+        if verify and len(body) > _HASH_INLINE_BYTES:
             await asyncio.to_thread(verify, body)
-        else:
+        elif verify:
             verify(body)
         seat.count()
         scoring = asyncio.create_task(self._score(body, endpoint, seat))
