@@ -40,6 +40,11 @@ check: setup
 	.venv/bin/shellcheck archive.sh .ci/run
 	.venv/bin/yamllint --strict .
 
+# make serve WEIGHTS=folder, or ARGS="--endpoint-file endpoint.yml" and whatever else `springboard serve` takes
+.PHONY: serve
+serve: setup
+	exec .venv/bin/springboard serve $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(ARGS)
+
 # Resolve requirements/*.in into pinned, hashed requirements/*.txt.
 lock: setup
 	for part in worker front dev; do \

@@ -115,7 +115,7 @@ def _read_answer(response: httpx.Response) -> Answer:
     """Tell the handler's own answers from TorchServe's errors, whatever status they share."""
     if response.status_code == 200 or _is_handlers(response):
         return Answer(
-            response.status_code, response.content, _stages(response.headers.get("Server-Timing", ""))
+            response.status_code, response.content, read_stages(response.headers.get("Server-Timing", ""))
         )
     message = _torchserves_message(response)
     reason = f"{response.status_code} {message}"
@@ -146,8 +146,8 @@ def _torchserves_message(response: httpx.Response) -> str:
         return response.text[:200]
 
 
-def _stages(header: str) -> dict[str, float]:
-    """Parse `decode;dur=51.2, gate;dur=80.1` into milliseconds by stage; leave out what has no duration."""
+def read_stages(header: str) -> dict[str, float]:
+    """Parse `decode;dur=51.2, gate;dur=80.1`, a Server-Timing header, into milliseconds by stage."""
     stages = {}
     for part in header.split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))

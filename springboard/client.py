@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from springboard.auth import SERVICE
+from springboard.backend import read_stages
 
 # The server's own deadline is 60 s, after an upload of as much.
 _TIMEOUT_SECONDS = 150.0
@@ -23,11 +25,12 @@ _TIMEOUT_SECONDS = 150.0
 
 @dataclass(frozen=True)
 class Result:
-    """One video's answer: its JSON, and an HTTP status; 0 where no answer came."""
+    """One video's answer: its JSON, an HTTP status (0 where no answer came), milliseconds by stage."""
 
     source: str
     status: int
     answer: dict[str, Any]
+    stages: dict[str, float] = field(default_factory=dict)
 
     @property
     def error(self) -> str:
@@ -112,7 +115,8 @@ def _score(client: httpx.Client, source: str, url: str) -> Result:
         else:
             body = Path(source).read_bytes()
             response = client.post(url, content=body, headers={"Content-Type": "application/octet-stream"})
-        return Result(source, response.status_code, response.json())
+        stages = read_stages(response.headers.get("Server-Timing", ""))
+        return Result(source, response.status_code, response.json(), stages)
     except OSError as error:
         return _failed(source, f"cannot be read: {error.strerror}")
     except httpx.HTTPError as error:
@@ -127,11 +131,11 @@ def _failed(source: str, message: str) -> Result:
 
 def render(results: Sequence[Result], console: Console) -> None:
     """Print the results as a table, with what was wrong below the name."""
-    table = Table("video", "score", "dive", "position", "frames", "note")
+    table = Table("video", "score", "dive", "position", "frames", "milliseconds", "note")
     for result in results:
         name = Path(result.source).name
         if result.error:
-            table.add_row(name, "-", "", "", "", f"[red]{result.error}[/red]")
+            table.add_row(name, "-", "", "", "", "", f"[red]{escape(result.error)}[/red]")
             continue
         answer = result.answer
         dive = answer.get("dive") or {}
@@ -141,13 +145,22 @@ def render(results: Sequence[Result], console: Console) -> None:
             dive.get("number") or "",
             dive.get("position", {}).get("label", ""),
             str(answer["video"]["frames"]),
+            ", ".join(f"{stage} {spent:.0f}" for stage, spent in result.stages.items() if spent >= 0.5),
             "; ".join(answer["warnings"]),
         )
     console.print(table)
 
 
 def as_json_lines(results: Sequence[Result]) -> str:
-    """Return one JSON object a line: `source`, `status`, and the answer."""
+    """Return one JSON object a line: `source`, `status`, `milliseconds` by stage, and the answer."""
     return "\n".join(
-        json.dumps({"source": result.source, "status": result.status, **result.answer}) for result in results
+        json.dumps(
+            {
+                "source": result.source,
+                "status": result.status,
+                "milliseconds": result.stages,
+                **result.answer,
+            }
+        )
+        for result in results
     )

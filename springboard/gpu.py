@@ -47,18 +47,29 @@ class GpuCollector(Collector):
             "1 while clocks are held down for this reason.",
             labels=["gpu", "reason"],
         )
+        lost = GaugeMetricFamily("springboard_gpu_lost", "1 while NVML cannot read the GPU.", labels=["gpu"])
         for index in range(self._count):
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            for name, value in _read(handle):
-                gauges[name].add_metric([str(index)], value)
+            gpu = str(index)
             try:
-                reasons = pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
-            except pynvml.NVMLError_NotSupported:
-                continue
-            for reason, mask in _SLOWED.items():
-                slowed.add_metric([str(index), reason], float(bool(reasons & mask)))
-        yield from gauges.values()
-        yield slowed
+                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+                for name, value in _read(handle):
+                    gauges[name].add_metric([gpu], value)
+                for reason, value in _throttled(handle):
+                    slowed.add_metric([gpu, reason], value)
+                lost.add_metric([gpu], 0)
+            except pynvml.NVMLError as error:  # it fell off the bus, say: the other metrics must still come
+                log.warning("GPU %s cannot be read: %s", gpu, error)
+                lost.add_metric([gpu], 1)
+        yield from (*gauges.values(), slowed, lost)
+
+
+def _throttled(handle: object) -> Iterator[tuple[str, float]]:
+    try:
+        reasons = pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+    except pynvml.NVMLError_NotSupported:
+        return
+    for reason, mask in _SLOWED.items():
+        yield reason, float(bool(reasons & mask))
 
 
 def _read(handle: object) -> Iterator[tuple[str, float]]:

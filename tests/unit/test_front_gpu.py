@@ -1,0 +1,67 @@
+"""GPU metrics, with NVML's answers put in its place: no machine of the tests has a GPU."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pynvml
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from springboard.gpu import GpuCollector
+
+
+def not_supported(*_: object) -> Any:
+    raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+
+
+@pytest.fixture
+def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {
+        "nvmlInit": lambda: None,
+        "nvmlDeviceGetCount": lambda: 1,
+        "nvmlDeviceGetHandleByIndex": lambda index: index,
+        "nvmlDeviceGetUtilizationRates": lambda handle: SimpleNamespace(gpu=40),
+        "nvmlDeviceGetMemoryInfo": lambda handle: SimpleNamespace(used=3e9, total=16e9),
+        "nvmlDeviceGetTemperature": lambda handle, sensor: 61,
+        "nvmlDeviceGetPowerUsage": not_supported,
+        "nvmlDeviceGetCurrentClocksThrottleReasons": lambda handle: (
+            pynvml.nvmlClocksThrottleReasonHwThermalSlowdown
+        ),
+    }
+    for name, answer in answers.items():
+        monkeypatch.setattr(pynvml, name, answer)
+
+
+def scrape() -> list[str]:
+    registry = CollectorRegistry()
+    registry.register(GpuCollector())
+    return generate_latest(registry).decode().splitlines()
+
+
+@pytest.mark.usefixtures("one_gpu")
+def test_a_gpu_shows_what_it_supports_in_base_units() -> None:
+    lines = scrape()
+    assert 'springboard_gpu_utilization_ratio{gpu="0"} 0.4' in lines
+    assert 'springboard_gpu_memory_total_bytes{gpu="0"} 1.6e+10' in lines
+    assert 'springboard_gpu_temperature_celsius{gpu="0"} 61.0' in lines
+    assert 'springboard_gpu_throttled{gpu="0",reason="heat"} 1.0' in lines
+    assert 'springboard_gpu_throttled{gpu="0",reason="power"} 0.0' in lines
+    assert 'springboard_gpu_lost{gpu="0"} 0.0' in lines
+    assert not [line for line in lines if line.startswith("springboard_gpu_power_watts{")]
+
+
+@pytest.mark.usefixtures("one_gpu")
+def test_a_gpu_that_is_lost_shows_as_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(_: int) -> Any:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lost)
+    assert 'springboard_gpu_lost{gpu="0"} 1.0' in scrape()
+
+
+def test_a_machine_without_a_driver_has_no_gpu_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", absent)
+    assert scrape() == []
