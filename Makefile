@@ -5,7 +5,11 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 TORCH := 2.13.0
 
-.PHONY: setup demo test check lock clean
+# The demo's own model and clips, or a checkpoint and a video of yours.
+WEIGHTS ?=
+CLIP ?=
+
+.PHONY: setup demo serve test check lock clean
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -30,6 +34,15 @@ setup: .venv/ready
 	$(PIP) install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
+# make demo WEIGHTS=folder CLIP=file
+demo: setup
+	@[ -n "$(WEIGHTS)" ] && [ -n "$(CLIP)" ] || { echo "usage: make demo WEIGHTS=folder CLIP=file"; exit 2; }
+	@$(PY) -m demo.run "$(WEIGHTS)" "$(CLIP)"
+
+# make serve WEIGHTS=folder, or ARGS="--endpoint-file endpoint.yml" and whatever else `springboard serve` takes
+serve: setup
+	exec .venv/bin/springboard serve $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(ARGS)
+
 test: setup
 	$(PY) -m pytest -n 2 --dist loadgroup
 
@@ -39,11 +52,6 @@ check: setup
 	.venv/bin/mypy
 	.venv/bin/shellcheck archive.sh .ci/run
 	.venv/bin/yamllint --strict .
-
-# make serve WEIGHTS=folder, or ARGS="--endpoint-file endpoint.yml" and whatever else `springboard serve` takes
-.PHONY: serve
-serve: setup
-	exec .venv/bin/springboard serve $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(ARGS)
 
 # Resolve requirements/*.in into pinned, hashed requirements/*.txt.
 lock: setup
