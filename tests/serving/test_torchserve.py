@@ -1,12 +1,17 @@
 """A real TorchServe process with a small model, spoken to over HTTP, with nothing else in front."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import yaml
 
@@ -234,6 +239,23 @@ def test_a_damaged_archive_is_named_at_once(small_archive: Path, tmp_path: Path)
     broken.write_bytes(small_archive.read_bytes()[:40_000])
     with pytest.raises(TorchServeError, match=r"cannot load dive-1\.0\.0\.mar"), TorchServe(broken):
         pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_outlives_whoever_started_it(small_archive: Path, number: signal.Signals) -> None:
+    """Not even when that is killed: an orphan would hold its memory and GPU for ever."""
+    code = "import sys, time; from pathlib import Path; from springboard.torchserve import TorchServe\n"
+    code += "t = TorchServe(Path(sys.argv[1])); t.start(); t.wait_ready()\n"
+    code += "print(t.pid, flush=True); time.sleep(600)"
+    command = [sys.executable, "-c", code, str(small_archive)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout
+        group = int(starter.stdout.readline())
+        members = [p for p in psutil.process_iter() if os.getpgid(p.pid) == group]
+        assert len(members) >= 3  # launcher, JVM, worker
+        starter.send_signal(number)
+    _, alive = psutil.wait_procs(members, timeout=20)
+    assert alive == []
 
 
 def test_the_archive_brings_its_own_code(served: TorchServe) -> None:

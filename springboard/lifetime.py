@@ -1,0 +1,50 @@
+"""Child processes that never outlive us, not even when we are killed."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+
+class Child:
+    """A process in a session of its own, with all that it starts.
+
+    A Ctrl-C in the terminal does not reach it: whoever started it stops it, in order. If we end without that,
+    however we end, a watcher kills it. (PR_SET_PDEATHSIG fires when the starting thread ends, which is too soon.)
+    """
+
+    def __init__(self, command: Sequence[str], **options: Any) -> None:
+        """Start `command`; `options` are those of `subprocess.Popen`."""
+        self.process = subprocess.Popen(command, start_new_session=True, **options)
+        # Only we hold the other end of its standard input, so it ends when we do.
+        self._watcher = subprocess.Popen(
+            ["/bin/sh", "-c", 'cat; kill -s KILL -- "-$1"', "sh", str(self.process.pid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    @property
+    def running(self) -> bool:
+        """Whether the process itself still runs."""
+        return self.process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the whole group; nothing happens when it is gone."""
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            return
+
+    def stop(self, patience_s: float) -> None:
+        """End the group: ask, and after `patience_s` seconds kill what is left of it."""
+        self.signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(patience_s)
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+        self._watcher.kill()
+        self._watcher.communicate()
