@@ -1,7 +1,6 @@
 """The routes."""
 
 import asyncio
-from ipaddress import ip_address
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from springboard import logs, schema, status
 from springboard.access import AccessLog
-from springboard.auth import MetricsRule
+from springboard.auth import MetricsRule, is_loopback
 from springboard.errors import FrontError, NotAuthorized, NotReady, UnknownEndpoint
 from springboard.exchange import invoke
 from springboard.front import Front
@@ -86,9 +85,7 @@ def create_app(front: Front, metrics_rule: MetricsRule) -> FastAPI:
 def _check_scraper(front: Front, request: Request, rule: MetricsRule) -> None:
     if rule is MetricsRule.CALLERS:
         front.auth.check(request)
-    elif rule is MetricsRule.LOOPBACK and not (
-        request.client and ip_address(request.client.host).is_loopback
-    ):
+    elif rule is MetricsRule.LOOPBACK and not (request.client and is_loopback(request.client.host)):
         raise NotAuthorized
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from ipaddress import ip_address
 
 from botocore.auth import SIGV4_TIMESTAMP, SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -39,6 +40,14 @@ class Mode(StrEnum):
     NONE = "none"
     BEARER = "bearer"
     SIGV4 = "sigv4"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's own; of names only localhost is."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class MetricsRule(StrEnum):

@@ -102,13 +102,16 @@ class Backend:
                 f"TorchServe at {self.served.management} does not serve release {self.served.release} "
                 f"(status {response.status_code})"
             )
-        (model,) = response.json()
-        workers = model["workers"]
-        return Workers(
-            ready=frozenset(worker["pid"] for worker in workers if worker["status"] == "READY"),
-            total=max(len(workers), model["minWorkers"]),
-            batch_size=model["batchSize"],
-        )
+        try:
+            (model,) = response.json()
+            workers = model["workers"]
+            return Workers(
+                ready=frozenset(worker["pid"] for worker in workers if worker["status"] == "READY"),
+                total=max(len(workers), model["minWorkers"]),
+                batch_size=model["batchSize"],
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise Unreachable(f"what answers at {self.served.management} is not TorchServe") from error
 
 
 def _read_answer(response: httpx.Response) -> Answer:

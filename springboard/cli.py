@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -17,7 +16,7 @@ from rich.console import Console
 
 from springboard import client, keys, logs
 from springboard import endpoint as endpoints
-from springboard.auth import MetricsRule, Mode
+from springboard.auth import MetricsRule, Mode, is_loopback
 from springboard.endpoint import Endpoint, EndpointFileError, Limits, Variant
 from springboard.server import ChildFailed, Companion, Options, listen, serve
 
@@ -121,8 +120,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _modes(auth: list[Mode] | None, host: str, insecure: bool) -> frozenset[Mode]:
     modes = frozenset(auth or [Mode.NONE])
-    loopback = host == "localhost" or ip_address(host).is_loopback
-    if Mode.NONE in modes and not loopback and not insecure:
+    if Mode.NONE in modes and not is_loopback(host) and not insecure:
         raise typer.BadParameter(
             f"{host} can be reached from elsewhere, and nobody would have to say who they are. "
             "Give --auth bearer or --auth sigv4 (springboard keys create NAME), or force it with --insecure."

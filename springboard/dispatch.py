@@ -152,11 +152,12 @@ class Dispatcher:
         clock = asyncio.get_running_loop().time
         variant, release, began = lane.name, lane.served.release, clock()
         shared = lane.workers.batch_size > 1 and not alone
-        outcome = "answered"
+        outcome = AttemptFailed.outcome
         try:
             answer = await lane.backend.predict(
                 video.body, video.request_id, deadline - began + OVERTIME_SECONDS
             )
+            outcome = "answered"
         except AttemptFailed as failure:
             outcome = failure.outcome
             self._lost_worker(lane, failure)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
+import httpx
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -31,10 +32,17 @@ class Served(_Strict):
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
 
     @model_validator(mode="after")
-    def _default_management(self) -> Self:
+    def _complete(self) -> Self:
         if not self.management:
             host, _, port = self.address.rpartition(":")
             object.__setattr__(self, "management", f"{host}:{int(port) + 1}")
+        for address in (self.address, self.management):
+            try:
+                url = httpx.URL(address)
+            except httpx.InvalidURL as error:
+                raise ValueError(f"{address} is no address: {error}") from error
+            if url.port is not None and not 0 < url.port < 65536:
+                raise ValueError(f"{address} has no port between 1 and 65535")
         return self
 
 
@@ -105,21 +113,27 @@ class EndpointFileError(Exception):
 def load(path: Path) -> Endpoint:
     """Read and check an endpoint file; raise `EndpointFileError` with lines and reasons."""
     try:
-        text = path.read_text(encoding="utf-8")
-        document = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise EndpointFileError(f"{path}: {error}") from error
+        return _checked(path, path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EndpointFileError(f"{path}: {error.strerror}") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise EndpointFileError(f"{path}:{line}: {error.problem}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # Characters YAML does not allow, a date that is none, an alias of itself: YAML tells no line of them.
+        raise EndpointFileError(f"{path}:1: {error}") from error
+
+
+def _checked(path: Path, text: str) -> Endpoint:
+    document = yaml.compose(text, Loader=yaml.SafeLoader)
     if not isinstance(document, yaml.MappingNode):
         raise EndpointFileError(f"{path}:1: expected a mapping with `variants:`")
     # PyYAML takes the last of two equal keys in silence; half an edit must not pass for a whole one.
     seen = set()
     for node, key in _keys(document):
-        if (id(node), key.value) in seen:
+        if (id(node), str(key.value)) in seen:
             raise EndpointFileError(f"{path}:{key.start_mark.line + 1}: {key.value} stands twice")
-        seen.add((id(node), key.value))
+        seen.add((id(node), str(key.value)))
     try:
         return Endpoint.model_validate(yaml.safe_load(text))
     except ValidationError as error:

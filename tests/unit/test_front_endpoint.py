@@ -46,6 +46,11 @@ def test_a_valid_file_is_read_whole(tmp_path: Path) -> None:
         ("weight: 10", "weight: 10\n    weight: 20", 11, "stands twice"),
         ("8100", "8090", 1, "TorchServe of its own"),
         ("variants:", "variants: []\nignored:", 2, "at least 1"),
+        ("8090", "80900", 3, "between 1 and 65535"),
+        ("name: canary", "name: \x07", 1, "special characters"),
+        ("release: 1.1.0", "release: 2026-13-45", 1, "month must be"),
+        ("name: canary", "name: canary\n    [a, b]: c", 8, "unhashable"),
+        ("variants:", "loop: &x [*x]\nvariants:", 1, "recursion"),
         ("sample_percent: 25", "sample_percent: 250", 14, "less than or equal to 100"),
     ],
 )
