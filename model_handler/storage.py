@@ -1,5 +1,6 @@
 """Video objects from S3, bounded in size and time, from buckets on an allow-list only."""
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -35,9 +36,17 @@ _CHUNK_BYTES = 1 << 20
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
 
 
-@cache
+_making_client = threading.Lock()
+
+
 def default_client() -> "S3Client":
     """Return the process's S3 client; credentials, region and endpoint come from boto3's own settings."""
+    with _making_client:  # a client may be shared by threads, but not made by two at once
+        return _make_client()
+
+
+@cache
+def _make_client() -> "S3Client":
     config = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2, "mode": "standard"})
     return boto3.client("s3", config=config)
 

@@ -47,7 +47,7 @@ class Limits:
     max_pixels: int = 4096 * 2304
     max_frames: int = 399
     max_duration_s: float = 60
-    max_decode_s: float = 20
+    max_decode_s: float = 10
 
 
 @dataclass(frozen=True)

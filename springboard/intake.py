@@ -1,7 +1,6 @@
 """Getting the video here: a request's body, bounded while it streams in, and objects from S3."""
 
 import asyncio
-import threading
 from concurrent.futures import Executor
 from contextlib import suppress
 from email.message import Message
@@ -13,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from model_handler.errors import InvalidRequest, StorageError
 from model_handler.request import S3Object, parse, pick_field
-from model_handler.storage import default_client, stream
+from model_handler.storage import stream
 from springboard.admission import Seat
 from springboard.endpoint import Endpoint, Limits
 from springboard.errors import BodyTooLarge, ClientGone, UploadTooSlow
@@ -22,7 +21,6 @@ from springboard.errors import BodyTooLarge, ClientGone, UploadTooSlow
 _DISCARD_BYTES = 200_000_000
 _DISCARD_SECONDS = 5.0
 # boto3's clients may be used by many threads, but not be made by them at the same time.
-_client_lock = threading.Lock()
 
 
 async def read_body(request: Request, seat: Seat, limits: Limits) -> bytes:
@@ -133,10 +131,8 @@ class Downloads:
 
 def _download(source: S3Object, endpoint: Endpoint, seat: Seat, seconds: float) -> bytes:
     chunks = []
-    with _client_lock:
-        client = default_client()
     for chunk in stream(
-        source, endpoint.allowed_buckets, endpoint.limits.max_object_bytes, timeout_s=seconds, client=client
+        source, endpoint.allowed_buckets, endpoint.limits.max_object_bytes, timeout_s=seconds
     ):
         seat.hold(len(chunk))
         chunks.append(chunk)

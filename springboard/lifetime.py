@@ -12,7 +12,7 @@ class Child:
     """A process in a session of its own, with all that it starts.
 
     A Ctrl-C in the terminal does not reach it: whoever started it stops it, in order. If we end without that,
-    however we end, a watcher kills it. (PR_SET_PDEATHSIG fires when the starting thread ends, which is too soon.)
+    however we end, a watcher kills it. (PR_SET_PDEATHSIG would fire when the starting thread ends.)
     """
 
     def __init__(self, command: Sequence[str], **options: Any) -> None:

@@ -9,20 +9,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import yaml
 
+from springboard.lifetime import Child
 from springboard.torchserve import TorchServe
 
 HERE = Path(__file__).parent
 SPRINGBOARD = Path(sys.executable).with_name("springboard")
 
 
-def build_puppet(folder: Path, version: str = "1.0.0", *, workers: int = 1, batch_size: int = 1) -> Path:
+def build_puppet(
+    folder: Path, version: str = "1.0.0", *, workers: int = 1, batch_size: int = 1, timeout_s: int = 20
+) -> Path:
     """Archive the puppet as a release; `folder` also takes its configuration."""
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / f"model-config-{version}.yaml"
@@ -33,7 +36,7 @@ def build_puppet(folder: Path, version: str = "1.0.0", *, workers: int = 1, batc
                 "maxWorkers": workers,
                 "batchSize": batch_size,
                 "maxBatchDelay": 50,
-                "responseTimeout": 20,
+                "responseTimeout": timeout_s,
                 "startupTimeout": 120,
             }
         )
@@ -72,9 +75,10 @@ class FrontProcess:
         self.url = ""
 
     def __enter__(self) -> Self:
-        self.process = subprocess.Popen(
+        self._child = Child(
             self._command, env=self._environment, stderr=subprocess.PIPE, text=True, bufsize=1
         )
+        self.process = self._child.process
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         try:
@@ -89,11 +93,9 @@ class FrontProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.send_signal(signal.SIGINT)  # the second one: at once
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self.process.wait()
+        self._child.stop(0)
         self._reader.join()
         assert self.process.stderr
         self.process.stderr.close()

@@ -1,7 +1,8 @@
 """A TorchServe handler that does as the body says, so that faults come when a test wants them.
 
-A body is words: `score=84.15`, `sleep=0.5`, `status=422 code=not_a_dive`, `die`, `raise`, `cuda`. Anything
-else (any video) scores 50. Answers have the shape of model_handler's.
+A body is words: `score=84.15`, `sleep=0.5`, `status=422 code=not_a_dive`, `die`, `raise`, `cuda`, `hang=FILE`
+(until killed, but only while FILE is there, which it removes). Anything else, such as a video, scores 50. Answers
+have the shape of model_handler's.
 """
 
 import json
@@ -32,6 +33,9 @@ def _answer(words: list[str], body: bytes, context: Any) -> tuple[int, dict[str,
     if not body:
         return 400, {"error": {"code": "empty_body", "message": "The body is empty."}}
     time.sleep(float(said.get("sleep", 0)))
+    if "hang" in said and os.path.exists(said["hang"]):
+        os.remove(said["hang"])
+        signal.pause()
     if "die" in said:
         os.kill(os.getpid(), signal.SIGKILL)
     if "raise" in said:

@@ -226,6 +226,21 @@ def test_a_killed_torchserve_is_brought_back_and_nothing_is_left_behind_at_the_e
     wait_until(lambda: not _group_lives(group), "TorchServe and its workers to be gone")
 
 
+def test_a_worker_that_hangs_is_replaced_and_its_request_answered(tmp_path: Path) -> None:
+    """As a decode does that never returns from FFmpeg: only TorchServe's responseTimeout ends it."""
+    marker = tmp_path / "hang"
+    marker.touch()
+    with TorchServe(build_puppet(tmp_path, timeout_s=2)) as torchserve:
+        path = write_endpoint(tmp_path / "endpoint.yml", [("only", torchserve, 1)])
+        with FrontProcess("--endpoint-file", path) as front:
+            front.wait_ready()
+            answer = front.score(f"hang={marker} score=77".encode())
+            assert (answer.status_code, answer.json()["score"]) == (200, 77)
+            assert not marker.exists()
+            assert front.metric("springboard_attempts_total", outcome="worker_died") == 1
+            assert front.metric("springboard_attempts_total", outcome="answered") == 1
+
+
 def _children_of(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split() or [
         child
