@@ -1,7 +1,7 @@
 """A TorchServe handler that does as the body says, so that faults come when a test wants them.
 
 A body is words: `score=84.15`, `sleep=0.5`, `status=422 code=not_a_dive`, `die`, `raise`, `cuda`, `hang=FILE`
-(until killed, but only while FILE is there, which it removes). Anything else, such as a video, scores 50. Answers
+(until killed, but only while FILE is there, which it removes). Anything else, as a video, scores 50. Answers
 have the shape of model_handler's.
 """
 
