@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -136,7 +137,7 @@ def _local(archive: Path, limits: Limits, buckets: tuple[str, ...]) -> tuple[End
 
     if not archive.is_file():
         _fail(f"{archive} does not exist; make it with: ./archive.sh --weights DIR --version X.Y.Z")
-    child = TorchServe(archive)
+    child = TorchServe(archive, environment=_without_credentials(os.environ))
     with archive.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     variant = Variant(
@@ -149,6 +150,15 @@ def _local(archive: Path, limits: Limits, buckets: tuple[str, ...]) -> tuple[End
     return Endpoint(variants=(variant,), limits=limits, allowed_buckets=buckets), [
         lambda front: keep_running(child, front)
     ]
+
+
+def _without_credentials(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what a process that parses strangers' videos may know: the front alone reads S3."""
+    return {name: value for name, value in environment.items() if not name.startswith("AWS_")} | {
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
 
 
 def _archive(weights: Path) -> Path:

@@ -33,14 +33,14 @@ class TorchServeError(RuntimeError):
 class TorchServe:
     """A TorchServe that serves one archive, on free loopback ports, with a temporary folder of its own.
 
-    `version` is the archive's; it is read from the file name `dive-X.Y.Z.mar`. `environment` adds to this
-    process's. Use it as a context manager, or call `start` and `stop`.
+    `version` is the archive's; it is read from the file name `dive-X.Y.Z.mar`. `environment` takes the
+    place of this process's. Use it as a context manager, or call `start` and `stop`.
     """
 
     def __init__(self, archive: Path, *, environment: Mapping[str, str] | None = None) -> None:
         self.archive = archive.resolve()
         self.version = archive.stem.removeprefix(f"{MODEL}-")
-        self.environment = dict(environment or {})
+        self.environment = dict(os.environ if environment is None else environment)
         self._child: Child | None = None
         self._folder: Path | None = None
         inference, management, metrics, *self._other_ports = free_ports(6)
@@ -80,7 +80,7 @@ class TorchServe:
                     *("--model-store", str(self.archive.parent)),
                     *("--models", f"{MODEL}={self.archive.name}"),
                 ],
-                env={**os.environ, **self._settings(self._folder), **self.environment},
+                env={**self.environment, **self._settings(self._folder)},
                 cwd=self._folder,
                 stdout=log,
                 stderr=subprocess.STDOUT,

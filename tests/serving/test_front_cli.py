@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import psutil
 import pytest
 
 from springboard import keys
@@ -113,6 +114,17 @@ def test_an_s3_video_is_fetched_by_the_front_and_its_faults_are_typed(
         with pytest.raises(runtime.exceptions.ModelError) as caught:
             invoke(bucket, key)
         assert caught.value.response["OriginalStatusCode"] == status
+
+
+def test_the_process_that_parses_video_has_no_credentials(served: FrontProcess) -> None:
+    front = psutil.Process(served.process.pid)
+    assert front.environ()["AWS_SECRET_ACCESS_KEY"]  # with which it fetched the videos above
+    workers = [
+        child for child in front.children(recursive=True) if "model_service_worker" in str(child.cmdline())
+    ]
+    assert workers
+    for worker in workers:
+        assert not [name for name in worker.environ() if name.startswith("AWS_") and "KEY" in name]
 
 
 @pytest.mark.parametrize(

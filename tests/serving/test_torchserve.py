@@ -29,7 +29,11 @@ def served(small_archive: Path, object_store: ObjectStore, dive_clip: bytes) -> 
     put(Bucket="dives", Key="good.mp4", Body=dive_clip)
     put(Bucket="dives", Key="big.mp4", Body=bytes(3_000_000))
     put(Bucket="secret", Key="good.mp4", Body=dive_clip)
-    environment = {**object_store.environment, "SPRINGBOARD_VIDEO_BUCKETS": "dives secret absent"}
+    environment = {
+        **os.environ,
+        **object_store.environment,
+        "SPRINGBOARD_VIDEO_BUCKETS": "dives secret absent",
+    }
     with TorchServe(small_archive, environment=environment) as torchserve:
         yield torchserve
 
@@ -159,6 +163,7 @@ def batching(small_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     config = config_file(folder, batchSize=4, maxBatchDelay=3000, limits=limits)
     mar = archive(small_weights, folder, "1.0.0-batch", "--config", str(config))
     environment = {
+        **os.environ,
         "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{free_ports(1)[0]}",
         "AWS_ACCESS_KEY_ID": "x",
         "AWS_SECRET_ACCESS_KEY": "x",
