@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -112,6 +113,8 @@ def _distribution(scorer: scoring.Scorer, clips: Iterable[Path]) -> dict[str, An
 
 def _git_commit() -> str | None:
     """Return the commit this was built from, `-dirty` if files differ from it, None outside a checkout."""
+    if shutil.which("git") is None:
+        return None
     run = subprocess.run(
         ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"],
         capture_output=True,
