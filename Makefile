@@ -9,7 +9,7 @@ TORCH := 2.13.0
 WEIGHTS ?=
 CLIP ?=
 
-.PHONY: setup demo serve test check lock clean
+.PHONY: setup demo serve test test-tools check lock clean
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -43,8 +43,14 @@ demo: setup
 serve: setup
 	exec .venv/bin/springboard serve $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(ARGS)
 
-test: setup
+test: setup test-tools
 	$(PY) -m pytest -n 2 --dist loadgroup
+
+# What tests call that pip does not bring; without it those tests are skipped, with the reason.
+test-tools:
+	@command -v curl >/dev/null || \
+	  if [ "$$(id -u)" = 0 ]; then echo "test: installing curl with apt"; apt-get update -q && apt-get install -qy curl; \
+	  else echo "test: without curl some tests are skipped; run: sudo apt-get install curl"; fi
 
 check: setup
 	.venv/bin/ruff check .

@@ -1,5 +1,6 @@
 """The served OpenAPI document, tried by schemathesis."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +38,11 @@ def test_schemathesis_finds_no_500_and_nothing_undeclared(front: FrontProcess, t
 
 
 def test_docs_show_every_route(front: FrontProcess) -> None:
-    assert "swagger" in httpx.get(f"{front.url}/docs").text
+    page = httpx.get(f"{front.url}/docs").text
+    assets = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert any("swagger-ui" in asset for asset in assets)
+    for asset in assets:  # all of them our own: the page works without the internet
+        assert httpx.get(front.url + asset).status_code == 200
     paths = httpx.get(f"{front.url}/openapi.json").json()["paths"]
     assert set(paths) == {
         "/ping",

@@ -1,6 +1,7 @@
 """SageMaker's contract, spoken over HTTP to a front before two real TorchServes."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,7 @@ def test_ping_is_200_and_invocations_score(front: FrontProcess) -> None:
     ],
     ids=" ".join,
 )
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl: apt-get install curl")
 def test_every_way_curl_uploads_works(front: FrontProcess, tmp_path: "Path", arguments: list[str]) -> None:
     file = tmp_path / "dive.mp4"
     file.write_bytes(b"score=61.5 " + b"x" * 300_000)
