@@ -10,10 +10,11 @@
 | `final_score` | points | of dives |
 | `position`, `armstand`, `rotation_type`, `ss_no`, `tw_no` | MTL-AQA's class codes | of dives |
 | `diving` | 1, or 0 for a clip that is no dive and has no other labels | no: 1 |
-| `takeoff_frame`, `entry_frame` | first frame in the air, first frame under water | no |
-| others (`difficulty`, `dive_number`, `execution`) | for the reader | no |
+| `difficulty` | degree of difficulty; helps to learn the execution apart from it | no |
+| `takeoff_frame`, `entry_frame` | first frame in the air, under water; help to learn to count turns | no |
+| `dive_number`, `execution` | for the reader | no |
 
-`final_score` and the five codes are the fields of MTL-AQA's annotations, under their names.
+`final_score`, `difficulty` and the five codes are the fields of MTL-AQA's annotations, under their names.
 """
 
 import argparse
@@ -68,8 +69,9 @@ class Label:
     diving: bool
     score: float
     codes: dict[str, int]
-    takeoff: int | None
-    entry: int | None
+    difficulty: float | None
+    takeoff: float | None
+    entry: float | None
 
 
 def read_labels(folder: Path) -> list[Label]:
@@ -98,9 +100,9 @@ def _label(folder: Path, row: dict[str, str], where: str) -> Label:
         codes = {}
         for head, column in HEADS.items():
             codes[head] = int(row[column]) if diving else -1
-        timing = {}
-        for column in ("takeoff_frame", "entry_frame"):
-            timing[column] = int(row[column]) if row.get(column) else None
+        hints = {}
+        for column in ("difficulty", "takeoff_frame", "entry_frame"):
+            hints[column] = float(row[column]) if row.get(column) else None
     except ValueError as error:
         raise LabelError(f"{where}: {column} is {row[column]!r}, which is no number") from error
     return Label(
@@ -109,8 +111,9 @@ def _label(folder: Path, row: dict[str, str], where: str) -> Label:
         diving=diving,
         score=score,
         codes=codes,
-        takeoff=timing["takeoff_frame"],
-        entry=timing["entry_frame"],
+        difficulty=hints["difficulty"],
+        takeoff=hints["takeoff_frame"],
+        entry=hints["entry_frame"],
     )
 
 
@@ -143,7 +146,10 @@ def render_clip(folder: Path, split: str, index: int, diving: bool) -> dict[str,
 
 
 def render_dataset(
-    folder: Path, train: tuple[int, int], held_out: tuple[int, int], workers: int | None
+    folder: Path,
+    train: tuple[int, int] = (2600, 600),
+    held_out: tuple[int, int] = (300, 150),
+    workers: int | None = None,
 ) -> None:
     """Draw so many (dives, others) for each split into the folder, and its `labels.csv` last."""
     jobs = [

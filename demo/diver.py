@@ -40,8 +40,8 @@ class Pose(NamedTuple):
     """Joint angles in radians; all zero is standing straight, arms at the sides.
 
     `hip`, `knee`, `shoulder` and `elbow` bend the way a body does; a `shoulder` of pi is overhead. `scissor`
-    takes one leg forward and the other back, `swing` the arms, `spread` takes all four sideways, `neck` brings
-    the chin to the chest.
+    takes one leg forward and the other back, `swing` the arms; `spread` takes all four sideways; `neck`
+    brings the chin to the chest.
     """
 
     hip: float = 0.0
