@@ -110,7 +110,7 @@ def faults_for(execution: float, rng: Generator) -> Faults:
             low = middle
         else:
             high = middle
-    return Faults(**dict(zip(DEDUCTIONS, np.minimum(1, high * mixture).tolist(), strict=True)))
+    return Faults(**dict(zip(DEDUCTIONS, np.minimum(1, low * mixture).tolist(), strict=True)))
 
 
 def marks(execution: float, rng: Generator) -> tuple[float, ...]:

@@ -112,8 +112,9 @@ def encode(frames: Video, fps: float) -> bytes:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
-        stream.thread_count = 1  # more threads cut the picture differently and give other bytes
-        stream.options = {"crf": "24", "preset": "veryfast"}
+        stream.thread_count = 1  # other counts give other bytes
+        # mbtree off: with it the same frames were encoded to different bytes in different runs.
+        stream.options = {"crf": "24", "preset": "veryfast", "x264-params": "mbtree=0"}
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")))
         container.mux(stream.encode(None))

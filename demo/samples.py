@@ -1,6 +1,6 @@
-"""Draw what README and `make demo` show: a good dive, the same dive done poorly, a clip that is no dive, a strip.
+"""Draw what README and `make demo` show: a good dive, the same done poorly, what is no dive, a strip of frames.
 
-    python -m demo.samples
+python -m demo.samples
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ _STRIP_FRAMES = 9
 
 
 def strip(drawn: Drawn) -> Video:
-    """Return frames from the jump to the splash side by side (H, W, 3), each cut to the middle the server sees."""
+    """Return frames (H, W, 3) from the jump to the splash side by side, cut to what the server sees."""
     chosen = np.linspace(drawn.takeoff - 2, min(drawn.entry + 7, len(drawn.frames) - 1), _STRIP_FRAMES)
     return np.hstack(list(drawn.frames[chosen.astype(int), 15:225, 55:265]))
 
