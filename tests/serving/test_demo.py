@@ -70,7 +70,9 @@ def test_a_mistake_in_the_path_lowers_the_correlation(
     with httpx.Client(timeout=60) as client:
         for label in dives:
             with av.open(label.path) as container:
-                frames = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
+                frames = np.stack(
+                    [f.to_ndarray(format="rgb24") for f in container.decode(video=0)], dtype=np.uint8
+                )
             # What the gate refuses is worth nothing: no score at all would be the worst of mistakes.
             scores.append(ask(client, url, encode(mistake(frames), 25)).score or 0.0)
     spoiled = spearman([label.score for label in dives], scores)
