@@ -12,6 +12,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -54,6 +55,10 @@ def train(dataset: Path, run: Path, out: Path, recipe: Recipe, trained_on: str |
     labels = read_labels(dataset)
     store = FrameStore.open(labels, run)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    torch.set_num_threads(
+        1
+    )  # parts of a batch run side by side instead: operations then never wait for another
     torch.manual_seed(recipe.seed)
     learner = Learner(recipe.width, recipe.gate_width).to(device)
     optimizer = torch.optim.AdamW(
@@ -68,7 +73,8 @@ def train(dataset: Path, run: Path, out: Path, recipe: Recipe, trained_on: str |
         print(f"Going on after epoch {epoch} of {resume}")
     measured: dict[str, float] = {}
     while epoch < recipe.epochs:
-        _train_epoch(learner, optimizer, labels, store, recipe, epoch)
+        with ThreadPoolExecutor(threads) as pool:
+            _train_epoch(learner, optimizer, labels, store, recipe, epoch, pool, threads)
         epoch += 1
         # To a new file first: a run that is cut off while it writes keeps the epoch before.
         state = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch}
@@ -86,8 +92,18 @@ def _train_epoch(
     store: FrameStore,
     recipe: Recipe,
     epoch: int,
+    pool: Executor,
+    parts: int,
 ) -> None:
     learner.train()
+
+    def learn(dives: list[int], others: list[int], seed: int) -> dict[str, float]:
+        """Add one part's gradients to those of the other parts and return its losses."""
+        device = next(learner.parameters()).device
+        losses = learner.losses(_batch(labels, store, dives, others, np.random.default_rng(seed), device))
+        torch.autograd.backward(torch.stack(list(losses.values())).sum() / parts)
+        return {name: loss.item() for name, loss in losses.items()}
+
     rng = np.random.default_rng([recipe.seed, epoch])
     batches = _shuffle(labels, recipe.dives_per_batch, rng)
     progress = tqdm(batches, desc=f"epoch {epoch + 1}/{recipe.epochs}", unit="batch", smoothing=0.05)
@@ -97,13 +113,15 @@ def _train_epoch(
         for group in optimizer.param_groups:
             rise = min(1.0, done / _WARM_UP)
             group["lr"] = recipe.learning_rate * rise * (0.51 + 0.49 * math.cos(math.pi * done))
-        losses = learner.losses(_batch(labels, store, dives, others, rng, next(learner.parameters()).device))
         optimizer.zero_grad()
-        torch.autograd.backward(torch.stack(list(losses.values())).sum())
+        seeds = rng.integers(2**32, size=parts).tolist()
+        for losses in pool.map(
+            learn, [dives[i::parts] for i in range(parts)], [others[i::parts] for i in range(parts)], seeds
+        ):
+            for name, loss in losses.items():
+                running[name] = 0.97 * running.get(name, loss) + 0.03 * loss
         torch.nn.utils.clip_grad_norm_(learner.parameters(), 5.0)
         optimizer.step()
-        for name, loss in losses.items():
-            running[name] = 0.95 * running.get(name, loss.item()) + 0.05 * loss.item()
         progress.set_postfix({name: f"{value:.2f}" for name, value in running.items()}, refresh=False)
 
 
@@ -180,6 +198,7 @@ def _keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         for option in (-1, -3):  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
             libc.mallopt(option, 2**31 - 1)
+        libc.mallopt(-8, 1)  # M_ARENA_MAX: further arenas hand every large block back
 
 
 def main() -> None:
