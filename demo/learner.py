@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from demo.dataset import Label
 from model_handler.checkpoint import Checkpoint
-from model_handler.network import CLIP_FRAMES, Backbone, DiveClassifier, Fc6, Gate, ScoreRegressor
+from model_handler.network import CLIP_FRAMES, HEADS, Backbone, DiveClassifier, Fc6, Gate, ScoreRegressor
 from model_handler.scoring import DIVING_CLASS, GATE_INPUT_SCALE, POINTS_PER_RAW
 
 PARTS = ("backbone", "fc6", "score", "dive", "gate")
@@ -27,7 +27,7 @@ class Batch:
 
     `clips` (N, 3, 16, 112, 112) are the dives' clips one after the other, `counts` how many each dive has;
     `labels` belong to the dives and `shifts` are the frames cut off their beginnings. `gate_clips`
-    (M, 3, 16, 112, 112) are of the dives and then of the others.
+    (M, 3, 16, 112, 112) are of `gate_dives` dives and then of the others.
     """
 
     clips: Tensor
@@ -35,6 +35,7 @@ class Batch:
     labels: list[Label]
     shifts: list[int]
     gate_clips: Tensor
+    gate_dives: int
 
 
 class Learner(nn.Module):
@@ -50,6 +51,12 @@ class Learner(nn.Module):
         self.clip_hints = nn.Linear(self.fc6.fc.in_features, _HINTS)
         self.execution = nn.Linear(hidden, 1)
         self.norms = nn.ModuleDict({"backbone": _with_norms(self.backbone), "gate": _with_norms(self.gate)})
+        self.clip_heads = nn.ModuleDict(
+            {
+                head: nn.Linear(self.fc6.fc.in_features, HEADS[head])
+                for head in ("position", "rot_type", "armstand")
+            }
+        )
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -71,8 +78,8 @@ class Learner(nn.Module):
         losses = {"score": 2 * functional.huber_loss(self.score(hidden)[:, 0], scores)}
         for head, logits in self.dive(hidden).items():
             codes = torch.tensor([label.codes[head] for label in batch.labels], device=device)
-            losses[head] = 0.3 * functional.cross_entropy(logits, codes)
-        is_dive = torch.arange(len(gate), device=device) < len(batch.labels)
+            losses[head] = functional.cross_entropy(logits, codes)
+        is_dive = torch.arange(len(gate), device=device) < batch.gate_dives
         classes = torch.where(is_dive, DIVING_CLASS, OTHER_CLASS)
         losses["gate"] = functional.cross_entropy(gate.float(), classes)
         execution = [_execution(label) for label in batch.labels]
@@ -83,7 +90,23 @@ class Learner(nn.Module):
             for hint in _clip_hints(label, count, shift)
         ]
         losses["clip_hints"] = _masked_error(self.clip_hints(features).flatten(), hints)
+        losses["clip_heads"] = self._clip_heads_loss(features, batch, hints)
         return losses
+
+    def _clip_heads_loss(self, features: Tensor, batch: Batch, hints: list[float]) -> Tensor:
+        """Return how badly single clips name what they show: the first an armstand, those aloft the rest."""
+        counts = torch.tensor(batch.counts)
+        aloft = torch.tensor(hints).view(-1, _HINTS)[:, 0] > 0.5
+        first = torch.zeros_like(aloft)
+        first[counts.cumsum(0) - counts] = True
+        loss = features.sum() * 0
+        for head, network in self.clip_heads.items():
+            shows = (first if head == "armstand" else aloft).to(features.device)
+            codes = torch.tensor([label.codes[head] for label in batch.labels]).repeat_interleave(counts)
+            if shows.any():
+                wanted = codes.to(features.device)[shows]
+                loss = loss + 0.5 * functional.cross_entropy(network(features[shows]), wanted)
+        return loss
 
     def checkpoint(self, trained_on: str | None) -> Checkpoint:
         """Return the served weights: batch norm folded in, the gate's biases on the published scale."""
