@@ -1,6 +1,7 @@
 """Training: what is saved is what was trained, and a cut-off run goes on where it was."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,13 +52,13 @@ def test_training_measures_saves_and_goes_on_after_the_last_epoch(
     first = load(out)
     assert (first.width, first.gate_width, first.trained_on) == (1 / 16, 1 / 32, "two dives")
 
-    train(dataset, tmp_path, out, Recipe(**{**vars(_TINY), "epochs": 2}), trained_on="two dives")
+    train(dataset, tmp_path, out, replace(_TINY, epochs=2), trained_on="two dives")
     assert "Going on after epoch 1" in capsys.readouterr().out
     changed = load(out).parts["score"]["fc_final_score.weight"]
     assert not torch.equal(changed, first.parts["score"]["fc_final_score.weight"])
 
 
 def test_a_dataset_smaller_than_a_batch_is_refused(dataset: Path, tmp_path: Path) -> None:
-    recipe = Recipe(**{**vars(_TINY), "dives_per_batch": 8})
+    recipe = replace(_TINY, dives_per_batch=8)
     with pytest.raises(LabelError, match="4 dives to train on are fewer than a batch of 8"):
         train(dataset, tmp_path, tmp_path / "model.safetensors", recipe, trained_on=None)
