@@ -147,7 +147,7 @@ def render_clip(folder: Path, split: str, index: int, diving: bool) -> dict[str,
 
 def render_dataset(
     folder: Path,
-    train: tuple[int, int] = (2600, 600),
+    train: tuple[int, int] = (1500, 300),
     held_out: tuple[int, int] = (300, 150),
     workers: int | None = None,
 ) -> None:
@@ -180,9 +180,9 @@ def main() -> None:
         description="Draw dives, and clips that are none, with their true labels."
     )
     parser.add_argument("folder", type=Path, help="where to write the clips and labels.csv")
-    parser.add_argument("--dives", type=int, default=2600, help="dives to train on (default: %(default)s)")
+    parser.add_argument("--dives", type=int, default=1500, help="dives to train on (default: %(default)s)")
     parser.add_argument(
-        "--others", type=int, default=600, help="clips that are no dives (default: %(default)s)"
+        "--others", type=int, default=300, help="clips that are no dives (default: %(default)s)"
     )
     parser.add_argument("--held-out-dives", type=int, default=300, help="(default: %(default)s)")
     parser.add_argument("--held-out-others", type=int, default=150, help="(default: %(default)s)")

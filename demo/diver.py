@@ -119,7 +119,7 @@ class Look:
     @classmethod
     def draw(cls, rng: Generator) -> "Look":
         """Draw a look at random."""
-        tone = rng.uniform(0.45, 1.0)
+        tone = rng.uniform(0.55, 1.05)
         return cls(
             skin=(236 * tone, 186 * tone, 156 * tone),
             suit=tuple(rng.uniform(10, 200, 3)),

@@ -46,13 +46,13 @@ class Setting:
     def draw(cls, dive: DiveNumber, rng: Generator) -> "Setting":
         """Draw a springboard of 3 m or a platform of 10 m; armstands happen on platforms alone."""
         platform = dive.armstand or bool(rng.random() < 0.6)
-        waits = rng.random() < 0.06  # some divers take their time
+        waits = rng.random() < 0.03  # some divers take their time
         return cls(
             height=10.0 if platform else 3.0,
             jump=float(rng.uniform(3.2, 3.8) if platform else rng.uniform(6.0, 6.5)) - 1.2 * dive.armstand,
             fps=float(rng.choice([25, 30])),
-            approach=int(rng.integers(60, 110) if waits else rng.integers(10, 20)),
-            after=int(rng.integers(14, 22)),
+            approach=int(rng.integers(40, 100) if waits else rng.integers(9, 15)),
+            after=int(rng.integers(12, 17)),
         )
 
 

@@ -35,12 +35,12 @@ class Camera:
 def follow(path: Floats, fps: float, rng: Generator) -> list[Camera]:
     """Return a camera per place (N, 2) of the path: it pans after it, zooms slowly and shakes a little."""
     lag = rng.uniform(0.25, 0.5) * 25 / fps
-    wide, close = sorted(rng.uniform(46, 62, 2))
-    aim = rng.normal(0, 0.12, 2)
+    wide, close = sorted(rng.uniform(66, 86, 2))
+    aim = rng.normal(0, 0.08, 2)
     centre = path[0].copy()
     cameras = []
     for step, place in enumerate(path):
-        target = np.array([place[0], max(place[1], 1.0)])
+        target = np.array([place[0], max(place[1], 0.9)])
         centre = centre + (target - centre) * (1 - lag)
         x, y = centre + aim + rng.normal(0, 0.008, 2)  # the camera's hand shakes
         zoom = wide + (close - wide) * step / len(path)
@@ -67,7 +67,7 @@ class Place:
         caption = None
         if rng.random() < 0.3:
             caption = (int(rng.integers(20, 120)), 212, int(rng.integers(90, 180)), 18, muted(rng, 0.8))
-        level = rng.uniform(2, 7)
+        level = rng.uniform(2, 5)
         return cls(
             wall=_wall(rng),
             water=_water(deep, rng),
@@ -127,8 +127,14 @@ class Place:
         return (frame * self.light + noise).clip(0, 255).astype(np.uint8)
 
 
+def cool(rng: Generator) -> Colour:
+    """Return a colour of walls, stands and skies: grey to blue or green, never as warm as skin."""
+    grey = rng.uniform(50, 215)
+    return float(grey * rng.uniform(0.5, 0.95)), grey, float(grey * rng.uniform(0.9, 1.15))
+
+
 def muted(rng: Generator, saturation: float) -> Colour:
-    """Return a colour at most this saturated (0 to 1): what buildings, skies and crowds wear."""
+    """Return a colour at most this saturated (0 to 1)."""
     grey = rng.uniform(50, 225)
     red, green, blue = (grey * (1 + saturation * rng.uniform(-1, 1, 3))).clip(0, 255).tolist()
     return red, green, blue
@@ -137,11 +143,11 @@ def muted(rng: Generator, saturation: float) -> Colour:
 def _wall(rng: Generator) -> Image:
     """Return a backdrop of 20 x 20 m at 24 pixels a metre; the water line is 4 m above its lower edge."""
     size = 480
-    top, bottom = np.array(muted(rng, 0.3)), np.array(muted(rng, 0.3))
+    top, bottom = np.array(cool(rng)), np.array(cool(rng))
     ramp = np.linspace(0, 1, size)[:, None, None]
     wall = np.broadcast_to(top * (1 - ramp) + bottom * ramp, (size, size, 3)).astype(np.uint8).copy()
     if rng.random() < 0.5:  # panels
-        gap, line = int(rng.integers(25, 70)), muted(rng, 0.2)
+        gap, line = int(rng.integers(25, 70)), cool(rng)
         for x in range(0, size, gap):
             cv2.line(wall, (x, 0), (x, size), line, 1, cv2.LINE_AA)
         for y in range(0, size, gap):
@@ -149,11 +155,11 @@ def _wall(rng: Generator) -> Image:
     for _ in range(rng.integers(1, 6)):  # stands, windows
         x, y = rng.integers(0, size, 2).tolist()
         corner = (x + int(rng.integers(60, 400)), y + int(rng.integers(20, 90)))
-        cv2.rectangle(wall, (x, y), corner, muted(rng, 0.3), -1)
-    for _ in range(rng.integers(0, 4)):  # banners
+        cv2.rectangle(wall, (x, y), corner, cool(rng), -1)
+    for _ in range(rng.integers(0, 3)):  # banners
         x, y = rng.integers(0, size, 2).tolist()
         cv2.rectangle(wall, (x, y), (x + int(rng.integers(40, 160)), y + 12), muted(rng, 0.8), -1)
-    for _ in range(rng.integers(0, 3)):  # rows of spectators
+    for _ in range(rng.integers(0, 2)):  # rows of spectators
         row = int(rng.integers(60, 400))
         for x in range(0, size, 7):
             centre = (x, row + int(rng.integers(-5, 5)))
