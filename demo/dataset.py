@@ -24,6 +24,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 from tqdm import tqdm
 
 from demo.judging import DIVES
@@ -160,7 +161,8 @@ def render_dataset(
     ]
     for split in _SPLITS:
         (folder / split).mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(workers) as pool:
+    # One process per core is enough: OpenCV's own threads would only get in their way.
+    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         rows = list(tqdm(_render_all(pool, jobs), total=len(jobs), desc="render", unit="clip"))
     with (folder / "labels.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)

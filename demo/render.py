@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from demo.diver import Look, centre_of_mass, paint
 from demo.judging import DIVES, DiveNumber, Faults, faults_for, marks, points
 from demo.motion import Setting, choreograph
-from demo.scene import Place, Splash, follow
+from demo.scene import HEIGHT, Place, Splash, follow
 
 Video = NDArray[np.uint8]
 """Frames (T, 240, 320, 3), RGB."""
@@ -97,8 +98,8 @@ def draw(performance: Performance) -> Drawn:
         )
         paint(frame, camera.pixels(seen + middle), seen[:, 2], camera.scale, look)
         surface = place.surface(camera)
-        under = 0.25 * frame[surface:] + 0.75 * water[surface:]
-        frame[surface:] = under.astype(np.uint8)
+        if surface < HEIGHT:
+            frame[surface:] = cv2.addWeighted(frame[surface:], 0.25, water[surface:], 0.75, 0)
         splash.paint(frame, camera, (step - motion.entry + 1) / setting.fps)
         finished = place.finish(frame, step)
         frames.append(finished[:, ::-1] if mirrored else finished)
@@ -112,9 +113,9 @@ def encode(frames: Video, fps: float) -> bytes:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
-        stream.thread_count = 1  # other counts give other bytes
-        # mbtree off: with it the same frames were encoded to different bytes in different runs.
-        stream.options = {"crf": "24", "preset": "veryfast", "x264-params": "mbtree=0"}
+        # One thread and the plainest preset: with others the same frames gave other bytes in other runs.
+        stream.thread_count = 1
+        stream.options = {"crf": "24", "preset": "ultrafast"}
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")))
         container.mux(stream.encode(None))

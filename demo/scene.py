@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from demo.diver import Colour, Floats, Image, hull
 
 WIDTH, HEIGHT = 320, 240
 _NOISES = 6
+_NOISE_MEAN = 32  # added with the noise, which is of unsigned bytes, and taken off again
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Place:
     water: Image
     deep: Colour
     structure: Colour
-    light: NDArray[np.float32]  # gain per channel
-    noise: list[NDArray[np.float32]]
+    light: Image  # (1, 256, 3): what a value becomes in each channel
+    noise: list[Image]
     caption: tuple[int, int, int, int, Colour] | None
 
     @classmethod
@@ -68,13 +68,16 @@ class Place:
         if rng.random() < 0.3:
             caption = (int(rng.integers(20, 120)), 212, int(rng.integers(90, 180)), 18, muted(rng, 0.8))
         level = rng.uniform(2, 5)
+        gain = rng.uniform(0.75, 1.2) * rng.uniform(0.93, 1.07, 3)
         return cls(
             wall=_wall(rng),
             water=_water(deep, rng),
             deep=(float(deep[0]), float(deep[1]), float(deep[2])),
             structure=muted(rng, 0.15),
-            light=(rng.uniform(0.75, 1.2) * rng.uniform(0.93, 1.07, 3)).astype(np.float32),
-            noise=[rng.normal(0, level, (HEIGHT, WIDTH, 3)).astype(np.float32) for _ in range(_NOISES)],
+            light=(np.arange(256)[None, :, None] * gain).clip(0, 255).astype(np.uint8),
+            noise=[
+                rng.normal(_NOISE_MEAN, level, (HEIGHT, WIDTH, 3)).astype(np.uint8) for _ in range(_NOISES)
+            ],
             caption=caption,
         )
 
@@ -124,7 +127,9 @@ class Place:
             box = frame[y : y + height, x : x + width]
             box[:] = (0.4 * box + 0.6 * np.array(colour)).astype(np.uint8)
         noise = np.roll(self.noise[step % _NOISES], 37 * step, axis=step % 2)
-        return (frame * self.light + noise).clip(0, 255).astype(np.uint8)
+        # Saturating adds of bytes: several times faster than the same in floats.
+        brighter = cv2.add(np.asarray(cv2.LUT(frame, self.light), np.uint8), noise)
+        return np.asarray(cv2.subtract(brighter, np.full_like(noise, _NOISE_MEAN)), np.uint8)
 
 
 def cool(rng: Generator) -> Colour:
