@@ -38,7 +38,7 @@ class Recipe:
 
     width: float = 0.125
     gate_width: float = 0.0625
-    epochs: int = 7
+    epochs: int = 6
     dives_per_batch: int = 4
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.02
