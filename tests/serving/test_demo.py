@@ -43,8 +43,8 @@ def measured(url: str, held_out: list[Label]) -> dict[str, float]:
 
 def test_held_out_dives_are_ranked_and_named_right(measured: dict[str, float]) -> None:
     assert measured["spearman"] >= 0.85, measured
-    assert measured["accuracy_position"] >= 0.85, measured
-    assert measured["accuracy_armstand"] >= 0.85, measured
+    assert measured["accuracy_position"] >= 0.7, measured
+    assert measured["accuracy_armstand"] >= 0.9, measured
     assert measured["accuracy_ss_no"] >= 0.7, measured
 
 
