@@ -23,6 +23,7 @@ import csv
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -162,13 +163,24 @@ def render_dataset(
     ]
     for split in _SPLITS:
         (folder / split).mkdir(parents=True, exist_ok=True)
-    # One process per core is enough: OpenCV's own threads would only get in their way.
-    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with drawing_processes(workers) as pool:
         rows = list(tqdm(_render_all(pool, jobs), total=len(jobs), desc="render", unit="clip"))
     with (folder / "labels.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
+
+
+def drawing_processes(workers: int | None = None) -> ProcessPoolExecutor:
+    """Return processes to draw in, one per core unless told otherwise."""
+    return ProcessPoolExecutor(
+        workers,
+        # A forked child inherits locks that OpenCV's or torch's threads held just then, and may wait for ever.
+        mp_context=get_context("spawn"),
+        # OpenCV's own threads would only get in the other processes' way.
+        initializer=cv2.setNumThreads,
+        initargs=(1,),
+    )
 
 
 def _render_all(

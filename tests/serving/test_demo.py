@@ -1,7 +1,6 @@
 """The demo model behind a real TorchServe: rendered dives hold the whole path against a truth."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import av
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from demo.client import ask, ask_about
-from demo.dataset import Label, read_labels, render_dataset
+from demo.dataset import Label, drawing_processes, read_labels, render_dataset
 from demo.figures import figures, spearman
 from demo.render import Video, draw, encode, perform
 from springboard.torchserve import ROOT, TorchServe
@@ -86,7 +85,7 @@ def _poorer_dive(seed: int, execution: float) -> bytes:
 
 def test_each_step_of_poorer_execution_lowers_the_mean_score(url: str) -> None:
     jobs = [(seed, execution) for execution in _STEPS for seed in _POORER_SEEDS]
-    with ProcessPoolExecutor() as pool, httpx.Client(timeout=60) as client:
+    with drawing_processes() as pool, httpx.Client(timeout=60) as client:
         answers = [ask(client, url, video) for video in pool.map(_poorer_dive, *zip(*jobs, strict=True))]
     scores = np.array([answer.score or np.nan for answer in answers]).reshape(len(_STEPS), -1)
     means = np.nanmean(scores, axis=1)
