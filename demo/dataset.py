@@ -175,7 +175,7 @@ def drawing_processes(workers: int | None = None) -> ProcessPoolExecutor:
     """Return processes to draw in, one per core unless told otherwise."""
     return ProcessPoolExecutor(
         workers,
-        # A forked child inherits locks that OpenCV's or torch's threads held just then, and may wait for ever.
+        # A forked child inherits locks that other threads held just then, and may wait for ever.
         mp_context=get_context("spawn"),
         # OpenCV's own threads would only get in the other processes' way.
         initializer=cv2.setNumThreads,
