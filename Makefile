@@ -6,7 +6,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 TORCH := 2.13.0
 
 # The demo's own model and clips, or a checkpoint and a video of yours.
-WEIGHTS ?=
+WEIGHTS ?= demo/weights
 CLIP ?=
 
 .PHONY: setup demo serve test test-tools check lock clean
@@ -34,14 +34,13 @@ setup: .venv/ready
 	$(PIP) install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
-# make demo WEIGHTS=folder CLIP=file
+# make demo [WEIGHTS=folder] [CLIP=file]
 demo: setup
-	@[ -n "$(WEIGHTS)" ] && [ -n "$(CLIP)" ] || { echo "usage: make demo WEIGHTS=folder CLIP=file"; exit 2; }
-	@$(PY) -m demo.run "$(WEIGHTS)" "$(CLIP)"
+	@$(PY) -m demo.run "$(WEIGHTS)" $(if $(CLIP),"$(CLIP)",demo/clips/{good-dive,poor-dive,not-a-dive}.mp4)
 
 # make serve WEIGHTS=folder, or ARGS="--endpoint-file endpoint.yml" and whatever else `springboard serve` takes
 serve: setup
-	exec .venv/bin/springboard serve $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(ARGS)
+	exec .venv/bin/springboard serve $(if $(filter --endpoint-file% --archive%,$(ARGS)),,--weights "$(WEIGHTS)") $(ARGS)
 
 test: setup test-tools
 	$(PY) -m pytest -n 2 --dist loadgroup

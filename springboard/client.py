@@ -130,25 +130,28 @@ def _failed(source: str, message: str) -> Result:
 
 
 def render(results: Sequence[Result], console: Console) -> None:
-    """Print the results as a table, with what was wrong below the name."""
-    table = Table("video", "score", "dive", "position", "frames", "milliseconds", "note")
+    """Print the results as a table, and below it what was wrong or is worth knowing, by video."""
+    table = Table("score", "dive", "position", "frames", "milliseconds")
+    table.add_column("video", no_wrap=True)
     for result in results:
-        name = Path(result.source).name
+        name = escape(Path(result.source).name)
         if result.error:
-            table.add_row(name, "-", "", "", "", "", f"[red]{escape(result.error)}[/red]")
+            table.add_row("-", "", "", "", "", name)
             continue
         answer = result.answer
         dive = answer.get("dive") or {}
         table.add_row(
-            name,
             f"[bold]{answer['score']:.2f}[/bold]",
             dive.get("number") or "",
             dive.get("position", {}).get("label", ""),
             str(answer["video"]["frames"]),
             ", ".join(f"{stage} {spent:.0f}" for stage, spent in result.stages.items() if spent >= 0.5),
-            "; ".join(answer["warnings"]),
+            name,
         )
     console.print(table)
+    for result in results:
+        for note in [result.error] if result.error else result.answer["warnings"]:
+            console.print(f"{Path(result.source).name}: {note}", markup=False, highlight=False)
 
 
 def as_json_lines(results: Sequence[Result]) -> str:
