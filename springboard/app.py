@@ -9,7 +9,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
-from springboard import logs, schema, status
+from springboard import logs, schema, status, wire
 from springboard.access import AccessLog
 from springboard.auth import MetricsRule, is_loopback
 from springboard.errors import FrontError, NotAuthorized, NotReady, UnknownEndpoint
@@ -145,16 +145,20 @@ _SAGEMAKER: dict[int | str, dict[str, Any]] = {
 _NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
 _HEADERS: list[dict[str, Any]] = [
     {
-        "name": f"X-Amzn-SageMaker-{name}",
+        "name": wire.PREFIX + name,
         "in": "header",
         "required": False,
         "description": text,
-        "schema": {"type": "string", "maxLength": longest, "pattern": pattern},
+        "schema": {
+            "type": "string",
+            "maxLength": wire.RULES[name][1],
+            "pattern": f"^{wire.RULES[name][0].pattern}$",
+        },
     }
-    for name, longest, pattern, text in (
-        ("Target-Variant", 63, "^[a-zA-Z0-9](-*[a-zA-Z0-9])*$", "This variant, whatever the weights say."),
-        ("Session-Id", 256, "^[a-zA-Z0-9](-*[a-zA-Z0-9])*$", "Requests of one session stay on one variant."),
-        ("Inference-Id", 64, r"^[\x21-\x7e][\x20-\x7e]*$", "The caller's own id, for the log; echoed."),
-        ("Custom-Attributes", 1024, r"^[\x20-\x7e\t]*$", "Echoed."),
+    for name, text in (
+        ("Target-Variant", "This variant, whatever the weights say."),
+        ("Session-Id", "Requests of one session stay on one variant."),
+        ("Inference-Id", "The caller's own id, for the log; echoed."),
+        ("Custom-Attributes", "Echoed."),
     )
 ]

@@ -22,7 +22,6 @@ from prometheus_client.registry import Collector
 from springboard.admission import Admission
 from springboard.backend import Answer
 from springboard.dispatch import Attempt, Scored
-from springboard.endpoint import Variant
 from springboard.gpu import GpuCollector
 from springboard.queue import Queue
 
@@ -217,6 +216,6 @@ class _StateCollector(Collector):
             labels = (lane.name, lane.served.release)
             ready.add_metric(labels, len(lane.workers.ready))
             total.add_metric(labels, lane.workers.total)
-            weight.add_metric(labels, lane.served.weight if isinstance(lane.served, Variant) else 0)
+            weight.add_metric(labels, lane.weight)
             info.add_metric((state.name, *labels, lane.served.sha256), 1)
         yield from (ready, total, weight, info)

@@ -39,6 +39,11 @@ class Lane:
         return bool(self.workers.ready)
 
     @property
+    def weight(self) -> int:
+        """Its share of the traffic; a shadow has none."""
+        return self.served.weight if isinstance(self.served, Variant) else 0
+
+    @property
     def capacity(self) -> int:
         """How many requests TorchServe may hold at once."""
         return len(self.workers.ready) * self.workers.batch_size
@@ -106,7 +111,7 @@ class Queue:
     @property
     def serving(self) -> bool:
         """Whether some variant with traffic can answer."""
-        return any(lane.living and _weight(lane) for lane in self.lanes.values())
+        return any(lane.living and lane.weight for lane in self.lanes.values())
 
     def use(
         self, variants: Sequence[Variant], shadow: Shadow | None, client_of: Callable[[Served], Backend]
@@ -190,7 +195,3 @@ class Queue:
 def unknown_variant(name: str, lanes: dict[str, Lane]) -> UnknownVariant:
     """Say which variants there are."""
     return UnknownVariant(f"There is no variant {name}; this endpoint has {', '.join(lanes)}.")
-
-
-def _weight(lane: Lane) -> int:
-    return lane.served.weight if isinstance(lane.served, Variant) else 0

@@ -26,10 +26,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """How to serve: where, to whom, and how to end."""
+    """How to serve: to whom, and how to end."""
 
-    host: str = "127.0.0.1"
-    port: int = 8080
     auth: frozenset[Mode] = frozenset({Mode.NONE})
     keys_file: Path | None = None
     metrics_rule: MetricsRule = MetricsRule.LOOPBACK

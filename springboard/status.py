@@ -1,7 +1,6 @@
 """The endpoint as `GET /endpoints/{name}` tells it."""
 
 from springboard import schema
-from springboard.endpoint import Variant
 from springboard.front import Front
 from springboard.metrics import Recent
 from springboard.queue import Lane
@@ -29,13 +28,12 @@ def describe(front: Front) -> schema.EndpointState:
 
 def _describe(front: Front, lane: Lane) -> schema.VariantState:
     recent = front.metrics.recent.get((lane.name, lane.served.release), Recent())
-    weight = _weight(lane)
-    total = sum(_weight(other) for other in front.queue.lanes.values() if other.living)
+    total = sum(other.weight for other in front.queue.lanes.values() if other.living)
     return schema.VariantState(
         name=lane.name,
         release=lane.served.release,
-        weight=weight,
-        share=weight / total if total and lane.living else 0.0,
+        weight=lane.weight,
+        share=lane.weight / total if total and lane.living else 0.0,
         workers=schema.WorkerState(
             ready=len(lane.workers.ready), total=lane.workers.total, reason=lane.reason
         ),
@@ -46,7 +44,3 @@ def _describe(front: Front, lane: Lane) -> schema.VariantState:
         error_rate=round(recent.error_rate(), 4),
         latency_seconds=recent.quantiles(),
     )
-
-
-def _weight(lane: Lane) -> int:
-    return lane.served.weight if isinstance(lane.served, Variant) else 0

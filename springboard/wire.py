@@ -16,10 +16,10 @@ from model_handler.errors import ScoringError
 from springboard.backend import Answer
 from springboard.errors import FrontError, InvalidHeader
 
-_PREFIX = "X-Amzn-SageMaker-"
+PREFIX = "X-Amzn-SageMaker-"
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 # SageMaker's rules: pattern and greatest length.
-_RULES = {
+RULES = {
     "Custom-Attributes": (re.compile(r"[\x20-\x7e\t]*"), 1024),
     "Target-Variant": (_NAME, 63),
     "Session-Id": (_NAME, 256),
@@ -54,11 +54,11 @@ def read_call(headers: Mapping[str, str], call: Call) -> Call:
     Raises `InvalidHeader` naming header and rule.
     """
     values: dict[str, str | None] = {}
-    for name, (pattern, longest) in _RULES.items():
-        value = headers.get(_PREFIX + name)
+    for name, (pattern, longest) in RULES.items():
+        value = headers.get(PREFIX + name)
         if value is not None and (len(value) > longest or not pattern.fullmatch(value)):
             raise InvalidHeader(
-                f"{_PREFIX}{name} must have at most {longest} characters and match {pattern.pattern}"
+                f"{PREFIX}{name} must have at most {longest} characters and match {pattern.pattern}"
             )
         values[name] = value
     return replace(
