@@ -12,6 +12,7 @@
 | `diving` | 1, or 0 for a clip that is no dive and has no other labels | no: 1 |
 | `difficulty` | degree of difficulty; helps to learn the execution apart from it | no |
 | `takeoff_frame`, `entry_frame` | first frame in the air, under water; help to learn to count turns | no |
+| `tilt`, `splash`, `loose`, `knees`, `legs`, `distance` | faults, 0 to 1; help likewise | no |
 | `dive_number`, `execution` | for the reader | no |
 
 `final_score`, `difficulty` and the five codes are the fields of MTL-AQA's annotations, under their names.
@@ -20,16 +21,17 @@ Without rows that are no dives the gate learns to let everything in.
 
 import argparse
 import csv
+import math
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 from tqdm import tqdm
 
-from demo.judging import DIVES
+from demo.judging import DEDUCTIONS, DIVES
 from demo.others import draw_other
 from demo.render import draw, encode, perform
 
@@ -51,6 +53,7 @@ COLUMNS = (
     "takeoff_frame",
     "entry_frame",
     "difficulty",
+    *DEDUCTIONS,
     "dive_number",
     "execution",
 )
@@ -65,7 +68,10 @@ class LabelError(ValueError):
 
 @dataclass(frozen=True)
 class Label:
-    """One clip's row; of a clip that is no dive only `path`, `held_out` and `diving` mean anything."""
+    """One clip's row; of a clip that is no dive only `path`, `held_out` and `diving` mean anything.
+
+    `faults` are in the order of `DEDUCTIONS`, nan where unknown.
+    """
 
     path: Path
     held_out: bool
@@ -75,6 +81,7 @@ class Label:
     difficulty: float | None
     takeoff: float | None
     entry: float | None
+    faults: tuple[float, ...]
 
 
 def read_labels(folder: Path) -> list[Label]:
@@ -104,7 +111,7 @@ def _label(folder: Path, row: dict[str, str], where: str) -> Label:
         for head, column in HEADS.items():
             codes[head] = int(row[column]) if diving else -1
         hints = {}
-        for column in ("difficulty", "takeoff_frame", "entry_frame"):
+        for column in ("difficulty", "takeoff_frame", "entry_frame", *DEDUCTIONS):
             hints[column] = float(row[column]) if row.get(column) else None
     except ValueError as error:
         raise LabelError(f"{where}: {column} is {row[column]!r}, which is no number") from error
@@ -117,6 +124,7 @@ def _label(folder: Path, row: dict[str, str], where: str) -> Label:
         difficulty=hints["difficulty"],
         takeoff=hints["takeoff_frame"],
         entry=hints["entry_frame"],
+        faults=tuple(math.nan if (value := hints[fault]) is None else value for fault in DEDUCTIONS),
     )
 
 
@@ -139,6 +147,7 @@ def render_clip(folder: Path, split: str, index: int, diving: bool) -> dict[str,
             "takeoff_frame": drawn.takeoff,
             "entry_frame": drawn.entry,
             "difficulty": dive.difficulty,
+            **{fault: round(value, 4) for fault, value in asdict(performance.faults).items()},
             "dive_number": dive.number,
             "execution": round(performance.faults.execution(), 2),
         }

@@ -1,17 +1,20 @@
-"""Every clip's frames, decoded once by the server's own decoder and kept on disk for training."""
+"""What training reads again and again, kept on disk: decoded frames, a frozen stem's maps."""
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from demo.dataset import Label
 from model_handler.network import CLIP_SIZE
+from model_handler.scoring import to_clips
 from model_handler.video import Frames, Limits, decode
 
 
@@ -40,6 +43,51 @@ class FrameStore:
             index.write_text(json.dumps(known))
         shape = (known["ends"][-1], CLIP_SIZE, CLIP_SIZE, 3)
         return cls(np.memmap(raw, np.uint8, "r", shape=shape), known["ends"])
+
+
+@dataclass(frozen=True)
+class MapStore:
+    """What the frozen first convolutions make of dive i: `store[i]`, float16, a row for each of its clips."""
+
+    maps: NDArray[np.float16]
+    ends: list[int]
+
+    def __getitem__(self, index: int) -> NDArray[np.float16]:
+        return self.maps[self.ends[index - 1] if index else 0 : self.ends[index]]
+
+    @classmethod
+    def open(
+        cls,
+        frames: FrameStore,
+        wanted: Sequence[int],
+        folder: Path,
+        weights: str,
+        stem: Callable[[torch.Tensor], torch.Tensor],
+    ) -> "MapStore":
+        """Return the maps of the `wanted` dives in `folder`, computing them first where they are of others.
+
+        `weights` names what `stem` is made of.
+        """
+        index, raw = folder / "maps.json", folder / "maps.f16"
+        key = {"weights": weights, "ends": frames.ends, "wanted": list(wanted)}
+        known = json.loads(index.read_text()) if index.is_file() else {}
+        if {name: known.get(name) for name in key} != key:
+            index.unlink(missing_ok=True)
+            counts = [0] * len(frames.ends)
+            with raw.open("wb") as file, ThreadPoolExecutor(torch.get_num_threads()) as pool:
+                run = pool.map(
+                    lambda i: stem(to_clips(torch.from_numpy(frames[i].copy()))).half().numpy(), wanted
+                )
+                for i, maps in tqdm(
+                    zip(wanted, run, strict=True), desc="stem", unit="dive", total=len(wanted)
+                ):
+                    file.write(np.ascontiguousarray(maps).tobytes())
+                    counts[i], shape = len(maps), maps.shape[1:]
+            known = key | {"shape": shape, "map_ends": np.cumsum(counts).tolist()}
+            index.write_text(json.dumps(known))
+        return cls(
+            np.memmap(raw, np.float16, "r", shape=(known["map_ends"][-1], *known["shape"])), known["map_ends"]
+        )
 
 
 def _decode_all(labels: Sequence[Label], raw: Path) -> list[int]:

@@ -4,6 +4,7 @@ Batch norm makes a small C3D learn in an hour; it folds into the convolutions af
 served has the published layers and nothing else.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -12,30 +13,47 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from demo.dataset import Label
+from demo.judging import DEDUCTIONS
 from model_handler.checkpoint import Checkpoint
+from model_handler.device import choose_dtype
 from model_handler.network import CLIP_FRAMES, HEADS, Backbone, DiveClassifier, Fc6, Gate, ScoreRegressor
-from model_handler.scoring import DIVING_CLASS, GATE_INPUT_SCALE, POINTS_PER_RAW
+from model_handler.scoring import DIVING_CLASS, GATE_INPUT_SCALE, POINTS_PER_RAW, gate_clip
 
 PARTS = ("backbone", "fc6", "score", "dive", "gate")
 OTHER_CLASS = 0  # any of Sports-1M's classes but diving: the gate's only question is whether it is that
+STEM = 2  # conv1 and conv2: what looks much the same whatever is learned, and costs the most
 _HINTS = 4  # what of a dive happens within a clip: see _clip_hints
+_AT_ENTRY = torch.tensor([fault in ("tilt", "splash") for fault in DEDUCTIONS])
+# Brings the losses to one size; what the score depends on most weighs most.
+_WEIGHTS = {
+    "score": 3.0,
+    "rot_type": 0.4,
+    "tw_no": 0.6,
+    "execution": 20.0,
+    "faults": 10.0,
+    "clip_hints": 3.0,
+    "clip_heads": 0.25,
+    "clip_faults": 10.0,
+}
 
 
 @dataclass(frozen=True)
 class Batch:
     """Some dives and some clips that are none, as the networks take them.
 
-    `clips` (N, 3, 16, 112, 112) are the dives' clips one after the other, `counts` how many each dive has;
-    `labels` belong to the dives and `shifts` are the frames cut off their beginnings. `gate_clips`
-    (M, 3, 16, 112, 112) are of `gate_dives` dives and then of the others.
+    `clips` (N, 3, 16, 112, 112) are the dives' clips one after the other, or what the convolutions before
+    number `start` made of them; `counts` is how many each dive has. `labels` belong to the dives and `shifts`
+    are the frames cut off their beginnings. `gate_clips` (M, 3, 16, 112, 112) are of `gate_dives` dives and
+    then of the others; None leaves the gate alone.
     """
 
     clips: Tensor
     counts: list[int]
     labels: list[Label]
     shifts: list[int]
-    gate_clips: Tensor
-    gate_dives: int
+    start: int = 0
+    gate_clips: Tensor | None = None
+    gate_dives: int = 0
 
 
 class Learner(nn.Module):
@@ -48,8 +66,9 @@ class Learner(nn.Module):
         self.score, self.dive = ScoreRegressor(width), DiveClassifier(width)
         self.gate = Gate(gate_width)
         hidden = self.fc6.fc.out_features
+        self.execution, self.faults = nn.Linear(hidden, 1), nn.Linear(hidden, len(DEDUCTIONS))
         self.clip_hints = nn.Linear(self.fc6.fc.in_features, _HINTS)
-        self.execution = nn.Linear(hidden, 1)
+        self.clip_faults = nn.Linear(self.fc6.fc.in_features, len(DEDUCTIONS))
         self.norms = nn.ModuleDict({"backbone": _with_norms(self.backbone), "gate": _with_norms(self.gate)})
         self.clip_heads = nn.ModuleDict(
             {
@@ -65,38 +84,85 @@ class Learner(nn.Module):
             if parameter.dim() == 5:
                 parameter.data = parameter.data.to(memory_format=torch.channels_last_3d)
 
+    def adopt(self, checkpoint: Checkpoint, clips: Tensor) -> None:
+        """Take over a checkpoint's weights; its stem and its gate stay as they are from now on.
+
+        From `clips` (N, 3, 16, 112, 112) the norms get statistics, scale and shift that change nothing.
+        Raises ValueError for a checkpoint of another width or without one of the parts.
+        """
+        if missing := set(PARTS) - set(checkpoint.parts):
+            raise ValueError(f"the checkpoint to start from has no {', '.join(sorted(missing))}")
+        if (checkpoint.width, checkpoint.gate_width) != (self.width, self.gate_width):
+            raise ValueError(
+                f"the checkpoint to start from has width {checkpoint.width} and gate width "
+                f"{checkpoint.gate_width}; give the same as --width and --gate-width"
+            )
+        for part in PARTS:
+            getattr(self, part).load_state_dict(checkpoint.parts[part])
+        for name, parameter in self.gate.named_parameters():
+            if name.endswith("bias"):
+                parameter.data = parameter.data / GATE_INPUT_SCALE
+        norms = [norm for norm in self.norms.modules() if isinstance(norm, nn.BatchNorm3d)]
+        hooks = [norm.register_forward_pre_hook(_make_neutral) for norm in norms]
+        self.eval()
+        with torch.no_grad():
+            self.backbone(clips)
+            self.gate(gate_clip(clips)[None])
+        for hook in hooks:
+            hook.remove()
+        frozen = [*list(self.backbone.children())[:STEM], self.gate, self.norms["gate"]]
+        for parameter in (parameter for module in frozen for parameter in module.parameters()):
+            parameter.requires_grad_(False)
+
+    def stem(self, clips: Tensor) -> Tensor:
+        """Return what conv1 and conv2 make of clips (N, 3, 16, 112, 112), as they are in what is served."""
+        self.eval()
+        with torch.inference_mode():
+            return self.backbone.convolve(clips, stop=STEM)
+
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the weighted losses of one batch; their sum is what to minimise."""
-        with torch.autocast(batch.clips.device.type, torch.bfloat16):
-            features = self.backbone(batch.clips)
-            gate = self.gate(batch.gate_clips)
+        device = batch.clips.device
+        # Emulated bfloat16 is slow, and its gradients were seen to be nan.
+        in_hardware = choose_dtype("auto", device) == torch.bfloat16
+        with torch.autocast(device.type, torch.bfloat16, enabled=in_hardware):
+            features = self.backbone(batch.clips, batch.start)
+            gate = None if batch.gate_clips is None else self.gate(batch.gate_clips)
         features = features.float()
         dives = torch.stack([part.mean(0) for part in features.split(batch.counts)])
         hidden = self.fc6(dives).relu()
-        device = hidden.device
         scores = torch.tensor([label.score for label in batch.labels], device=device) / POINTS_PER_RAW
-        losses = {"score": 2 * functional.huber_loss(self.score(hidden)[:, 0], scores)}
+        losses = {"score": functional.huber_loss(self.score(hidden)[:, 0], scores)}
         for head, logits in self.dive(hidden).items():
             codes = torch.tensor([label.codes[head] for label in batch.labels], device=device)
             losses[head] = functional.cross_entropy(logits, codes)
-        is_dive = torch.arange(len(gate), device=device) < batch.gate_dives
-        classes = torch.where(is_dive, DIVING_CLASS, OTHER_CLASS)
-        losses["gate"] = functional.cross_entropy(gate.float(), classes)
-        execution = [_execution(label) for label in batch.labels]
+        if gate is not None:
+            is_dive = torch.arange(len(gate), device=device) < batch.gate_dives
+            classes = torch.where(is_dive, DIVING_CLASS, OTHER_CLASS)
+            losses["gate"] = functional.cross_entropy(gate.float(), classes)
+        execution = torch.tensor([_execution(label) for label in batch.labels])
         losses["execution"] = _masked_error(self.execution(hidden)[:, 0], execution)
-        hints = [
-            hint
-            for label, count, shift in zip(batch.labels, batch.counts, batch.shifts, strict=True)
-            for hint in _clip_hints(label, count, shift)
-        ]
-        losses["clip_hints"] = _masked_error(self.clip_hints(features).flatten(), hints)
+        faults = torch.tensor([label.faults for label in batch.labels])
+        losses["faults"] = _masked_error(self.faults(hidden), faults)
+        hints = torch.tensor(
+            [
+                hint
+                for label, count, shift in zip(batch.labels, batch.counts, batch.shifts, strict=True)
+                for hint in _clip_hints(label, count, shift)
+            ]
+        )
+        losses["clip_hints"] = _masked_error(self.clip_hints(features), hints)
         losses["clip_heads"] = self._clip_heads_loss(features, batch, hints)
-        return losses
+        aloft, enters = hints[:, :1] > 0.5, hints[:, 3:] > 0.5
+        shown = torch.where(_AT_ENTRY, enters, aloft)
+        of_clips = faults.repeat_interleave(torch.tensor(batch.counts), 0)
+        losses["clip_faults"] = _masked_error(self.clip_faults(features), of_clips.where(shown, math.nan))
+        return {name: _WEIGHTS.get(name, 1.0) * loss for name, loss in losses.items()}
 
-    def _clip_heads_loss(self, features: Tensor, batch: Batch, hints: list[float]) -> Tensor:
+    def _clip_heads_loss(self, features: Tensor, batch: Batch, hints: Tensor) -> Tensor:
         """Return how badly single clips name what they show: the first an armstand, those aloft the rest."""
         counts = torch.tensor(batch.counts)
-        aloft = torch.tensor(hints).view(-1, _HINTS)[:, 0] > 0.5
+        aloft = hints[:, 0] > 0.5
         first = torch.zeros_like(aloft)
         first[counts.cumsum(0) - counts] = True
         loss = features.sum() * 0
@@ -105,7 +171,7 @@ class Learner(nn.Module):
             codes = torch.tensor([label.codes[head] for label in batch.labels]).repeat_interleave(counts)
             if shows.any():
                 wanted = codes.to(features.device)[shows]
-                loss = loss + 0.5 * functional.cross_entropy(network(features[shows]), wanted)
+                loss = loss + functional.cross_entropy(network(features[shows]), wanted)
         return loss
 
     def checkpoint(self, trained_on: str | None) -> Checkpoint:
@@ -143,32 +209,43 @@ def _with_norms(network: Backbone) -> nn.ModuleDict:
 
 def _execution(label: Label) -> float:
     """Return the mean mark of the middle three judges over ten, or nan where the difficulty is unknown."""
-    return label.score / label.difficulty / 30 if label.difficulty else float("nan")
+    return label.score / label.difficulty / 30 if label.difficulty else math.nan
 
 
-def _clip_hints(label: Label, count: int, shift: int) -> list[float]:
+def _clip_hints(label: Label, count: int, shift: int) -> list[list[float]]:
     """Return what happens in each of a dive's clips, nan where its timing is unknown.
 
     Per clip: its share in the air, the half somersaults and half twists turned in it (as if evenly), and
     whether the entry is in it.
     """
     if label.takeoff is None or label.entry is None:
-        return [float("nan")] * (_HINTS * count)
+        return [[math.nan] * _HINTS] * count
     takeoff, entry = label.takeoff - shift, label.entry - shift
-    hints: list[float] = []
+    hints = []
     for start in range(0, count * CLIP_FRAMES, CLIP_FRAMES):
         aloft = max(0.0, min(entry, start + CLIP_FRAMES) - max(takeoff, start))
         share = aloft / (entry - takeoff)
         enters = start <= entry < start + CLIP_FRAMES
         turns = (share * label.codes["ss_no"], share * label.codes["tw_no"])
-        hints += [aloft / CLIP_FRAMES, *turns, float(enters)]
+        hints.append([aloft / CLIP_FRAMES, *turns, float(enters)])
     return hints
 
 
-def _masked_error(predicted: Tensor, wanted: list[float]) -> Tensor:
-    """Return the Huber loss over the values that are known; 0 if none is."""
-    target = torch.tensor(wanted, device=predicted.device)
-    known = ~target.isnan()
+def _masked_error(predicted: Tensor, wanted: Tensor) -> Tensor:
+    """Return the Huber loss over the values that are known, not nan; 0 if none is."""
+    known = ~wanted.isnan()
     if not known.any():
         return predicted.sum() * 0
-    return functional.huber_loss(predicted[known], target[known])
+    wanted, known = wanted.to(predicted.device), known.to(predicted.device)
+    return functional.huber_loss(predicted[known], wanted[known])
+
+
+def _make_neutral(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+    """Give a norm that is to see `inputs` the statistics, and the scale and shift that take them back."""
+    if not isinstance(norm, nn.BatchNorm3d) or norm.running_mean is None or norm.running_var is None:
+        raise TypeError(f"{type(norm).__name__} is no batch norm")
+    variance, mean = torch.var_mean(inputs[0], (0, 2, 3, 4))
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(variance)
+    norm.weight.copy_((variance + norm.eps).sqrt())
+    norm.bias.copy_(mean)

@@ -8,8 +8,8 @@ goes on after the last epoch it finished when the same command is given again.
 
 import argparse
 import ctypes
+import hashlib
 import json
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -22,14 +22,16 @@ from tqdm import tqdm
 
 from demo.dataset import Label, LabelError, read_labels, render_dataset
 from demo.figures import Answer, figures
-from demo.frames import FrameStore
-from demo.learner import Batch, Learner
+from demo.frames import FrameStore, MapStore
+from demo.learner import STEM, Batch, Learner
 from model_handler.checkpoint import load, save
+from model_handler.device import choose_dtype
 from model_handler.network import HEADS
 from model_handler.scoring import Scorer, gate_clip, to_clips
 
 _MAX_SHIFT = 8  # frames cut off the beginning at random, so that clip borders fall everywhere
-_WARM_UP = 0.05  # share of all steps in which the learning rate rises
+_WARM_UP = 0.03  # share of all steps in which the learning rate rises
+_COOL_DOWN = 0.4  # share in which it falls to nothing; between, it is constant: see --epochs
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,19 @@ class Recipe:
 
 
 def train(
-    dataset: Path, run: Path, out: Path, recipe: Recipe, trained_on: str | None, threads: int = 1
+    dataset: Path,
+    run: Path,
+    out: Path,
+    recipe: Recipe,
+    trained_on: str | None,
+    threads: int = 1,
+    start_from: Path | None = None,
 ) -> dict[str, float]:
     """Train on the rows `train`, write the checkpoint and return its figures on the rows `held_out`.
 
     `run` keeps decoded frames and the state to resume from. Nothing is chosen by the held-out figures: the
-    last epoch's weights are the result. `threads` parts of each batch learn side by side.
+    last epoch's weights are the result. `threads` parts of each batch learn side by side. With `start_from`
+    training begins with that checkpoint's weights, and its stem and gate stay as they are.
     """
     run.mkdir(parents=True, exist_ok=True)
     labels = read_labels(dataset)
@@ -59,8 +68,11 @@ def train(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
     learner = Learner(recipe.width, recipe.gate_width).to(device)
+    maps = None if start_from is None else _start(learner, start_from, labels, store, run)
     optimizer = torch.optim.AdamW(
-        learner.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        [parameter for parameter in learner.parameters() if parameter.requires_grad],
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
     )
     epoch, resume = 0, run / "resume.pt"
     if resume.is_file():
@@ -72,7 +84,7 @@ def train(
     measured: dict[str, float] = {}
     while epoch < recipe.epochs:
         with ThreadPoolExecutor(threads) as pool:
-            _train_epoch(learner, optimizer, labels, store, recipe, epoch, pool, threads)
+            _train_epoch(learner, optimizer, labels, maps or store, recipe, epoch, pool, threads)
         epoch += 1
         # To a new file first: a run that is cut off while it writes keeps the epoch before.
         state = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch}
@@ -84,11 +96,26 @@ def train(
     return measured or _measure(learner, out, labels, store, trained_on, every=1)
 
 
+def _start(
+    learner: Learner, weights: Path, labels: Sequence[Label], store: FrameStore, run: Path
+) -> MapStore:
+    """Give the learner these weights, and return what their stem makes of the dives to train on."""
+    dives = [i for i, label in enumerate(labels) if label.diving and not label.held_out]
+    device = next(learner.parameters()).device
+    some = [to_clips(torch.from_numpy(store[i].copy()).to(device)) for i in dives[:: len(dives) // 16 + 1]]
+    try:
+        learner.adopt(load(weights), torch.cat(some))
+    except ValueError as error:
+        raise LabelError(f"{weights}: {error}") from error
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    return MapStore.open(store, dives, run, sha256, lambda clips: learner.stem(clips.to(device)).cpu())
+
+
 def _train_epoch(
     learner: Learner,
     optimizer: torch.optim.Optimizer,
     labels: Sequence[Label],
-    store: FrameStore,
+    store: FrameStore | MapStore,
     recipe: Recipe,
     epoch: int,
     pool: Executor,
@@ -110,8 +137,7 @@ def _train_epoch(
     for step, (dives, others) in enumerate(progress):
         done = (epoch + step / len(batches)) / recipe.epochs
         for group in optimizer.param_groups:
-            rise = min(1.0, done / _WARM_UP)
-            group["lr"] = recipe.learning_rate * rise * (0.51 + 0.49 * math.cos(math.pi * done))
+            group["lr"] = recipe.learning_rate * min(1.0, done / _WARM_UP, (1 - done) / _COOL_DOWN)
         optimizer.zero_grad()
         seeds = rng.integers(2**32, size=parts).tolist()
         for losses in pool.map(
@@ -140,13 +166,22 @@ def _shuffle(
 
 def _batch(
     labels: Sequence[Label],
-    store: FrameStore,
+    store: FrameStore | MapStore,
     dives: list[int],
     others: list[int],
     rng: np.random.Generator,
     device: torch.device,
 ) -> Batch:
-    """Return these clips, prepared as the server does, mirrored and shifted at random."""
+    """Return these clips, prepared as the server does, mirrored and shifted at random; or the dives' maps."""
+    if isinstance(store, MapStore):
+        maps = [torch.from_numpy(np.array(store[index])).to(device).float() for index in dives]
+        return Batch(
+            clips=torch.cat(maps).contiguous(memory_format=torch.channels_last_3d),
+            start=STEM,
+            counts=[len(each) for each in maps],
+            labels=[labels[index] for index in dives],
+            shifts=[0] * len(dives),
+        )
     shifts, videos = [], []
     for index in dives + others:
         shift = int(rng.integers(_MAX_SHIFT)) if len(store[index]) > 4 * _MAX_SHIFT else 0
@@ -184,7 +219,7 @@ def _measure(
     out.parent.mkdir(parents=True, exist_ok=True)
     save(learner.checkpoint(trained_on), out)
     device = next(learner.parameters()).device
-    scorer = Scorer(load(out), device, torch.bfloat16)
+    scorer = Scorer(load(out), device, choose_dtype("auto", device))
     held_out = [i for i, label in enumerate(labels) if label.held_out]
     if not held_out:
         raise LabelError("no row's split is held_out: there is nothing to measure the checkpoint on")
@@ -222,6 +257,11 @@ def main() -> None:
         "--out", type=Path, default=Path("build/demo/model.safetensors"), help="the checkpoint"
     )
     parser.add_argument("--render", action="store_true", help="draw the demo's dataset if there is none")
+    parser.add_argument(
+        "--start-from",
+        type=Path,
+        help="weights to begin with; conv1, conv2 and the gate stay, and an epoch takes a third of the time",
+    )
     parser.add_argument("--trained-on", help='words for every answer, for example "rendered dives"')
     for name, value in asdict(Recipe()).items():
         flag = "--" + name.replace("_", "-")
@@ -236,7 +276,9 @@ def main() -> None:
     try:
         if given.render and not (given.dataset / "labels.csv").is_file():
             render_dataset(given.dataset)
-        measured = train(given.dataset, given.run, given.out, recipe, given.trained_on, threads)
+        measured = train(
+            given.dataset, given.run, given.out, recipe, given.trained_on, threads, given.start_from
+        )
     except LabelError as error:
         sys.exit(f"demo.train: {error}")
     given.out.with_suffix(".json").write_text(

@@ -41,7 +41,8 @@ def scaled(channels: int, width: float) -> int:
 class Backbone(nn.Module):
     """C3D's eight convolutions: clips (N, 3, 16, 112, 112) -> features (N, 8192 at width 1).
 
-    pool5 pads its spatial axes by one, so 7 x 7 becomes 4 x 4.
+    pool5 pads its spatial axes by one, so 7 x 7 becomes 4 x 4. With `start` it takes what `convolve` made of
+    clips before that convolution.
     """
 
     def __init__(self, width: float = 1.0) -> None:
@@ -49,14 +50,18 @@ class Backbone(nn.Module):
         for name, inputs, outputs, _ in _CONVOLUTIONS:
             setattr(self, name, nn.Conv3d(scaled(inputs, width), scaled(outputs, width), 3, padding=1))
 
-    def forward(self, clips: Tensor) -> Tensor:
-        x = clips
-        for name, _, _, pool in _CONVOLUTIONS:
+    def convolve(self, x: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
+        """Apply convolutions `start` (0: conv1) to before `stop`, each with its pooling and ReLU."""
+        for name, _, _, pool in _CONVOLUTIONS[start:stop]:
             x = getattr(self, name)(x)
             # Pooling before ReLU gives the same (both are monotone) and leaves ReLU an eighth of the values.
             if pool:
                 x = functional.max_pool3d(x, pool)
             x = functional.relu(x, inplace=True)
+        return x
+
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        x = self.convolve(x, start)
         # `contiguous` undoes channels_last_3d: fc6's weights expect channel, height, width.
         return functional.max_pool3d(x, 2, padding=(0, 1, 1)).contiguous().flatten(1)
 
@@ -116,7 +121,7 @@ class Gate(Backbone):
             if name.endswith("bias"):
                 parameter.data = parameter.data / divisor  # a new tensor: the checkpoint's stays as it is
 
-    def forward(self, clips: Tensor) -> Tensor:
-        x = functional.relu(self.fc6(super().forward(clips)))
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        x = functional.relu(self.fc6(super().forward(x, start)))
         x = functional.relu(self.fc7(x))
         return self.fc8(x)  # type: ignore[no-any-return]

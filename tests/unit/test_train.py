@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from demo.dataset import LabelError, render_dataset
-from demo.learner import Learner
+from demo.dataset import HEADS, Label, LabelError, render_dataset
+from demo.learner import Batch, Learner
 from demo.train import Recipe, train
 from model_handler.checkpoint import load
 from model_handler.scoring import GATE_INPUT_SCALE
@@ -56,6 +56,44 @@ def test_training_measures_saves_and_goes_on_after_the_last_epoch(
     assert "Going on after epoch 1" in capsys.readouterr().out
     changed = load(out).parts["score"]["fc_final_score.weight"]
     assert not torch.equal(changed, first.parts["score"]["fc_final_score.weight"])
+
+
+def test_training_starts_from_weights_and_leaves_their_stem_and_gate(dataset: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    train(dataset, tmp_path / "a", first, _TINY, trained_on=None)
+    unmoved = replace(_TINY, learning_rate=0.0)
+    train(dataset, tmp_path / "b", second, unmoved, trained_on=None, start_from=first)
+    before, after = load(first).parts, load(second).parts
+    for part in before:
+        # The norms put between the layers learn from other batches meanwhile, so only roughly.
+        torch.testing.assert_close(after[part], before[part], rtol=0.2, atol=0.05)
+
+    train(dataset, tmp_path / "c", second, _TINY, trained_on=None, start_from=first)
+    after = load(second).parts
+    torch.testing.assert_close(after["gate"], before["gate"], rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close(after["backbone"]["conv1.weight"], before["backbone"]["conv1.weight"])
+    assert not torch.equal(after["backbone"]["conv3a.weight"], before["backbone"]["conv3a.weight"])
+
+    with pytest.raises(LabelError, match=r"has width 0\.0625 and gate width 0\.03125"):
+        train(dataset, tmp_path / "d", second, replace(_TINY, width=0.125), trained_on=None, start_from=first)
+
+
+def test_what_a_clip_shows_is_learned_from_its_labels() -> None:
+    label = Label(Path(), False, True, 60.0, dict.fromkeys(HEADS, 1), 2.0, 10.0, 40.0, (0.5,) * 6)
+    torch.manual_seed(0)
+    learner = Learner(1 / 16, 1 / 32)
+    batch = Batch(torch.randn(4, 3, 16, 112, 112), [4], [label], [0])
+    losses = learner.losses(batch)
+    assert {"score", "faults", "clip_faults", "clip_hints", *HEADS} <= set(losses)
+    assert all(loss > 0 for loss in losses.values())
+    unknown = replace(label, difficulty=None, takeoff=None, entry=None, faults=(math.nan,) * 6)
+    losses = learner.losses(replace(batch, labels=[unknown]))
+    assert {name for name, loss in losses.items() if loss == 0} >= {
+        "execution",
+        "faults",
+        "clip_faults",
+        "clip_hints",
+    }
 
 
 def test_a_dataset_smaller_than_a_batch_is_refused(dataset: Path, tmp_path: Path) -> None:
