@@ -5,6 +5,7 @@ set -euo pipefail
 usage() {
   cat <<'USAGE'
 usage: archive.sh --weights PATH --version X.Y.Z [--golden CLIP] [--reference DIR] [--config YAML] [--out DIR]
+                  [--publish s3://BUCKET]
 
 Writes DIR/dive-X.Y.Z.mar and DIR/dive-X.Y.Z.json.
 
@@ -14,17 +15,18 @@ Writes DIR/dive-X.Y.Z.mar and DIR/dive-X.Y.Z.json.
   --reference DIR   a folder of dives whose score distribution goes into the manifest
   --config YAML     in place of model_handler/model-config.yaml: workers, precision, limits, buckets
   --out DIR         where to write; default build
+  --publish BUCKET  s3://BUCKET: publish it there, for hosts to deploy; needs --golden and AWS credentials
 USAGE
 }
 
 fail() { echo "archive.sh: $*" >&2; exit 2; }
 
-weights='' version='' golden='' reference='' out=build config=model_handler/model-config.yaml
+weights='' version='' golden='' reference='' publish='' out=build config=model_handler/model-config.yaml
 absolute() { realpath -- "$1"; }
 while [ $# -gt 0 ]; do
   case $1 in
     --help | -h) usage; exit 0 ;;
-    --weights | --version | --golden | --reference | --config | --out)
+    --weights | --version | --golden | --reference | --config | --out | --publish)
       [ $# -ge 2 ] || fail "$1 needs a value (see --help)"
       case $1 in
         --weights) [ -e "$2" ] || fail "--weights: $2 does not exist"; weights=$(absolute "$2") ;;
@@ -32,6 +34,7 @@ while [ $# -gt 0 ]; do
         --golden) [ -f "$2" ] || fail "--golden: $2 is not a file"; golden=$(absolute "$2") ;;
         --reference) [ -d "$2" ] || fail "--reference: $2 is not a folder"; reference=$(absolute "$2") ;;
         --config) [ -f "$2" ] || fail "--config: $2 is not a file"; config=$(absolute "$2") ;;
+        --publish) publish=$2 ;;
         --out) mkdir -p "$2"; out=$(absolute "$2") ;;
       esac
       shift 2 ;;
@@ -42,6 +45,9 @@ done
 # SemVer 2.0.0 without build metadata, whose + is awkward in URLs and S3 keys.
 [[ $version =~ ^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?$ ]] ||
   fail "--version should look like 1.4.0, found '$version'"
+
+[[ -z $publish || $publish =~ ^s3://[^/]+/?$ ]] || fail "--publish should look like s3://my-bucket, found '$publish'"
+[[ -z $publish || -n $golden ]] || fail "--publish needs --golden: hosts check a release against its golden clip"
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
 python=.venv/bin/python
@@ -60,9 +66,12 @@ $python -m model_handler.checkpoint "$weights" "$staging/weights.safetensors"
 .venv/bin/torch-model-archiver --model-name dive --version "$version" --archive-format zip-store \
   --handler model_handler/handler.py --extra-files "$staging/extra" --config-file "$staging/model-config.yaml" \
   --serialized-file "$staging/weights.safetensors" --export-path "$staging"
-$python -m springboard.manifest "$staging/dive.mar" "$staging/weights.safetensors" "$version" \
+$python -m springboard.build_manifest "$staging/dive.mar" "$staging/weights.safetensors" "$version" \
   ${golden:+--golden "$golden"} ${reference:+--reference "$reference"} >"$staging/dive.json"
 # Both or neither, and never half a file: an interrupted run leaves what was there before.
 mv "$staging/dive.mar" "$out/dive-$version.mar"
 mv "$staging/dive.json" "$out/dive-$version.json"
 echo "$out/dive-$version.mar"
+if [ -n "$publish" ]; then
+  $python -m springboard releases publish "$out/dive-$version.mar" --models "$publish" --golden "$golden"
+fi

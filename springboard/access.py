@@ -12,7 +12,7 @@ from springboard.front import Front
 log = logging.getLogger(__name__)
 
 # Asked every few seconds by machines: a line for each would bury the others.
-_QUIET = {"/ping", "/metrics"}
+_QUIET = ("/ping", "/metrics")
 
 
 class AccessLog:
@@ -29,6 +29,8 @@ class AccessLog:
             return
         request_id = wire.new_request_id()
         logs.request_id.set(request_id)
+        told: dict[str, object] = {}
+        logs.told.set(told)
         began = time.perf_counter()
         status = 0
 
@@ -45,6 +47,9 @@ class AccessLog:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            if scope["path"] not in _QUIET:
+            if not scope["path"].startswith(_QUIET):
                 milliseconds = round((time.perf_counter() - began) * 1000, 1)
-                log.info("%s %s %d", scope["method"], scope["path"], status, extra={"ms": milliseconds})
+                # The path as it was sent, without its query: no decoded line break, no secret from a URL.
+                path = scope["raw_path"].decode("latin-1")
+                extra = {"status": status, "ms": milliseconds, **told}
+                log.info("%s %s %d", scope["method"], path, status, extra=extra)

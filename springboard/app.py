@@ -9,7 +9,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
-from springboard import logs, schema, status, wire
+from springboard import logs, schema, status, wire, workermetrics
 from springboard.access import AccessLog
 from springboard.auth import MetricsRule, is_loopback
 from springboard.errors import FrontError, NotAuthorized, NotReady, UnknownEndpoint
@@ -83,14 +83,28 @@ def create_app(front: Front, metrics_rule: MetricsRule) -> FastAPI:
             await asyncio.to_thread(front.metrics.render), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
 
+    @app.get(
+        "/metrics/torchserve",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {}}}, **_errors(403)},
+        tags=["state"],
+    )
+    async def torchserve_metrics(request: Request) -> Response:
+        """Return TorchServe's own metrics of every variant, labelled with `variant` and `release`."""
+        _check_scraper(front, request, metrics_rule)
+        page = await workermetrics.collect(front.queue.all_lanes)
+        return Response(page, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
     return app
 
 
 def _check_scraper(front: Front, request: Request, rule: MetricsRule) -> None:
-    if rule is MetricsRule.CALLERS:
-        front.auth.check(request)
-    elif rule is MetricsRule.LOOPBACK and not (request.client and is_loopback(request.client.host)):
+    here = request.client is not None and is_loopback(request.client.host)
+    if rule is MetricsRule.OPEN or here:
+        return
+    if rule is MetricsRule.LOOPBACK:
         raise NotAuthorized
+    front.auth.check(request)
 
 
 def _http_error(_: Request, error: Exception) -> Response:

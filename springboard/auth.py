@@ -51,7 +51,7 @@ def is_loopback(host: str) -> bool:
 
 
 class MetricsRule(StrEnum):
-    """Who may read /metrics: this machine, whoever may call, or everybody."""
+    """Who may read /metrics: this machine, whoever may call too, or everybody."""
 
     LOOPBACK = "loopback"
     CALLERS = "callers"

@@ -23,6 +23,14 @@ class Answer:
         parsed: dict[str, object] = json.loads(self.body)
         return parsed
 
+    @property
+    def code(self) -> str:
+        """The error's code as in model_handler/errors.py; empty for a score."""
+        if self.status == 200:
+            return ""
+        error = self.json().get("error")
+        return str(error.get("code", "")) if isinstance(error, dict) else ""
+
 
 @dataclass(frozen=True)
 class Workers:
@@ -112,6 +120,15 @@ class Backend:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise Unreachable(f"what answers at {self.served.management} is not TorchServe") from error
+
+    async def metrics(self) -> str:
+        """Return TorchServe's own metrics in Prometheus' text format; raise `Unreachable`."""
+        try:
+            response = await self._client.get(f"{self.served.metrics}/metrics", timeout=2.0)
+            response.raise_for_status()
+        except httpx.HTTPError as error:
+            raise Unreachable(f"TorchServe's metrics at {self.served.metrics}: {error}") from error
+        return response.text
 
 
 def _read_answer(response: httpx.Response) -> Answer:

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, NoReturn
 
+import httpx
 import typer
 import uvloop
 from rich.console import Console
 
-from springboard import client, keys, logs
+from springboard import cli_host, cli_releases, client, keys, logs, systemd, top
 from springboard import endpoint as endpoints
 from springboard.auth import MetricsRule, Mode, is_loopback
 from springboard.endpoint import Endpoint, EndpointFileError, Limits, Variant
@@ -28,6 +29,9 @@ LOCAL_VERSION = "0.0.0-local"
 app = typer.Typer(help="A self-managed inference server for dive scoring.", no_args_is_help=True)
 keys_app = typer.Typer(help="Issue, list and revoke credentials.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+app.add_typer(cli_releases.app, name="releases")
+for command in (cli_host.deploy, cli_host.rollback, cli_host.tidy):
+    app.command()(command)
 log = logging.getLogger(__name__)
 
 KeysFile = Annotated[Path, typer.Option(envvar="SPRINGBOARD_KEYS_FILE", help="Where issued keys are kept.")]
@@ -47,7 +51,9 @@ def serve_command(
     endpoint_file: Annotated[
         Path | None, typer.Option(help="endpoint.yml: TorchServes to connect to.")
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; a socket from systemd goes first.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8080,
     auth: Annotated[
         list[Mode] | None, typer.Option(help="May be given twice. Default none, on loopback.")
@@ -65,7 +71,8 @@ def serve_command(
         list[str] | None, typer.Option(help="S3 bucket that videos may come from.")
     ] = None,
     drain_seconds: Annotated[
-        float, typer.Option(min=0, help="Go on answering 503 this long after SIGTERM.")
+        float,
+        typer.Option(min=0, help="Go on answering 503 this long after SIGTERM; see README for systemd's."),
     ] = 5,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
 ) -> None:
@@ -73,7 +80,8 @@ def serve_command(
     logs.configure(log_json)
     if sum(source is not None for source in (weights, archive, endpoint_file)) != 1:
         raise typer.BadParameter("give exactly one of --weights, --archive and --endpoint-file")
-    modes = _modes(auth, host, insecure)
+    handed_over = _from_systemd()
+    modes = _modes(auth, handed_over.getsockname()[0] if handed_over else host, insecure)
     uses_keys = modes != {Mode.NONE}
     options = Options(
         auth=modes,
@@ -81,13 +89,14 @@ def serve_command(
         metrics_rule=metrics,
         drain_seconds=drain_seconds,
         endpoint_file=endpoint_file,
+        has_successor=handed_over is not None,
     )
     try:
         if uses_keys and not keys.load(keys_file).names():
             log.warning(
                 "%s holds no keys, so nobody can call yet; run: springboard keys create NAME", keys_file
             )
-        listening = _listen(host, port)
+        listening = handed_over or _listen(host, port)
         if endpoint_file is not None:
             endpoint, companions = endpoints.load(endpoint_file), list[Companion]()
         else:
@@ -110,6 +119,13 @@ def serve_command(
         # Threads may still wait for S3; "at once" does not wait for them.
         logging.shutdown()
         os._exit(1)
+
+
+def _from_systemd() -> socket.socket | None:
+    try:
+        return systemd.take_socket()
+    except ValueError as error:
+        _fail(str(error))
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -145,6 +161,7 @@ def _local(archive: Path, limits: Limits, buckets: tuple[str, ...]) -> tuple[End
         release=child.version,
         address=child.inference_url,
         management=child.management_url,
+        metrics=child.metrics_url,
         sha256=sha256,
     )
     return Endpoint(variants=(variant,), limits=limits, allowed_buckets=buckets), [
@@ -200,6 +217,21 @@ def score(
         client.render(results, Console())
     if any(result.error for result in results):
         raise typer.Exit(1)
+
+
+@app.command("top")
+def top_command(
+    url: Annotated[str, typer.Option(envvar="SPRINGBOARD_URL")] = "http://127.0.0.1:8080",
+    token: Annotated[str | None, typer.Option(envvar="SPRINGBOARD_TOKEN", help="A bearer token.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print one picture and end.")] = False,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Between two looks.")] = 2.0,
+) -> None:
+    """Show a running server's figures: rate, errors, quantiles, variants, stages, queue, GPU."""
+    with httpx.Client(auth=client.auth(token, sign=False), timeout=5) as http:
+        try:
+            top.show(top.Source(http, url), url, Console(), seconds, once)
+        except top.Away as away:
+            _fail(str(away))
 
 
 @keys_app.command("create")

@@ -19,24 +19,35 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Reference(_Strict):
+    """A release's own scores over its reference clips, in points: what drift is measured against."""
+
+    mean: float
+    sd: Annotated[float, Field(gt=0)]
+    clips: Annotated[int, Field(ge=2)]
+
+
 class Served(_Strict):
     """One release at work in one TorchServe process.
 
-    `address` is TorchServe's inference address (`http://host:port`), `management` its management address, by
-    default the next port. `sha256` is the archive's, shown in metrics.
+    `address` is TorchServe's inference address (`http://host:port`), `management` and `metrics` its other
+    two, by default the next ports. `sha256` is the archive's, shown in metrics, as is the `reference`.
     """
 
     release: Release
     address: Address
     management: Address = ""
+    metrics: Address = ""
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    reference: Reference | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if not self.management:
-            host, _, port = self.address.rpartition(":")
-            object.__setattr__(self, "management", f"{host}:{int(port) + 1}")
-        for address in (self.address, self.management):
+        for name, before in (("management", "address"), ("metrics", "management")):
+            if not getattr(self, name):
+                host, _, port = getattr(self, before).rpartition(":")
+                object.__setattr__(self, name, f"{host}:{int(port) + 1}")
+        for address in (self.address, self.management, self.metrics):
             try:
                 url = httpx.URL(address)
             except httpx.InvalidURL as error:
@@ -84,10 +95,10 @@ class Limits(_Strict):
 
 
 class Endpoint(_Strict):
-    """The whole of `endpoint.yml`."""
+    """The whole of `endpoint.yml`. Without variants nothing is deployed yet."""
 
     endpoint: Name = "dive-scoring"
-    variants: Annotated[tuple[Variant, ...], Field(min_length=1)]
+    variants: tuple[Variant, ...]
     shadow: Shadow | None = None
     limits: Limits = Limits()
     allowed_buckets: tuple[str, ...] = ()
@@ -97,7 +108,7 @@ class Endpoint(_Strict):
         names = [variant.name for variant in self.variants]
         if doubled := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"variant names must differ: {', '.join(sorted(doubled))}")
-        if not any(variant.weight for variant in self.variants):
+        if self.variants and not any(variant.weight for variant in self.variants):
             raise ValueError("at least one variant needs a weight above 0")
         served = [*self.variants, *([self.shadow] if self.shadow else [])]
         addresses = [one.address for one in served]

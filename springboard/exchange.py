@@ -7,12 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from model_handler.errors import ScoringError
-from springboard import wire
+from springboard import logs, wire
 from springboard.admission import Seat
 from springboard.dispatch import Video
 from springboard.endpoint import Endpoint
-from springboard.errors import ClientGone, Draining, InternalFailure, UnknownEndpoint
-from springboard.front import Front
+from springboard.errors import ClientGone, Draining, InternalFailure, NotReady, UnknownEndpoint
+from springboard.front import NOTHING_DEPLOYED, Front
 from springboard.intake import client_gone, discard, read_body, read_source
 from springboard.queue import Ticket, unknown_variant
 
@@ -39,6 +39,9 @@ class _Exchange:
         self._call = wire.Call(request_id, typed=endpoint_name is not None)
         self._body_read = False
         self._variant = self._release = ""
+        # As on /invocations: boto3's 424 hides whose fault it was.
+        self._status = 0
+        self._told = logs.told.get()
 
     async def answer(self) -> Response:
         front, clock = self._front, asyncio.get_running_loop().time
@@ -46,23 +49,33 @@ class _Exchange:
         try:
             response = await self._admitted()
         except ScoringError as error:
-            front.metrics.refused.labels(error.code).inc()
-            response = wire.refusal(self._call, error)
+            response = self._refused(error)
             if not self._body_read:
                 await discard(self._request)
         except ClientGone:
+            self._status = CLIENT_GONE
             response = Response(status_code=CLIENT_GONE)
         except Exception:
             log.exception("a bug of ours")
-            response = wire.refusal(self._call, InternalFailure(self._call.request_id))
+            response = self._refused(InternalFailure(self._call.request_id))
+        outcome = outcome_of(self._status)
         labels = (front.name, self._variant, self._release)
-        front.metrics.requests.labels(*labels, str(response.status_code)).inc()
+        front.metrics.requests.labels(*labels, str(response.status_code), outcome).inc()
         front.metrics.duration.labels(*labels).observe(clock() - began)
+        self._told |= {"variant": self._variant, "release": self._release, "outcome": outcome}
+        if self._call.inference_id is not None:
+            self._told["inference_id"] = self._call.inference_id
         return response
+
+    def _refused(self, error: ScoringError) -> Response:
+        self._status = error.status
+        self._told["code"] = error.code
+        self._front.metrics.refused.labels(error.code).inc()
+        return wire.refusal(self._call, error)
 
     async def _admitted(self) -> Response:
         front = self._front
-        if front.draining:
+        if front.refusing:
             raise Draining
         with front.accepted(), front.admission.seat() as seat:
             return await self._handled(seat)
@@ -96,6 +109,8 @@ class _Exchange:
         front, name = self._front, self._endpoint_name
         if name is not None and name != front.name:
             raise UnknownEndpoint(f"Endpoint {name} was not found; this server has {front.name}.")
+        if not front.queue.lanes:
+            raise NotReady(f"{NOTHING_DEPLOYED[0].upper()}{NOTHING_DEPLOYED[1:]}.")
         if self._call.variant is not None and self._call.variant not in front.queue.lanes:
             raise unknown_variant(self._call.variant, front.queue.lanes)
 
@@ -109,15 +124,35 @@ class _Exchange:
             source = await front.downloads.fetch(source, endpoint, seat, deadline - began)
             s3_seconds = clock() - began
         front.metrics.request_bytes.inc(len(source))
+        self._told["bytes"] = len(source)
         ticket = Ticket(pin=call.variant, session=call.session)
         try:
             scored = await front.dispatcher.score(Video(source, call.request_id), ticket, deadline)
         finally:
             if ticket.lane is not None:
                 self._variant, self._release = ticket.lane.name, ticket.lane.served.release
-        front.metrics.record_answer(scored, s3_seconds)
+        self._status = scored.answer.status
+        points = front.metrics.record_answer(scored, s3_seconds)
         front.mirror.offer(source, scored.answer, call.request_id)
         stages = {"queue": scored.queued_seconds * 1000}
         if s3_seconds is not None:
             stages["s3"] = s3_seconds * 1000
+        self._told["stages_ms"] = {k: round(v, 1) for k, v in (stages | scored.answer.stages).items()}
+        if scored.answer.code:
+            self._told["code"] = scored.answer.code
+        if points is not None:
+            self._told["score"] = points
         return wire.answer(call, scored.answer, scored.variant, stages)
+
+
+def outcome_of(status: int) -> str:
+    """Return whose doing an answer was, from its status on `/invocations`: what the objectives count.
+
+    `scored`; `refused`: the caller's or the video's fault; `failed`: ours, a full queue too; `left`: the
+    caller did not wait.
+    """
+    if status == CLIENT_GONE:
+        return "left"
+    if status == 429 or status >= 500:
+        return "failed"
+    return "scored" if status == 200 else "refused"

@@ -22,14 +22,23 @@ from springboard.shadow import Mirror
 log = logging.getLogger(__name__)
 
 
+NOTHING_DEPLOYED = "no release is deployed yet; run playbooks/deploy.yml -e release=X.Y.Z"
+
+
 class Front:
     """Everything one server process serves. `run` must be running for workers to be found ready."""
 
-    def __init__(self, endpoint: Endpoint, auth: Auth, client: httpx.AsyncClient) -> None:
-        """`client` talks to TorchServe; it must bound neither connections nor time itself."""
+    def __init__(
+        self, endpoint: Endpoint, auth: Auth, client: httpx.AsyncClient, has_successor: bool = False
+    ) -> None:
+        """`client` talks to TorchServe; it must bound neither connections nor time itself.
+
+        With `has_successor` another front takes over when this one drains, so no caller is sent away.
+        """
         self.endpoint = endpoint
         self.auth = auth
         self.draining = False
+        self.has_successor = has_successor
         self.stop_at_once = False
         self.active = 0
         self._idle = asyncio.Event()
@@ -56,16 +65,25 @@ class Front:
         self.endpoint = endpoint
         self.admission.limits = endpoint.limits
         self.queue.use(endpoint.variants, endpoint.shadow, lambda served: Backend(self._client, served))
+        for variant in endpoint.variants:
+            self.metrics.expect(self.name, variant.name, variant.release)
         self._changed.set()
 
     async def run(self) -> None:
         """Watch the workers until cancelled."""
         await self.readiness.run(self._changed)
 
+    @property
+    def refusing(self) -> bool:
+        """Whether new requests are sent away, because this server ends."""
+        return self.draining and not self.has_successor
+
     def why_not_ready(self) -> str:
         """Return why /ping is not 200; empty when it is."""
-        if self.draining:
+        if self.refusing:
             return "draining: this server is shutting down"
+        if not self.queue.lanes:
+            return NOTHING_DEPLOYED
         if self.queue.serving:
             return ""
         return "; ".join(f"variant {lane.name}: {lane.reason}" for lane in self.queue.lanes.values())

@@ -1,10 +1,11 @@
 """GPU metrics through NVML, read when Prometheus asks. A machine without an NVIDIA driver simply has none."""
 
 import logging
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import pynvml
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class GpuCollector(Collector):
         except pynvml.NVMLError as error:
             log.info("no GPU metrics: %s", error)
             self._count = 0
+        self._xids = _Xids(range(self._count))
 
     def collect(self) -> Iterator[Metric]:
         """Yield every quantity that each GPU knows; NVML says of some that they are not supported."""
@@ -60,7 +62,54 @@ class GpuCollector(Collector):
             except pynvml.NVMLError as error:  # it fell off the bus, say: the other metrics must still come
                 log.warning("GPU %s cannot be read: %s", gpu, error)
                 lost.add_metric([gpu], 1)
-        yield from (*gauges.values(), slowed, lost)
+        yield from (*gauges.values(), slowed, lost, *self._xids.collect())
+
+
+class _Xids:
+    """Counts Xid errors, the driver's word for trouble with a GPU (also in the kernel's log: NVRM: Xid).
+
+    NVML queues them for whoever registered, so asking at each scrape loses none; of several since the last
+    time it tells only the last one's code.
+    """
+
+    def __init__(self, gpus: Sequence[int]) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[int, int] = {}
+        self._last: dict[int, int] = {}
+        try:
+            self._events = pynvml.nvmlEventSetCreate() if gpus else None
+            for gpu in gpus:
+                handle = pynvml.nvmlDeviceGetHandleByIndex(gpu)
+                pynvml.nvmlDeviceRegisterEvents(handle, pynvml.nvmlEventTypeXidCriticalError, self._events)
+                self._counts[gpu] = self._last[gpu] = 0
+        except pynvml.NVMLError as error:  # MIG's slices and some virtual GPUs have none
+            log.info("no Xid metrics: %s", error)
+
+    def collect(self) -> Iterator[Metric]:
+        if not self._counts:
+            return
+        with self._lock:
+            self._drain()
+        total = CounterMetricFamily("springboard_gpu_xid_errors", "Xid errors seen.", labels=["gpu"])
+        last = GaugeMetricFamily(
+            "springboard_gpu_last_xid", "Code of the last Xid error, 0 before any.", labels=["gpu"]
+        )
+        for gpu, count in self._counts.items():
+            total.add_metric([str(gpu)], count)
+            last.add_metric([str(gpu)], self._last[gpu])
+        yield from (total, last)
+
+    def _drain(self) -> None:
+        try:
+            while True:
+                event = pynvml.nvmlEventSetWait_v2(self._events, 0)
+                gpu = pynvml.nvmlDeviceGetIndex(event.device)
+                self._counts[gpu] += 1
+                self._last[gpu] = event.eventData
+        except pynvml.NVMLError_Timeout:
+            return
+        except pynvml.NVMLError as error:
+            log.warning("Xid events cannot be read: %s", error)
 
 
 def _throttled(handle: object) -> Iterator[tuple[str, float]]:
@@ -85,3 +134,26 @@ def _read(handle: object) -> Iterator[tuple[str, float]]:
             yield name, float(read())
         except pynvml.NVMLError_NotSupported:
             continue
+
+
+def count() -> int:
+    """Return how many GPUs there are, 0 without a driver."""
+    try:
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetCount())
+    except pynvml.NVMLError:
+        return 0
+
+
+def memory(processes: Collection[int]) -> list[tuple[int, int]]:
+    """Return for each GPU the bytes that these processes have of it, and those that are free."""
+    found = []
+    for index in range(count()):
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        used = sum(
+            process.usedGpuMemory or 0
+            for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+            if process.pid in processes
+        )
+        found.append((used, int(pynvml.nvmlDeviceGetMemoryInfo(handle).free)))
+    return found

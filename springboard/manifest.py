@@ -1,42 +1,101 @@
-"""A release's manifest: what its archive holds, and which scores to expect of it. archive.sh writes it."""
+"""A release's manifest: what its archive holds, and which scores to expect of it.
 
-import argparse
+build_manifest.py writes it; it is read wherever releases are published or deployed, and there without torch.
+"""
+
 import hashlib
 import json
-import platform
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterable
-from datetime import UTC, datetime
+import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-import numpy as np
-import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from model_handler import checkpoint, scoring, video
-from model_handler.errors import ScoringError
-from model_handler.network import CLIP_FRAMES, CLIP_SIZE
+from springboard.endpoint import Release
 
-# Points between the float32 score in the manifest and what a host may answer in bf16 or fp16 for the very
-# same bytes: 0.06 was measured for bf16 (README, "Parity"); a wrong preprocessing step costs 1 and more.
-GOLDEN_TOLERANCE = 0.5
+MODEL = "dive"
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# A plain file name: it is joined to folders and keys.
+FileName = Annotated[str, Field(pattern=r"^[^/\x00]+$", max_length=200)]
 
-PREPROCESSING = {
-    "resize": [video.RESIZED_WIDTH, video.RESIZED_HEIGHT],
-    "interpolation": "OpenCV INTER_LINEAR",
-    "crop": {
-        "top": video.CROP_TOP,
-        "left": video.CROP_LEFT,
-        "size": CLIP_SIZE,
-    },
-    "colour": "RGB",
-    "mean": scoring.MEAN,
-    "std": scoring.STD,
-    "clip_frames": CLIP_FRAMES,
-    "padding": "zero frames to a multiple of clip_frames, clip_frames of them where it already is one",
-}
+
+class ManifestError(ValueError):
+    """A manifest that cannot be used; the message says why."""
+
+
+class _Part(BaseModel):
+    # Later versions may add fields; a host need not know them.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Archive(_Part):
+    """The .mar; `size_bytes` lets a host see ahead whether it fits."""
+
+    file: FileName
+    sha256: Sha256
+    size_bytes: Annotated[int, Field(gt=0)]
+
+
+class Golden(_Part):
+    """A clip, its score in points, and how far a host's answer may be off."""
+
+    file: FileName
+    sha256: Sha256
+    score: float
+    tolerance: Annotated[float, Field(gt=0)]
+
+
+class ReferenceScores(_Part):
+    """The scores of many dives, in points."""
+
+    clips: int
+    mean: float
+    sd: float
+
+
+class Manifest(_Part):
+    """What a host needs to know of a release."""
+
+    version: Release
+    archive: Archive
+    golden: Golden | None = None
+    reference_scores: ReferenceScores | None = None
+    torch: str
+    python: str = ""
+    created: str = ""
+    git_commit: str | None = None
+
+    @property
+    def archive_key(self) -> str:
+        """The archive's name in the registry; it holds its checksum, so that no other can take its place."""
+        return f"{MODEL}-{self.version}-{self.archive.sha256}.mar"
+
+    @property
+    def golden_key(self) -> str:
+        """The golden clip's name in the registry, empty without one."""
+        return f"golden-{self.golden.sha256}{Path(self.golden.file).suffix}" if self.golden else ""
+
+    @property
+    def golden_name(self) -> str:
+        """The golden clip's name on a host, empty without one."""
+        return f"golden{Path(self.golden.file).suffix}" if self.golden else ""
+
+
+def archive_name(version: str) -> str:
+    """Return the file name of a release's archive; TorchServe's model store wants it."""
+    return f"{MODEL}-{version}.mar"
+
+
+def parse(text: str | bytes, origin: str) -> Manifest:
+    """Read a manifest; raise `ManifestError`, which names `origin`, the fault and its place."""
+    try:
+        return Manifest.model_validate(json.loads(text))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise ManifestError(f"{origin} is no manifest: {where}: {fault['msg']}") from error
+    except ValueError as error:
+        raise ManifestError(f"{origin} is no manifest: {error}") from error
 
 
 def sha256(path: Path) -> str:
@@ -45,101 +104,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def build(
-    archive: Path, weights: Path, version: str, golden: Path | None, reference: Path | None
-) -> dict[str, Any]:
-    """Return the manifest of a release; raises `ScoringError` where the golden clip cannot be scored."""
-    loaded = checkpoint.load(weights)
-    scorer = scoring.Scorer(loaded, torch.device("cpu"), torch.float32)
-    return {
-        "name": "dive",
-        "version": version,
-        "archive": {
-            "file": f"dive-{version}.mar",
-            "sha256": sha256(archive),
-            "size_bytes": archive.stat().st_size,
-        },
-        "weights": {
-            "sha256": sha256(weights),
-            "width": loaded.width,
-            "parts": sorted(loaded.parts),
-            "trained_on": loaded.trained_on,
-        },
-        "git_commit": _git_commit(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "preprocessing": PREPROCESSING,
-        "golden": _golden(scorer, golden) if golden else None,
-        "reference_scores": _distribution(scorer, sorted(reference.iterdir())) if reference else None,
-    }
-
-
-def _score(scorer: scoring.Scorer, clip: Path) -> float:
-    clips = scorer.clips([video.decode(clip.read_bytes(), video.Limits()).frames])
-    if refusal := scorer.refusals(clips)[0]:
-        raise refusal
-    return scorer.score(clips)[0].score
-
-
-def _golden(scorer: scoring.Scorer, clip: Path) -> dict[str, Any]:
-    return {
-        "file": clip.name,
-        "sha256": sha256(clip),
-        "score": round(_score(scorer, clip), 4),
-        "tolerance": GOLDEN_TOLERANCE,
-    }
-
-
-def _distribution(scorer: scoring.Scorer, clips: Iterable[Path]) -> dict[str, Any]:
-    """Score every clip; those that cannot be scored are named, so that nothing is left out in silence."""
-    scores, refused = [], {}
-    for clip in clips:
-        try:
-            scores.append(_score(scorer, clip))
-        except ScoringError as error:
-            refused[clip.name] = error.code
-    if not scores:
-        raise ScoringError("none of the clips in --reference can be scored")
-    quantiles = (0, 5, 25, 50, 75, 95, 100)
-    return {
-        "clips": len(scores),
-        "refused": refused,
-        "mean": round(float(np.mean(scores)), 3),
-        "sd": round(float(np.std(scores)), 3),
-        "percentiles": {str(q): round(float(np.percentile(scores, q)), 3) for q in quantiles},
-    }
-
-
-def _git_commit() -> str | None:
-    """Return the commit this was built from, `-dirty` if files differ from it, None outside a checkout."""
-    if shutil.which("git") is None:
-        return None
-    run = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return run.stdout.strip() or None
-
-
-def main() -> None:
-    """Print the manifest as JSON."""
-    parser = argparse.ArgumentParser(prog="springboard.manifest", description=main.__doc__)
-    parser.add_argument("archive", type=Path)
-    parser.add_argument("weights", type=Path)
-    parser.add_argument("version")
-    parser.add_argument("--golden", type=Path)
-    parser.add_argument("--reference", type=Path)
-    args = parser.parse_args()
-    try:
-        manifest = build(args.archive, args.weights, args.version, args.golden, args.reference)
-    except ScoringError as error:
-        sys.exit(f"archive.sh: cannot score {args.golden or args.reference}: {error}")
-    json.dump(manifest, sys.stdout, indent=2)
-    sys.stdout.write("\n")
-
-
-if __name__ == "__main__":
-    main()
+def order(version: str) -> tuple[int, int, int, bool, list[tuple[bool, int, str]]]:
+    """Return what sorts versions as SemVer does: 1.10.0-rc.2 after 1.9.0, before 1.10.0."""
+    core, _, pre = version.partition("-")
+    major, minor, patch = (int(number) for number in core.split("."))
+    parts = [
+        (not re.fullmatch(r"\d+", part), int(part) if part.isdigit() else 0, part) for part in pre.split(".")
+    ]
+    return major, minor, patch, not pre, parts

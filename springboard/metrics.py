@@ -29,6 +29,8 @@ from springboard.queue import Queue
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 20, 30, 45, 60)
+# Closer: canaries are judged by their p95 beside the old release's.
+_ATTEMPT_SECONDS = tuple(float(f"{0.005 * 1.25**step:.3g}") for step in range(43))
 _POINTS = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110)
 _DIFFERENCES = (0, 0.01, 0.1, 0.25, 0.5, 1, 2, 5, 10, 25)
 _STAGES = ("fetch", "decode", "gate", "score")
@@ -77,8 +79,8 @@ class Metrics:
         self.recent: dict[tuple[str, str], Recent] = {}
         self.requests = Counter(
             "springboard_requests",
-            "Requests answered, by the status the caller got (499: left before its answer).",
-            ("endpoint", *_VARIANT, "status"),
+            "Requests answered, by the status the caller got (499: left before its answer) and the outcome.",
+            ("endpoint", *_VARIANT, "status", "outcome"),
             registry=registry,
         )
         self.duration = Histogram(
@@ -108,7 +110,7 @@ class Metrics:
             "springboard_attempt_duration_seconds",
             "One attempt at a worker.",
             _VARIANT,
-            buckets=_SECONDS,
+            buckets=_ATTEMPT_SECONDS,
             registry=registry,
         )
         self.refused = Counter(
@@ -145,6 +147,11 @@ class Metrics:
             registry=registry,
         )
         self.config_valid.set(1)
+        self.config_modified = Gauge(
+            "springboard_endpoint_file_modified_seconds",
+            "When the endpoint file that serves was written, in Unix time.",
+            registry=registry,
+        )
         registry.register(_StateCollector(state))
         registry.register(GpuCollector())
 
@@ -160,8 +167,11 @@ class Metrics:
         if attempt.again:
             self.retries.labels(*labels).inc()
 
-    def record_answer(self, scored: Scored, s3_seconds: float | None) -> None:
-        """Count what the model said, and where the time went; `s3_seconds` for videos that came from S3."""
+    def record_answer(self, scored: Scored, s3_seconds: float | None) -> float | None:
+        """Count what the model said, and where the time went; `s3_seconds` for videos that came from S3.
+
+        Returns the points it gave, None for a refusal.
+        """
         labels = (scored.variant, scored.release)
         self.stage.labels("queue", *labels).observe(scored.queued_seconds)
         if s3_seconds is not None:
@@ -171,8 +181,17 @@ class Metrics:
                 self.stage.labels(name, *labels).observe(scored.answer.stages[name] / 1000)
         if (points := score_of(scored.answer)) is not None:
             self.score.labels(*labels).observe(points)
-        elif b'"not_a_dive"' in scored.answer.body:
+        elif scored.answer.code == "not_a_dive":
             self.gate_refusals.labels(*labels).inc()
+        return points
+
+    def expect(self, endpoint: str, variant: str, release: str) -> None:
+        """Start a variant's counters at 0: Prometheus cannot see the first step of one that starts at 1."""
+        labels = (variant, release)
+        self.requests.labels(endpoint, *labels, "200", "scored")
+        self.attempts.labels(*labels, "answered")
+        self.retries.labels(*labels)
+        self.gate_refusals.labels(*labels)
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""
@@ -197,6 +216,7 @@ class _StateCollector(Collector):
             ("ready", "1 while /ping answers 200.", queue.serving and not state.draining),
             ("draining", "1 from SIGTERM on.", state.draining),
             ("in_flight", "Requests that workers have.", queue.busy),
+            ("retired_in_flight", "Requests at releases the endpoint no longer has.", queue.retired_busy),
             ("queued", "Requests that wait for a worker.", len(queue)),
             ("held_requests", "Requests admitted and not yet answered.", state.admission.requests),
             ("held_bytes", "Bytes of videos in memory.", state.admission.bytes),
@@ -212,10 +232,23 @@ class _StateCollector(Collector):
             "1 for each release served.",
             labels=("endpoint", *_VARIANT, "sha256"),
         )
+        mean = GaugeMetricFamily(
+            "springboard_release_reference_score_mean_points",
+            "Mean of the release's scores over its reference clips.",
+            labels=_VARIANT,
+        )
+        sd = GaugeMetricFamily(
+            "springboard_release_reference_score_sd_points",
+            "Standard deviation of the release's scores over its reference clips.",
+            labels=_VARIANT,
+        )
         for lane in queue.all_lanes:
             labels = (lane.name, lane.served.release)
+            if reference := lane.served.reference:
+                mean.add_metric(labels, reference.mean)
+                sd.add_metric(labels, reference.sd)
             ready.add_metric(labels, len(lane.workers.ready))
             total.add_metric(labels, lane.workers.total)
             weight.add_metric(labels, lane.weight)
             info.add_metric((state.name, *labels, lane.served.sha256), 1)
-        yield from (ready, total, weight, info)
+        yield from (ready, total, weight, info, mean, sd)

@@ -88,6 +88,7 @@ class Queue:
     def __init__(self) -> None:
         self.lanes: dict[str, Lane] = {}
         self.shadow: Lane | None = None
+        self._retired: list[Lane] = []
         self._router = Router({})
         self._line: deque[Ticket] = deque()
 
@@ -102,6 +103,11 @@ class Queue:
     def busy(self) -> int:
         """How many requests the variants' workers have."""
         return sum(lane.busy for lane in self.lanes.values())
+
+    @property
+    def retired_busy(self) -> int:
+        """How many requests are still at releases that the endpoint no longer has."""
+        return sum(lane.busy for lane in self._retired)
 
     @property
     def all_lanes(self) -> list[Lane]:
@@ -121,7 +127,8 @@ class Queue:
         A release that stays at its address keeps its lane, and so its count of what is running. One that went
         finishes what it has; who waited for it chooses anew.
         """
-        known = {(lane.served.address, lane.served.release): lane for lane in self.all_lanes}
+        before = [*self._retired, *self.all_lanes]
+        known = {(lane.served.address, lane.served.release): lane for lane in before}
 
         def lane_of(name: str, served: Served) -> Lane:
             lane = known.get((served.address, served.release)) or Lane(name, served, client_of(served))
@@ -131,6 +138,7 @@ class Queue:
 
         self.lanes = {variant.name: lane_of(variant.name, variant) for variant in variants}
         self.shadow = lane_of("shadow", shadow) if shadow else None
+        self._retired = [lane for lane in before if lane.busy and lane not in self.all_lanes]
         self._router = Router({variant.name: variant.weight for variant in variants})
         for ticket in self._line:
             ticket.choice = None

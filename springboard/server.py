@@ -1,9 +1,12 @@
 """The server process: what it starts, how it learns of edited files, how it ends."""
 
+import array
 import asyncio
+import fcntl
 import logging
 import signal
 import socket
+import termios
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +16,7 @@ import httpx
 import uvicorn
 
 from springboard import endpoint as endpoints
-from springboard import keys
+from springboard import keys, systemd
 from springboard.app import create_app
 from springboard.auth import Auth, MetricsRule, Mode
 from springboard.endpoint import Endpoint, EndpointFileError
@@ -23,16 +26,22 @@ from springboard.watch import watch
 
 log = logging.getLogger(__name__)
 
+_LOOK_SECONDS = 0.02
+
 
 @dataclass(frozen=True)
 class Options:
-    """How to serve: to whom, and how to end."""
+    """How to serve: to whom, and how to end.
+
+    `has_successor`: systemd keeps the listening socket, and starts another of us on it.
+    """
 
     auth: frozenset[Mode] = frozenset({Mode.NONE})
     keys_file: Path | None = None
     metrics_rule: MetricsRule = MetricsRule.LOOPBACK
     drain_seconds: float = 5.0
     endpoint_file: Path | None = None
+    has_successor: bool = False
 
 
 # Something that runs beside the server until cancelled; when it fails, the server ends.
@@ -61,7 +70,7 @@ async def serve(
     # Time and number of connections are the queue's business; proxies of the environment are for elsewhere.
     unbounded = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(limits=unbounded, timeout=None, trust_env=False) as client:  # noqa: S113
-        front = Front(endpoint, Auth(options.auth, accepted), client)
+        front = Front(endpoint, Auth(options.auth, accepted), client, options.has_successor)
         config = uvicorn.Config(
             create_app(front, options.metrics_rule),
             log_config=None,
@@ -92,23 +101,29 @@ async def serve(
 
 def _reload_endpoint(front: Front, path: Path) -> None:
     try:
+        modified = path.stat().st_mtime
         endpoint = endpoints.load(path)
-    except EndpointFileError as error:
+    except (EndpointFileError, OSError) as error:
         front.metrics.config_valid.set(0)
         log.error("the edited endpoint file is not taken over; the last valid one serves on:\n%s", error)
     else:
-        front.use(endpoint)
         front.metrics.config_valid.set(1)
+        front.metrics.config_modified.set(modified)
+        if endpoint == front.endpoint:
+            return
+        front.use(endpoint)
         shares = ", ".join(f"{v.name} {v.release} weight {v.weight}" for v in endpoint.variants)
-        log.info("the endpoint file was edited: %s", shares)
+        log.info("the endpoint file was edited: %s", shares or "no variants")
 
 
 def _reload_keys(front: Front, path: Path) -> None:
     try:
-        front.auth.keys = keys.load(path)
+        edited = keys.load(path)
     except KeysFileError as error:
         log.error("the edited keys are not taken over; the last valid ones stay: %s", error)
-    else:
+        return
+    if edited != front.auth.keys:
+        front.auth.keys = edited
         log.info("the keys were edited: %s", ", ".join(front.auth.keys.names()) or "none")
 
 
@@ -134,6 +149,45 @@ class _Server(uvicorn.Server):
             log.warning("%s again: stopping at once", name)
             self.should_exit = self.force_exit = True
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        systemd.notify("READY=1")
+
     async def _drain(self) -> None:
-        await self._front.drain(self._drain_seconds)
+        systemd.notify("STOPPING=1")
+        self._front.draining = True
+        if self._front.has_successor:
+            await self._leave_to_successor()
+        else:
+            await self._front.drain(self._drain_seconds)
         self.should_exit = True
+
+    async def _leave_to_successor(self) -> None:
+        """Accept no more, so that the backlog is our successor's, and answer what comes on open connections.
+
+        Each answer now closes its connection, so whoever calls steadily has left within the lead time; only
+        then idle connections are closed. A request that crosses with that on the wire is lost: HTTP/1.1 has
+        no word for "do not send any more".
+        """
+        for server in self.servers:
+            server.close()
+        connections, clock = self.server_state.connections, self._loop.time
+        lead_ends = clock() + self._drain_seconds
+        end = lead_ends + self._front.endpoint.limits.deadline_seconds
+        while connections and clock() < end:
+            if clock() >= lead_ends:
+                for connection in list(connections):
+                    if not _has_sent(connection):
+                        connection.shutdown()  # at once where idle, else after its answer
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _has_sent(connection: asyncio.Protocol) -> bool:
+    """Whether bytes came in that nobody has read yet: closing now would reset the connection."""
+    transport: asyncio.Transport = connection.transport  # type: ignore[attr-defined]
+    if transport.is_closing():
+        return False
+    waiting = array.array("i", [0])
+    fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, waiting)
+    return waiting[0] > 0

@@ -8,14 +8,14 @@ POLL_SECONDS = 1.0
 
 
 async def watch(path: Path, changed: Callable[[], None]) -> None:
-    """Call `changed` whenever the file is another than before, until cancelled."""
-    seen = _look(path)
+    """Call `changed` at once, and whenever the file is another than before, until cancelled."""
+    seen = None
     while True:
-        await asyncio.sleep(POLL_SECONDS)
         now = _look(path)
         if now != seen:
             seen = now
             changed()
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def _look(path: Path) -> tuple[int, int, int] | None:

@@ -1,26 +1,20 @@
 """What several tests share: weights, archives, clips, a real S3. Each is made once a session."""
 
-import json
 import os
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 import torch
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from model_handler import checkpoint
 from model_handler.scoring import DIVING_CLASS
-from springboard.lifetime import Child
-from springboard.torchserve import ROOT, free_ports
+from springboard.torchserve import ROOT
 from tests.clips import encode, moving_frames
+from tests.seaweedfs import seaweedfs
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -85,6 +79,9 @@ def small_archive(small_weights: Path, tmp_path_factory: pytest.TempPathFactory)
     return archive(small_weights, tmp_path_factory.mktemp("archive"))
 
 
+READER_MAY = ["Read:dives", "Read:absent", "Read:models", "List:models"]
+
+
 @dataclass
 class ObjectStore:
     """A real S3 on loopback: `environment` makes any AWS client use it as a reader without write rights."""
@@ -96,68 +93,16 @@ class ObjectStore:
 
 @pytest.fixture(scope="session")
 def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    """SeaweedFS with buckets `dives` (versioned) and `secret`, which the reader may not read."""
+    """SeaweedFS with buckets `dives` (versioned), `models`, and `secret`, which the reader may not read."""
     folder = tmp_path_factory.mktemp("seaweedfs")
-    admin = {"accessKey": "admin", "secretKey": "admin-secret"}
-    reader = {"accessKey": "reader", "secretKey": "reader-secret"}
-    identities = [
-        {"name": "admin", "credentials": [admin], "actions": ["Admin", "Read", "Write", "List"]},
-        {"name": "reader", "credentials": [reader], "actions": ["Read:dives", "Read:absent"]},
-    ]
-    (folder / "identities.json").write_text(json.dumps({"identities": identities}))
-    s3, filer, master, volume, *grpc = free_ports(8)
-    url = f"http://127.0.0.1:{s3}"
-    command = [
-        str(Path(sys.executable).with_name("weed")),
-        "server",
-        f"-dir={folder}",
-        "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1",
-        "-filer",
-        "-s3",
-        f"-s3.port={s3}",
-        f"-filer.port={filer}",
-        f"-master.port={master}",
-        f"-volume.port={volume}",
-        *(
-            f"-{part}.port.grpc={port}"
-            for part, port in zip(("s3", "filer", "master", "volume"), grpc, strict=True)
-        ),
-        f"-s3.config={folder / 'identities.json'}",
-        *("-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"),
-        "-volume.preStopSeconds=1",
-    ]
-    with (folder / "log").open("wb") as log:
-        process = Child(command, stdout=log, stderr=log, cwd=folder)
-    client = boto3.client(
-        "s3",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id=admin["accessKey"],
-        aws_secret_access_key=admin["secretKey"],
-        config=Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=5),
-    )
-    try:
-        deadline = time.monotonic() + 60
-        for bucket in ("dives", "secret"):
-            while True:
-                try:
-                    client.create_bucket(Bucket=bucket)
-                    client.put_object(Bucket=bucket, Key="probe", Body=b"x")
-                    break
-                except (BotoCoreError, ClientError):
-                    if time.monotonic() > deadline or not process.running:
-                        raise AssertionError((folder / "log").read_text()[-2000:]) from None
-                    time.sleep(0.2)
+    identities = {"reader": READER_MAY}
+    with seaweedfs(folder, ["dives", "models", "secret"], identities) as (url, client):
         client.put_bucket_versioning(Bucket="dives", VersioningConfiguration={"Status": "Enabled"})
         environment = {
             "AWS_ENDPOINT_URL_S3": url,
-            "AWS_ACCESS_KEY_ID": reader["accessKey"],
-            "AWS_SECRET_ACCESS_KEY": reader["secretKey"],
+            "AWS_ACCESS_KEY_ID": "reader",
+            "AWS_SECRET_ACCESS_KEY": "reader-secret",
             "AWS_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
         yield ObjectStore(url, client, environment)
-    finally:
-        client.close()
-        process.stop(0)  # its data goes with the session; an orderly stop takes 20 s and more

@@ -24,9 +24,15 @@ SPRINGBOARD = Path(sys.executable).with_name("springboard")
 
 
 def build_puppet(
-    folder: Path, version: str = "1.0.0", *, workers: int = 1, batch_size: int = 1, timeout_s: int = 20
+    folder: Path,
+    version: str = "1.0.0",
+    *,
+    workers: int = 1,
+    batch_size: int = 1,
+    timeout_s: int = 20,
+    fault: str = "",
 ) -> Path:
-    """Archive the puppet as a release; `folder` also takes its configuration."""
+    """Archive the puppet as a release; `folder` also takes its configuration. puppet.py tells the faults."""
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / f"model-config-{version}.yaml"
     config.write_text(
@@ -38,6 +44,7 @@ def build_puppet(
                 "maxBatchDelay": 50,
                 "responseTimeout": timeout_s,
                 "startupTimeout": 120,
+                "handler": {"fault": fault},
             }
         )
     )
@@ -141,6 +148,7 @@ def write_endpoint(path: Path, variants: list[tuple[str, TorchServe, int]], **mo
                 "release": server.version,
                 "address": server.inference_url,
                 "management": server.management_url,
+                "metrics": server.metrics_url,
                 "weight": weight,
             }
             for name, server, weight in variants

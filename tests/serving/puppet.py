@@ -3,8 +3,13 @@
 A body is words: `score=84.15`, `sleep=0.5`, `status=422 code=not_a_dive`, `die`, `raise`, `cuda`, `hang=FILE`
 (until killed, but only while FILE is there, which it removes). Anything else, as a video, scores 50. Answers
 have the shape of model_handler's.
+
+A release may have a fault of its own, `handler: {fault: ...}` in its model-config: `raises` on every third
+request, `slow` takes three times as long and `slower` twice, `dies` with all of TorchServe at its 8th
+request, `unloadable`, `off` by ten points.
 """
 
+import itertools
 import json
 import os
 import signal
@@ -13,7 +18,10 @@ from typing import Any
 
 
 def handle(data: list[dict[str, Any]] | None, context: Any) -> list[bytes] | None:
+    fault = (context.model_yaml_config or {}).get("handler", {}).get("fault", "")
     if data is None:  # TorchServe asks the handler to initialise itself
+        if fault == "unloadable":
+            raise RuntimeError("weights are missing")
         return None
     answers = []
     for i, row in enumerate(data):
@@ -22,17 +30,26 @@ def handle(data: list[dict[str, Any]] | None, context: Any) -> list[bytes] | Non
         context.set_response_header(
             i, "Server-Timing", "fetch;dur=0.0, decode;dur=1.5, gate;dur=2.5, score;dur=3.0"
         )
-        status, answer = _answer(body[:200].decode(errors="replace").split(), body, context)
+        status, answer = _answer(body[:200].decode(errors="replace").split(), body, context, fault)
         context.set_response_status(code=status, idx=i)
         answers.append(json.dumps(answer).encode())
     return answers
 
 
-def _answer(words: list[str], body: bytes, context: Any) -> tuple[int, dict[str, Any]]:
+_requests = itertools.count(1)
+_TIMES = {"slow": 3, "slower": 2}
+
+
+def _answer(words: list[str], body: bytes, context: Any, fault: str) -> tuple[int, dict[str, Any]]:
     said = dict(word.partition("=")[::2] for word in words)
     if not body:
         return 400, {"error": {"code": "empty_body", "message": "The body is empty."}}
-    time.sleep(float(said.get("sleep", 0)))
+    count = next(_requests)
+    time.sleep(float(said.get("sleep", 0)) * _TIMES.get(fault, 1))
+    if fault == "raises" and count % 3 == 0:
+        raise RuntimeError("one in three")
+    if fault == "dies" and count == 8:
+        os.killpg(0, signal.SIGKILL)
     if "hang" in said and os.path.exists(said["hang"]):
         os.remove(said["hang"])
         signal.pause()
@@ -44,7 +61,7 @@ def _answer(words: list[str], body: bytes, context: Any) -> tuple[int, dict[str,
         raise RuntimeError("CUDA error: as told")
     if "status" in said:
         return int(said["status"]), {"error": {"code": said["code"], "message": "As told."}}
-    score = float(said.get("score", 50))
+    score = float(said.get("score", 50)) + (10 if fault == "off" else 0)
     number = {"label": "pike", "probability": 0.9}
     return 200, {
         "prediction": int(score),

@@ -171,8 +171,11 @@ def test_a_token_is_let_in_until_it_is_revoked(guarded: Guarded) -> None:
 def test_ping_is_open_and_metrics_have_their_own_rule(guarded: Guarded) -> None:
     url = guarded.front.url
     assert httpx.get(f"{url}/ping").status_code == 200
-    assert httpx.get(f"{url}/metrics").status_code == 403
-    headers = {"Authorization": f"Bearer {guarded.token}"}
+    assert httpx.get(f"{url}/metrics").status_code == 200, "from this machine"
+    headers = {"X-Forwarded-For": "10.1.2.3"}  # as the edge tells of someone else
+    assert httpx.get(f"{url}/metrics", headers=headers).status_code == 403
+    assert httpx.get(f"{url}/metrics/torchserve", headers=headers).status_code == 403
+    headers["Authorization"] = f"Bearer {guarded.token}"
     assert "springboard_ready 1.0" in httpx.get(f"{url}/metrics", headers=headers).text
 
 

@@ -50,4 +50,5 @@ def test_docs_show_every_route(front: FrontProcess) -> None:
         "/endpoints/{name}/invocations",
         "/endpoints/{name}",
         "/metrics",
+        "/metrics/torchserve",
     }

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from springboard.endpoint import EndpointFileError, load
+from springboard.endpoint import EndpointFileError, Reference, load
 
 VALID = """\
 endpoint: dives
@@ -11,6 +11,7 @@ variants:
     release: 1.0.0
     address: http://127.0.0.1:8090
     weight: 90
+    reference: {mean: 67.1, sd: 16.9, clips: 353}
   - name: canary
     release: 1.1.0
     address: http://127.0.0.1:8100
@@ -30,6 +31,8 @@ def test_a_valid_file_is_read_whole(tmp_path: Path) -> None:
         ("canary", "1.1.0", 10),
     ]
     assert endpoint.variants[0].management == "http://127.0.0.1:8091"
+    assert endpoint.variants[0].metrics == "http://127.0.0.1:8092"
+    assert endpoint.variants[0].reference == Reference(mean=67.1, sd=16.9, clips=353)
     assert endpoint.shadow is not None
     assert endpoint.shadow.sample_percent == 25
     assert endpoint.limits.max_body_bytes == 25_000_000
@@ -40,18 +43,19 @@ def test_a_valid_file_is_read_whole(tmp_path: Path) -> None:
     [
         ("weight: 90", "weight: -1", 6, "greater than or equal to 0"),
         ("weight: 90", "wieght: 90", 6, "Extra inputs"),
-        ("release: 1.1.0", "release: newest", 8, "pattern"),
+        ("release: 1.1.0", "release: newest", 9, "pattern"),
+        ("sd: 16.9", "sd: 0", 7, "greater than 0"),
         ("name: canary", "name: stable", 1, "must differ"),
-        ("weight: 10", "weight: [", 12, "expected"),
-        ("weight: 10", "weight: 10\n    weight: 20", 11, "stands twice"),
+        ("weight: 10", "weight: [", 13, "expected"),
+        ("weight: 10", "weight: 10\n    weight: 20", 12, "stands twice"),
         ("8100", "8090", 1, "TorchServe of its own"),
-        ("variants:", "variants: []\nignored:", 2, "at least 1"),
+        ("variants:", "variants:\nignored:", 2, "valid tuple"),
         ("8090", "80900", 3, "between 1 and 65535"),
         ("name: canary", "name: \x07", 1, "special characters"),
         ("release: 1.1.0", "release: 2026-13-45", 1, "month must be"),
-        ("name: canary", "name: canary\n    [a, b]: c", 8, "unhashable"),
+        ("name: canary", "name: canary\n    [a, b]: c", 9, "unhashable"),
         ("variants:", "loop: &x [*x]\nvariants:", 1, "recursion"),
-        ("sample_percent: 25", "sample_percent: 250", 14, "less than or equal to 100"),
+        ("sample_percent: 25", "sample_percent: 250", 15, "less than or equal to 100"),
     ],
 )
 def test_a_fault_is_named_with_its_line(

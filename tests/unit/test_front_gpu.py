@@ -14,6 +14,13 @@ def not_supported(*_: object) -> Any:
     raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
 
 
+def next_event(events: list[int], milliseconds: int) -> Any:
+    assert milliseconds == 0, "a scrape must not wait"
+    if not events:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_TIMEOUT)
+    return SimpleNamespace(device=0, eventData=events.pop())
+
+
 @pytest.fixture
 def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = {
@@ -27,6 +34,10 @@ def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         "nvmlDeviceGetCurrentClocksThrottleReasons": lambda handle: (
             pynvml.nvmlClocksThrottleReasonHwThermalSlowdown
         ),
+        "nvmlEventSetCreate": lambda: [79],
+        "nvmlDeviceRegisterEvents": lambda handle, kinds, events: None,
+        "nvmlEventSetWait_v2": next_event,
+        "nvmlDeviceGetIndex": lambda handle: handle,
     }
     for name, answer in answers.items():
         monkeypatch.setattr(pynvml, name, answer)
@@ -48,6 +59,24 @@ def test_a_gpu_shows_what_it_supports_in_base_units() -> None:
     assert 'springboard_gpu_throttled{gpu="0",reason="power"} 0.0' in lines
     assert 'springboard_gpu_lost{gpu="0"} 0.0' in lines
     assert not [line for line in lines if line.startswith("springboard_gpu_power_watts{")]
+
+
+@pytest.mark.usefixtures("one_gpu")
+def test_xid_errors_are_counted_once_and_the_last_is_named() -> None:
+    registry = CollectorRegistry()
+    registry.register(GpuCollector())
+    for _ in range(2):
+        lines = generate_latest(registry).decode().splitlines()
+        assert 'springboard_gpu_xid_errors_total{gpu="0"} 1.0' in lines
+        assert 'springboard_gpu_last_xid{gpu="0"} 79.0' in lines
+
+
+@pytest.mark.usefixtures("one_gpu")
+def test_a_gpu_without_events_has_its_other_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pynvml, "nvmlDeviceRegisterEvents", not_supported)
+    lines = scrape()
+    assert 'springboard_gpu_utilization_ratio{gpu="0"} 0.4' in lines
+    assert not [line for line in lines if "xid" in line]
 
 
 @pytest.mark.usefixtures("one_gpu")

@@ -1,0 +1,122 @@
+"""`springboard deploy | rollback | tidy`: what Ansible and timers run on a host, as root."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from springboard import deployment, host, plan
+from springboard.deployment import Busy, StateError
+from springboard.figures import FrontError
+from springboard.host import HostFileError, Layout
+from springboard.instances import InstanceError
+from springboard.releases import ReleaseError
+from springboard.rollout import Rollout, RolloutError
+from springboard.services import ServiceError
+
+_EXPECTED = (
+    *(Busy, StateError, FrontError, HostFileError, InstanceError),
+    *(ReleaseError, RolloutError, ServiceError, OSError),
+)
+
+Wait = Annotated[bool, typer.Option("--wait", help="Wait where another deployment is at work.")]
+
+
+def deploy(
+    version: Annotated[str | None, typer.Argument(help="X.Y.Z; default: what is served.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Say what would change, and change nothing.")
+    ] = False,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Stop the old release first, where two do not fit.")
+    ] = False,
+    wait: Wait = False,
+) -> None:
+    """Serve a release, tried on some of the traffic first; or bring this host to its host.yml.
+
+    The last line is `changed`, `unchanged`, or what stopped it; then what served before serves, and the exit
+    status is 1. A lost connection does not stop it, SIGTERM and Ctrl-C roll back.
+    """
+    if check:
+        with _explained():
+            layout = Layout.here()
+            steps = plan.steps(layout, host.load(layout.settings), version, in_place)
+            for step in steps:
+                _say(f"would {step}")
+        _say("changed" if steps else "unchanged")
+        return
+    what = f"springboard deploy {version or ''}".strip()
+    _work(what, wait, lambda rollout: rollout.deploy(version, in_place))
+
+
+def rollback(wait: Wait = False) -> None:
+    """Return to the previous release, from this host's own copy of it."""
+    _work("springboard rollback", wait, lambda rollout: rollout.rollback())
+
+
+def tidy() -> None:
+    """Undo a deployment that was killed, stop what was kept warm long enough, remove old releases.
+
+    For a timer; does nothing while a deployment is at work.
+    """
+    try:
+        _work(deployment.TIDY, False, _tidy)
+    except Busy:
+        _say("unchanged: a deployment is at work")
+
+
+def _tidy(rollout: Rollout) -> bool:
+    # Not always: an administrator who stopped the unit meant it.
+    changed = rollout.unsettled() and rollout.settle()
+    rollout.tidy()
+    return changed
+
+
+def _work(what: str, wait: bool, act: Callable[[Rollout], bool]) -> None:
+    # Ansible or ssh may go away: a canary must not bake without its judge, so this goes on to the end.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    with _explained(busy_is_fine=what == deployment.TIDY), deployment.alone(Layout.here().lock, what, wait):
+        changed = act(_rollout())
+    _say("changed" if changed else "unchanged")
+
+
+def _rollout() -> Rollout:
+    layout = Layout.here()
+    return Rollout(layout, host.load(layout.settings), _say)
+
+
+def _stop(number: int, _: FrameType | None) -> NoReturn:
+    # What follows is the way back; it is not to be interrupted half-way.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+@contextmanager
+def _explained(busy_is_fine: bool = False) -> Iterator[None]:
+    try:
+        yield
+    except _EXPECTED as error:
+        if busy_is_fine and isinstance(error, Busy):
+            raise
+        _say(" ".join(str(error).split()))
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        _say("stopped; what was promoted before serves")
+        raise typer.Exit(1) from None
+
+
+def _say(line: str) -> None:
+    """Print a line at once; whoever read them may be gone."""
+    try:
+        print(line, flush=True)  # noqa: T201 - the command's output
+    except OSError:
+        # Otherwise Python complains at its end, and exits with 120.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115

@@ -1,0 +1,84 @@
+"""systemd, as deployments use it: units started, stopped, enabled, and asked about."""
+
+import subprocess
+from pathlib import Path
+
+_TEMPLATE = "torchserve@"
+
+
+class ServiceError(Exception):
+    """systemd did not do as told; the message has what it said."""
+
+
+def unit(instance: str) -> str:
+    """Return an instance's unit."""
+    return f"{_TEMPLATE}{instance}.service"
+
+
+def start(instance: str) -> None:
+    """Start it now, but not at boot."""
+    _run("systemctl", "start", unit(instance))
+
+
+def stop(instance: str) -> None:
+    """Stop it and wait until it is gone; does nothing where it does not run."""
+    _run("systemctl", "stop", unit(instance))
+    # Of one that had failed systemd would otherwise keep the memory, and its count of restarts.
+    subprocess.run(["systemctl", "reset-failed", unit(instance)], capture_output=True, check=False)
+
+
+def enable(instance: str) -> None:
+    """Have it started at boot."""
+    _run("systemctl", "enable", "--quiet", unit(instance))
+
+
+def disable(instance: str) -> None:
+    """Do not have it started at boot."""
+    _run("systemctl", "disable", "--quiet", unit(instance))
+
+
+def enabled(instance: str) -> bool:
+    """Whether it is started at boot."""
+    return _ask("systemctl", "is-enabled", unit(instance)).strip() == "enabled"
+
+
+def running(instance: str) -> bool:
+    """Whether it is started, or about to be started again."""
+    return _show(instance, "ActiveState") in ("active", "activating", "reloading")
+
+
+def restarts(instance: str) -> int:
+    """How often systemd had to start it again."""
+    return int(_show(instance, "NRestarts") or 0)
+
+
+def processes(instance: str) -> list[int]:
+    """Return the ids of all its processes."""
+    group = _show(instance, "ControlGroup")
+    if not group:
+        return []
+    try:
+        return [int(line) for line in Path(f"/sys/fs/cgroup{group}/cgroup.procs").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def log(instance: str, since: float) -> list[str]:
+    """Return what it logged from `since` (Unix time) on, at most the last 500 lines."""
+    command = ["journalctl", "--quiet", "--unit", unit(instance), "--since", f"@{since:.3f}"]
+    return _ask(*command, "--lines", "500", "--output", "cat").splitlines()
+
+
+def _show(instance: str, field: str) -> str:
+    return _ask("systemctl", "show", "--property", field, "--value", unit(instance)).strip()
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip() or f"status {done.returncode}"
+        raise ServiceError(f"{' '.join(command)}: {said}")
+
+
+def _ask(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout

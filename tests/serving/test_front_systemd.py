@@ -1,0 +1,180 @@
+"""The front under systemd: a socket handed over, readiness told, a restart that nobody notices."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from springboard.lifetime import Child
+from tests.serving.harness import SPRINGBOARD, FrontProcess, wait_until, write_endpoint
+
+pytestmark = pytest.mark.xdist_group("front")
+
+# What systemd does between fork and exec.
+HAND_OVER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class Systemd:
+    """One listening socket and one notification socket, for generation after generation."""
+
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
+        self._socket = socket.create_server((host, 0), backlog=2048)
+        self.url = "http://{}:{}".format(*self._socket.getsockname())
+        self._address = str(folder / "notify")
+        self._told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._told.bind(self._address)
+
+    def start(self, *arguments: str | Path) -> Child:
+        command = [sys.executable, "-c", HAND_OVER, str(self._socket.fileno()), str(SPRINGBOARD), "serve"]
+        command += [*map(str, arguments)]
+        environment = {**os.environ, "NOTIFY_SOCKET": self._address}
+        return Child(
+            command, env=environment, pass_fds=[self._socket.fileno()], stderr=subprocess.PIPE, text=True
+        )
+
+    def wait_told(self, state: str) -> None:
+        self._told.settimeout(120)
+        while self._told.recv(4096).decode() != state:
+            pass
+
+    def close(self) -> None:
+        self._socket.close()
+        self._told.close()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    manager = Systemd(tmp_path)
+    yield manager
+    manager.close()
+
+
+@contextmanager
+def steady_callers(url: str, keep_alive: int, fresh: int) -> Iterator[list[str]]:
+    """Callers that never try again: some keep their connection as long as it is offered, others never."""
+    outcomes: list[str] = []
+    stop = threading.Event()
+    host = url.removeprefix("http://")
+
+    def call(connection: http.client.HTTPConnection) -> None:
+        try:
+            connection.request("POST", "/invocations", body=b"sleep=0.02 score=5")
+            response = connection.getresponse()
+            response.read()
+            outcomes.append(str(response.status))
+        except OSError as error:
+            outcomes.append(repr(error))
+            connection.close()
+
+    def run(keep: bool) -> None:
+        connection = http.client.HTTPConnection(host, timeout=90)
+        while not stop.is_set():
+            call(connection)
+            if not keep:
+                connection.close()
+            time.sleep(0.01)
+        connection.close()
+
+    threads = [threading.Thread(target=run, args=(n < keep_alive,)) for n in range(keep_alive + fresh)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield outcomes
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def end(process: Child) -> list[str]:
+    """Stop a generation that may have ended already; return what it logged."""
+    process.stop(90)
+    assert process.process.stderr
+    with process.process.stderr as log:
+        return str(log.read()).splitlines()
+
+
+def test_a_restart_under_load_fails_no_request(systemd: Systemd, endpoint_file: Path) -> None:
+    serve: list[str | Path] = ["--endpoint-file", endpoint_file, "--drain-seconds", "1"]
+    running = systemd.start(*serve)
+    try:
+        systemd.wait_told("READY=1")
+        wait_until(lambda: httpx.get(f"{systemd.url}/ping").status_code == 200, "/ping to be 200", 120)
+        with steady_callers(systemd.url, keep_alive=3, fresh=2) as outcomes:
+            for _ in range(3):
+                before = len(outcomes)
+                wait_until(lambda: len(outcomes) > before + 20, "the load", 120)  # noqa: B023
+                running.process.send_signal(signal.SIGTERM)
+                systemd.wait_told("STOPPING=1")
+                assert running.process.wait(90) == 0
+                log = end(running)
+                assert not [line for line in log if "Traceback" in line]
+                running = systemd.start(*serve)
+                systemd.wait_told("READY=1")
+            before = len(outcomes)
+            wait_until(lambda: len(outcomes) > before + 20, "the load", 120)
+        assert set(outcomes) == {"200"}
+    finally:
+        end(running)
+
+
+def test_an_idle_connection_is_answered_during_the_drain_and_closed_at_its_end(
+    systemd: Systemd, endpoint_file: Path
+) -> None:
+    running = systemd.start("--endpoint-file", endpoint_file, "--drain-seconds", "600")
+    try:
+        systemd.wait_told("READY=1")
+        wait_until(lambda: httpx.get(f"{systemd.url}/ping").status_code == 200, "/ping to be 200", 120)
+        idle = http.client.HTTPConnection(systemd.url.removeprefix("http://"), timeout=90)
+        idle.request("GET", "/ping")
+        assert idle.getresponse().read() == b'{"status":"ready"}'
+        running.process.send_signal(signal.SIGTERM)
+        systemd.wait_told("STOPPING=1")
+        idle.request("POST", "/invocations", body=b"score=7")
+        late = idle.getresponse()
+        assert (late.status, late.headers["Connection"]) == (200, "close")
+        late.read()
+        # Nobody is left, so it does not wait for the rest of its time.
+        assert running.process.wait(90) == 0
+        idle.close()
+    finally:
+        end(running)
+
+
+def test_the_sockets_own_address_decides_whether_callers_must_say_who_they_are(
+    tmp_path: Path, endpoint_file: Path
+) -> None:
+    everywhere = Systemd(tmp_path, "0.0.0.0")
+    refused = everywhere.start("--endpoint-file", endpoint_file, "--host", "127.0.0.1")
+    try:
+        assert refused.process.wait(90) == 2
+    finally:
+        log = " ".join(" ".join(end(refused)).split())
+        everywhere.close()
+    assert "0.0.0.0 can be reached from elsewhere" in log
+
+
+def test_without_a_release_the_front_says_how_to_deploy_one(tmp_path: Path) -> None:
+    path = write_endpoint(tmp_path / "endpoint.yml", [])
+    with FrontProcess("--endpoint-file", path) as front:
+        ping = httpx.get(f"{front.url}/ping")
+        assert ping.status_code == 503
+        assert "playbooks/deploy.yml -e release=X.Y.Z" in ping.json()["error"]["message"]
+        refused = front.score(b"x")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready")
+        assert front.state()["variants"] == []

@@ -1,0 +1,383 @@
+"""The state machine of deployments, with services and traffic that only take notes."""
+
+import json
+import os
+import threading
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from springboard import assemble, deployment, gpu, memory, plan, releases, rollout, services, traffic
+from springboard.canary import Rejected, Trial
+from springboard.deployment import Busy, Place, State, Unfinished
+from springboard.figures import FrontError
+from springboard.host import Host, HostFileError, Layout, Mirror
+from springboard.host import load as load_host
+from springboard.instances import Instance, InstanceError
+from springboard.manifest import sha256
+from springboard.rollout import Rollout, RolloutError
+
+
+class Bench:
+    """A host in a folder; releases are tiny archives, services are sets."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.layout = Layout(root)
+        self.running: set[str] = set()
+        self.enabled: set[str] = set()
+        self.said: list[str] = []
+        self.tried: list[tuple[int, float]] = []
+        self.fails_at = ""
+        runtime = root / "worker"
+        runtime.mkdir(parents=True)
+        (runtime / "runtime.json").write_text(
+            json.dumps({"id": "w1", "torch": "2.13.0+cu130", "java": "/java"})
+        )
+        self.host = Host.model_validate({"models": "s3://models", "worker": {"runtime": str(runtime)}})
+        for name, act in (("start", self.running.add), ("stop", self.running.discard)):
+            monkeypatch.setattr(services, name, act)
+        monkeypatch.setattr(services, "enable", self.enabled.add)
+        monkeypatch.setattr(services, "disable", self.enabled.discard)
+        monkeypatch.setattr(services, "enabled", self.enabled.__contains__)
+        monkeypatch.setattr(services, "running", self.running.__contains__)
+        monkeypatch.setattr(services, "processes", lambda _: [])
+        monkeypatch.setattr(Instance, "start", lambda one, _: self._start(one))
+        monkeypatch.setattr(Instance, "ready", lambda one: one.name in self.running)
+        monkeypatch.setattr(Instance, "warm_up", lambda *_: 50.0)
+        monkeypatch.setattr(Instance, "check", lambda *_: 50.0)
+        monkeypatch.setattr(Trial, "run", lambda _, *step, **__: self._run(*step))
+        monkeypatch.setattr(traffic.Traffic, "_wait_taken_over", lambda _: self._fail("endpoint"))
+        monkeypatch.setattr(traffic.Traffic, "drained", lambda *_: None)
+        monkeypatch.setattr(rollout, "Registry", self._registry)
+        monkeypatch.setattr(gpu, "count", lambda: 0)
+        self.layout.unit.parent.mkdir(parents=True)
+        self.layout.unit.write_text("[Service]")
+
+    def _fail(self, at: str) -> None:
+        if self.fails_at == at:
+            self.fails_at = ""
+            raise FrontError(f"failed at {at}")
+
+    def _start(self, instance: Instance) -> None:
+        services.start(instance.name)
+        self._fail("start")
+
+    def _run(self, weight: int, seconds: float) -> None:
+        self.tried.append((weight, seconds))
+        if self.fails_at == f"canary {weight}":
+            raise Rejected("error ratio: high")
+        if self.fails_at == "killed":
+            raise KeyboardInterrupt
+
+    def _registry(self, _: str) -> Any:
+        bench = self
+
+        class Stub:
+            def url(self, version: str) -> str:
+                return version
+
+            def fetch(self, version: str, folder: Path) -> bool:
+                return bench.release(version)
+
+        return Stub()
+
+    def release(self, version: str, torch: str = "2.13.0+cpu") -> bool:
+        folder = self.layout.releases / version
+        if folder.exists():
+            return False
+        folder.mkdir(parents=True)
+        mar = folder / f"dive-{version}.mar"
+        with zipfile.ZipFile(mar, "w") as archive:
+            archive.writestr(
+                "MAR-INF/MANIFEST.json", json.dumps({"model": {"configFile": "model-config.yaml"}})
+            )
+            archive.writestr("model-config.yaml", yaml.safe_dump({"minWorkers": 1, "maxWorkers": 1}))
+        (folder / "golden.mp4").write_bytes(b"x")
+        document = {
+            "version": version,
+            "archive": {"file": mar.name, "sha256": sha256(mar), "size_bytes": mar.stat().st_size},
+            "golden": {"file": "g.mp4", "sha256": "0" * 64, "score": 50, "tolerance": 1},
+            "torch": torch,
+        }
+        (folder / "manifest.json").write_text(json.dumps(document))
+        return True
+
+    def rollout(self, **settings: Any) -> Rollout:
+        """A new engine, as each run of the command has."""
+        return Rollout(self.layout, self.host.model_copy(update=settings), self.said.append)
+
+    @property
+    def state(self) -> State:
+        return deployment.load(self.layout.state)
+
+    def variants(self) -> list[tuple[str, str, int]]:
+        found = yaml.safe_load(self.layout.endpoint.read_text())["variants"]
+        return [(one["name"], one["release"], one["weight"]) for one in found]
+
+    def consistent(self, version: str) -> bool:
+        """Whether files and units say with one voice that this release serves."""
+        promoted = self.state.promoted
+        return (
+            promoted is not None
+            and (promoted.version, self.state.deploying) == (version, None)
+            and self.variants() == [("stable", version, 100)]
+            and self.enabled == {promoted.instance}
+            and promoted.instance in self.running
+        )
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    # Short: TorchServe's sockets must fit into a path, which assemble.py checks.
+    monkeypatch.setattr(assemble, "_SOCKET_PATH", 500)
+    return Bench(tmp_path, monkeypatch)
+
+
+def test_a_fresh_host_gets_an_empty_endpoint_and_the_first_release_no_trial(bench: Bench) -> None:
+    assert bench.rollout().deploy(None)
+    assert bench.variants() == []
+    assert not bench.rollout().deploy(None)
+    assert bench.rollout().deploy("1.0.0")
+    assert bench.consistent("1.0.0")
+    assert bench.tried == []
+    assert not bench.rollout().deploy("1.0.0")
+    assert not bench.rollout().deploy(None)
+
+
+def test_a_release_goes_through_its_steps_and_the_old_one_stays_warm(bench: Bench) -> None:
+    bench.rollout().deploy("1.0.0")
+    assert bench.rollout().deploy("1.1.0")
+    assert bench.tried == [(10, 300.0), (50, 60.0)]
+    assert bench.consistent("1.1.0")
+    assert len(bench.running) == 2
+    assert bench.state.previous is not None
+    assert bench.rollout().rollback()
+    assert bench.consistent("1.0.0")
+    assert bench.tried == [(10, 300.0), (50, 60.0)]
+    # And back again, which was kept warm in turn.
+    assert bench.rollout().rollback()
+    assert bench.consistent("1.1.0")
+
+
+def test_what_was_warm_long_enough_stops_and_a_rollback_starts_it_again(bench: Bench) -> None:
+    bench.rollout().deploy("1.0.0")
+    bench.rollout(keep_warm_seconds=0.0).deploy("1.1.0")
+    assert len(bench.running) == 1
+    assert bench.rollout().rollback()
+    assert bench.consistent("1.0.0")
+
+
+@pytest.mark.parametrize("where", ["start", "canary 10", "canary 50"])
+def test_a_release_that_fails_anywhere_leaves_the_old_one_serving(bench: Bench, where: str) -> None:
+    bench.rollout().deploy("1.0.0")
+    bench.fails_at = where
+    with pytest.raises(RolloutError, match=r"1\.1\.0 was not deployed, 1\.0\.0 serves: "):
+        bench.rollout().deploy("1.1.0")
+    assert bench.consistent("1.0.0")
+    assert len(bench.running) == 1
+    assert "1.1.0 was not deployed" in bench.state.last
+
+
+@pytest.mark.parametrize("phase", ["starting", "canary at 10 %", "canary at 50 %"])
+def test_whatever_a_killed_deployment_left_is_undone(bench: Bench, phase: str) -> None:
+    bench.rollout().deploy("1.0.0")
+    old = bench.state.promoted
+    assert old
+    bench.release("1.1.0")
+    new = assemble.make(bench.layout, bench.host, "1.1.0")
+    bench.running.add(new.name)
+    state = bench.state
+    state.deploying = Unfinished(version="1.1.0", instance=new.name, phase=phase)
+    deployment.save(bench.layout.state, state)
+    engine = bench.rollout()
+    if phase != "starting":
+        shares = [("stable", Instance(bench.layout, old.instance), 90), ("canary", new, 10)]
+        traffic.Traffic(bench.layout, bench.host).show(shares)
+    assert engine.settle()
+    assert bench.consistent("1.0.0")
+    assert bench.running == {old.instance}
+    assert not new.folder.exists()
+
+
+def test_killed_right_after_the_promotion_the_new_one_serves(bench: Bench) -> None:
+    """The commit is deployment.json: endpoint.yml and units follow, whenever the next run comes."""
+    bench.rollout().deploy("1.0.0")
+    bench.release("1.1.0")
+    new = assemble.make(bench.layout, bench.host, "1.1.0")
+    bench.running.add(new.name)
+    bench.enabled.add(new.name)
+    state = bench.state
+    state.previous, state.promoted = state.promoted, Place(version="1.1.0", instance=new.name)
+    state.warm_until = time.time() + 100
+    deployment.save(bench.layout.state, state)
+    assert bench.rollout().unsettled()
+    assert bench.rollout().settle()
+    assert bench.consistent("1.1.0")
+    assert not bench.rollout().unsettled()
+
+
+def test_a_rollback_of_an_unfinished_deployment_only_undoes_that(bench: Bench) -> None:
+    bench.rollout().deploy("1.0.0")
+    bench.rollout().deploy("1.1.0")
+    state = bench.state
+    state.deploying = Unfinished(version="1.2.0", instance="1.2.0_0000000", phase="canary at 10 %")
+    deployment.save(bench.layout.state, state)
+    assert bench.rollout().rollback()
+    assert bench.consistent("1.1.0")
+
+
+def test_an_interrupted_trial_is_rolled_back(bench: Bench) -> None:
+    bench.rollout().deploy("1.0.0")
+    bench.fails_at = "killed"
+    with pytest.raises(KeyboardInterrupt):
+        bench.rollout().deploy("1.1.0")
+    assert bench.consistent("1.0.0")
+
+
+def test_a_changed_configuration_is_another_instance_and_no_trial(bench: Bench) -> None:
+    bench.rollout().deploy("1.0.0")
+    before = bench.state.promoted
+    bench.layout.unit.write_text("[Service]\nMemoryMax=1G")
+    assert bench.rollout().deploy(None)
+    assert bench.consistent("1.0.0")
+    assert bench.state.promoted != before
+    assert bench.state.previous is None
+    assert len(bench.running) == 1
+    assert bench.tried == []
+
+
+def test_workers_are_written_into_the_instances_own_archive(bench: Bench) -> None:
+    bench.release("1.0.0")
+    one = assemble.make(bench.layout, bench.host, "1.0.0")
+    worker = bench.host.worker.model_copy(update={"workers": 3})
+    three = assemble.make(bench.layout, bench.host.model_copy(update={"worker": worker}), "1.0.0")
+    original = bench.layout.releases / "1.0.0/dive-1.0.0.mar"
+    assert (one.folder / "model-store/dive-1.0.0.mar").samefile(original)
+    with zipfile.ZipFile(three.folder / "model-store/dive-1.0.0.mar") as archive:
+        assert archive.testzip() is None
+        config = yaml.safe_load(archive.read("model-config.yaml"))
+    assert (config["minWorkers"], config["maxWorkers"]) == (3, 3)
+    assert one.served.address != three.served.address
+
+
+def test_two_that_do_not_fit_into_memory_are_refused_and_go_in_place(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.rollout().deploy("1.0.0")
+    monkeypatch.setattr(memory, "used", lambda _: 2_000_000_000)
+    monkeypatch.setattr(memory, "available", lambda: 2_500_000_000)
+    with pytest.raises(RolloutError, match=r"the memory does not hold two releases.*2,600 MB.*--in-place"):
+        bench.rollout().deploy("1.1.0")
+    assert bench.consistent("1.0.0")
+    monkeypatch.setattr(memory, "available", lambda: 2_700_000_000)
+    monkeypatch.setattr(gpu, "memory", lambda _: [(10_000_000_000, 5_000_000_000)])
+    with pytest.raises(RolloutError, match="memory of GPU 0 does not hold two"):
+        bench.rollout().deploy("1.1.0")
+    bench.fails_at = "start"
+    with pytest.raises(RolloutError, match=r"1\.0\.0 serves"):
+        bench.rollout().deploy("1.1.0", in_place=True)
+    assert bench.consistent("1.0.0")
+    assert bench.rollout().deploy("1.1.0", in_place=True)
+    assert bench.consistent("1.1.0")
+    assert len(bench.running) == 1
+
+
+def test_a_shadow_comes_stays_is_promoted_and_goes(bench: Bench) -> None:
+    mirrored = {"shadow": Mirror(release="1.1.0", sample_percent=20)}
+
+    def shadow() -> Any:
+        return yaml.safe_load(bench.layout.endpoint.read_text())["shadow"]
+
+    bench.rollout().deploy("1.0.0")
+    assert bench.rollout(**mirrored).deploy(None)
+    assert (shadow()["release"], shadow()["sample_percent"]) == ("1.1.0", 20)
+    assert bench.variants() == [("stable", "1.0.0", 100)]
+    assert bench.enabled == bench.running
+    assert len(bench.running) == 2
+    assert not bench.rollout(**mirrored).deploy(None)
+    bench.running.clear()  # both come back
+    assert bench.rollout(**mirrored).deploy(None)
+    assert len(bench.running) == 2
+    assert bench.rollout(**mirrored).deploy("1.1.0")
+    assert bench.consistent("1.1.0")
+    assert shadow() is None
+    bench.fails_at = "start"
+    with pytest.raises(FrontError):
+        bench.rollout(shadow=Mirror(release="1.2.0")).deploy(None)
+    assert bench.rollout().deploy(None) in (True, False)
+    assert bench.consistent("1.1.0")
+
+
+def test_only_so_many_releases_stay_on_disk(bench: Bench) -> None:
+    for n, version in enumerate(("1.0.0", "1.1.0", "1.2.0", "1.3.0")):
+        bench.rollout().deploy(version)
+        os.utime(bench.layout.releases / version, (n, n))
+    (bench.layout.releases / "1.9.0.part").mkdir()
+    bench.rollout().tidy()
+    kept = {path.name for path in bench.layout.releases.iterdir()}
+    assert {"1.2.0", "1.3.0"} < kept
+    assert len(kept) == 3
+
+
+def test_a_release_of_another_torch_is_refused_by_name(bench: Bench) -> None:
+    bench.release("1.0.0", torch="2.12.0+cu126")
+    with pytest.raises(InstanceError, match=r"built with torch 2\.12\.0\+cu126"):
+        bench.rollout().deploy("1.0.0")
+
+
+def test_without_a_previous_release_a_rollback_says_so(bench: Bench) -> None:
+    with pytest.raises(RolloutError, match="no previous release"):
+        bench.rollout().rollback()
+
+
+def test_a_plan_changes_nothing(bench: Bench) -> None:
+    bench.rollout().deploy("1.0.0")
+    bench.release("1.1.0")
+    before = {path: path.stat().st_mtime_ns for path in bench.layout.root.rglob("*")}
+    wider = bench.host.model_copy(update={"allowed_buckets": ("dives",)})
+    assert plan.steps(bench.layout, bench.host, "1.1.0", False)[-1] == "have 1.1.0 serve, if it proves itself"
+    assert plan.steps(bench.layout, bench.host, None, False) == []
+    assert plan.steps(bench.layout, wider, None, False) == [f"write {bench.layout.endpoint}"]
+    assert {path: path.stat().st_mtime_ns for path in bench.layout.root.rglob("*")} == before
+
+
+def test_the_lock_tells_who_holds_it_and_goes_with_its_holder(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    said = rf"springboard deploy 1\.0\.0, process {os.getpid()}, since"
+    with deployment.alone(lock, "springboard deploy 1.0.0", wait=False), pytest.raises(Busy, match=said):
+        deployment.alone(lock, "another", wait=False).__enter__()
+    with deployment.alone(lock, "another", wait=False), pytest.raises(Busy):
+        deployment.alone(lock, deployment.TIDY, wait=False).__enter__()
+    entered = threading.Event()
+
+    def deploy() -> None:
+        with deployment.alone(lock, "springboard deploy 1.1.0", wait=False):
+            entered.set()
+
+    with deployment.alone(lock, deployment.TIDY, wait=False):
+        waiting = threading.Thread(target=deploy)
+        waiting.start()
+        assert not entered.wait(0.5)
+    assert entered.wait(60)
+    waiting.join()
+    with deployment.alone(lock, "another", wait=False):
+        pass
+
+
+def test_faults_in_host_yml_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "host.yml"
+    with pytest.raises(HostFileError, match=r"run playbooks/configure.yml"):
+        load_host(path)
+    path.write_text("models: s3://m\nworker: {runtime: /opt/x}\ncanary: {weight: 100}\nkeep: 1\n")
+    with pytest.raises(HostFileError, match=r"canary.weight: .*less than or equal to 99") as caught:
+        load_host(path)
+    assert "keep: Extra inputs" in str(caught.value)
+
+
+def test_the_plain_copy_of_a_release_is_recognised_as_whole(bench: Bench) -> None:
+    bench.release("1.0.0")
+    assert not releases.is_whole(bench.layout.releases / "1.0.0", "1.0.0")  # its golden clip is another
