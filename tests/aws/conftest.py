@@ -1,0 +1,98 @@
+"""The stand-in AWS, one a session, and the life of one deployment in it, from nothing to nothing."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from springboard.lifetime import Child
+from springboard.torchserve import ROOT
+from tests.aws.harness import Aws, Checkout, Run
+from tests.aws.inspect import tagged
+
+REGION = "us-west-1"  # few zones, so few subnets to make
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    folder = tmp_path_factory.mktemp("aws")
+    (folder / "amis.json").write_text("[]")
+    with (folder / "log").open("w") as log:
+        command = [sys.executable, "-m", "tests.aws.standin"]
+        environment = os.environ | {"MOTO_AMIS_PATH": str(folder / "amis.json")}  # its own 500 take seconds
+        child = Child(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        assert child.process.stdout
+        with child.process.stdout as output:
+            url = output.readline().strip()
+        assert url, (folder / "log").read_text()
+        yield Aws(url, folder)
+    finally:
+        child.stop(5)
+
+
+@pytest.fixture(scope="session")
+def pool(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """The checkout of somebody who gives the handful of values that have no default."""
+    return Checkout(
+        tmp_path_factory.mktemp("pool"),
+        aws,
+        springboard_deployment="pool",
+        springboard_region=REGION,
+        springboard_models_bucket="pool-models",
+        springboard_video_buckets=["pool-videos", "more-videos"],
+        aws_host_allowed_cidrs=["203.0.113.0/24", "198.51.100.0/24"],
+        aws_host_admin_cidrs=["203.0.113.7/32"],
+        aws_host_public_key_file="key.pub",
+    )
+
+
+# The life of that deployment. Each step follows the one it names.
+@pytest.fixture(scope="session")
+def without_quota(pool: Checkout) -> Run:
+    return pool.play("provision")
+
+
+@pytest.fixture(scope="session")
+def checked(aws: Aws, pool: Checkout, without_quota: Run) -> Run:
+    """A check of what would be done, after the quota was raised as the refusal before said."""
+    wanted = re.search(r"--desired-value (\d+) --region (\S+)", without_quota.text)
+    assert wanted, without_quota.text
+    aws.grant(wanted[2], int(wanted[1]))
+    return pool.play("provision", "--check")
+
+
+@pytest.fixture(scope="session")
+def found_after_check(aws: Aws, checked: Run) -> set[tuple[str, str]]:
+    return tagged(aws, REGION, "pool")
+
+
+@pytest.fixture(scope="session")
+def leftovers(aws: Aws, found_after_check: object) -> dict[str, str]:
+    """What a run left that broke off after its VPC, and one that did before it bound its address."""
+    ec2 = aws.client("ec2", REGION)
+    ours = {"Key": "springboard:deployment", "Value": "pool"}
+
+    def tags(kind: str, name: str) -> list[object]:
+        return [{"ResourceType": kind, "Tags": [ours, {"Key": "Name", "Value": name}]}]
+
+    vpc = ec2.create_vpc(CidrBlock="10.77.0.0/16", TagSpecifications=tags("vpc", "pool-host"))["Vpc"]
+    address = ec2.allocate_address(Domain="vpc", TagSpecifications=tags("elastic-ip", "pool-1"))
+    return {"vpc": vpc["VpcId"], "address": address["PublicIp"]}
+
+
+@pytest.fixture(scope="session")
+def made(pool: Checkout, leftovers: dict[str, str]) -> Run:
+    run = pool.play("provision")
+    assert run.code == 0, run.text
+    return run
+
+
+@pytest.fixture(scope="session")
+def again(aws: Aws, pool: Checkout, made: Run) -> Run:
+    """A second run, after AWS published a newer AMI."""
+    aws.publish_ami(REGION, "20261006")
+    return pool.play("provision")

@@ -1,0 +1,120 @@
+"""A person's checkout and AWS account, for the tests of the playbooks that talk to AWS."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from springboard.lifetime import Child
+from springboard.torchserve import ROOT
+from tests.aws.standin import G_QUOTA
+
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIM5bXQLamBpKk8O/Xal83ORaBvtm21sA5KeRwEXjmF3S"
+
+
+@dataclass(frozen=True)
+class Aws:
+    """The stand-in AWS at `url`, and what makes every AWS client of a process ask it and nobody else."""
+
+    url: str
+    home: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """All that a process gets: no profile or role of this machine, and no way to AWS itself."""
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "LANG": "C.UTF-8",
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "AKIASTANDIN000000000",
+            "AWS_SECRET_ACCESS_KEY": "standin",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "HTTPS_PROXY": "http://127.0.0.1:1",
+            "NO_PROXY": "127.0.0.1",
+        }
+
+    def client(self, service: str, region: str = "us-east-1") -> Any:
+        """A boto3 client of the stand-in."""
+        make: Any = boto3.client
+        return make(
+            service,
+            region_name=region,
+            endpoint_url=self.url,
+            aws_access_key_id="AKIASTANDIN000000000",
+            aws_secret_access_key="standin",
+        )
+
+    def grant(self, region: str, vcpus: int) -> None:
+        """Raise the account's quota of G instances."""
+        self.client("service-quotas", region).request_service_quota_increase(
+            ServiceCode="ec2", QuotaCode=G_QUOTA, DesiredValue=vcpus
+        )
+
+    def publish_ami(self, region: str, date: str) -> str:
+        """Let AWS publish a newer Deep Learning AMI; its id."""
+        with urllib.request.urlopen(f"{self.url}/standin/publish-ami/{region}/{date}") as answer:
+            body: bytes = answer.read()
+        return body.decode()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a playbook did: `changed` is its recap's count, `text` its output as one line."""
+
+    code: int
+    changed: int
+    text: str
+
+
+class Checkout:
+    """A copy of this project's playbooks and inventory whose owner has edited group_vars."""
+
+    def __init__(self, folder: Path, aws: Aws, **settings: object) -> None:
+        self._folder = folder
+        self._aws = aws
+        for name in ("playbooks", "inventory"):
+            shutil.copytree(ROOT / name, folder / name)
+        shutil.copy(ROOT / "ansible.cfg", folder)
+        (folder / "key.pub").write_text(PUBLIC_KEY)
+        self.edit(**settings)
+
+    def edit(self, **settings: object) -> None:
+        """Change values in group_vars, each where it stands."""
+        files = sorted((self._folder / "inventory/group_vars/all").glob("*.yml"))
+        for name, value in settings.items():
+            pattern = re.compile(rf"^{name}:.*$", re.M)
+            holders = [file for file in files if pattern.search(file.read_text())]
+            assert len(holders) == 1, f"{name} is in {holders}"
+            holders[0].write_text(pattern.sub(f"{name}: {json.dumps(value)}", holders[0].read_text()))
+
+    def play(self, playbook: str, *arguments: str, **environment: str) -> Run:
+        """Run a playbook as README says."""
+        text = self.ansible("ansible-playbook", f"playbooks/{playbook}.yml", *arguments, **environment)
+        code = int(text.rsplit("exit ", 1)[1])
+        changed = sum(int(count) for count in re.findall(r"changed=(\d+)", text))
+        return Run(code, changed, " ".join(text.split()))
+
+    def ansible(self, command: str, *arguments: str, **environment: str) -> str:
+        """Run an Ansible command on the AWS inventory; its output, and `exit N`."""
+        child = Child(
+            [str(Path(sys.executable).with_name(command)), "-i", "inventory/aws_ec2.yml", *arguments],
+            cwd=self._folder,
+            env=self._aws.environment | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            text, _ = child.process.communicate()
+        finally:
+            child.stop(5)
+        return f"{text}\nexit {child.process.returncode}"

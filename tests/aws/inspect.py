@@ -1,0 +1,50 @@
+"""What of a deployment there is in an account, asked service by service and not through our own playbooks."""
+
+from tests.aws.harness import Aws
+
+
+def tagged(aws: Aws, region: str, deployment: str) -> set[tuple[str, str]]:
+    """(kind, id) of everything that is there and carries the tag, terminated instances aside."""
+    tag = {"Key": "springboard:deployment", "Value": deployment}
+    ec2, iam, s3 = aws.client("ec2", region), aws.client("iam"), aws.client("s3", region)
+    found: set[tuple[str, str]] = set()
+    lists = {
+        "elastic-ip": (ec2.describe_addresses, "Addresses", "AllocationId"),
+        "internet-gateway": (ec2.describe_internet_gateways, "InternetGateways", "InternetGatewayId"),
+        "key-pair": (ec2.describe_key_pairs, "KeyPairs", "KeyPairId"),
+        "network-interface": (ec2.describe_network_interfaces, "NetworkInterfaces", "NetworkInterfaceId"),
+        "route-table": (ec2.describe_route_tables, "RouteTables", "RouteTableId"),
+        "security-group": (ec2.describe_security_groups, "SecurityGroups", "GroupId"),
+        "subnet": (ec2.describe_subnets, "Subnets", "SubnetId"),
+        "volume": (ec2.describe_volumes, "Volumes", "VolumeId"),
+        "vpc": (ec2.describe_vpcs, "Vpcs", "VpcId"),
+    }
+    for kind, (describe, key, identifier) in lists.items():
+        found |= {(kind, item[identifier]) for item in describe()[key] if tag in item.get("Tags", [])}
+    for reservation in ec2.describe_instances()["Reservations"]:
+        found |= {
+            ("instance", item["InstanceId"])
+            for item in reservation["Instances"]
+            if tag in item.get("Tags", []) and item["State"]["Name"] != "terminated"
+        }
+    for role in iam.list_roles()["Roles"]:
+        if tag in iam.list_role_tags(RoleName=role["RoleName"])["Tags"]:
+            found.add(("role", role["RoleName"]))
+    for profile in iam.list_instance_profiles()["InstanceProfiles"]:
+        name = profile["InstanceProfileName"]
+        if tag in iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"].get("Tags", []):
+            found.add(("instance-profile", name))
+    for bucket in s3.list_buckets()["Buckets"]:
+        try:
+            tags = s3.get_bucket_tagging(Bucket=bucket["Name"])["TagSet"]
+        except s3.exceptions.ClientError:  # a bucket without tags
+            continue
+        if tag in tags:
+            found.add(("bucket", bucket["Name"]))
+    # The tagging service sees EC2's and S3's; it keeps terminated instances for an hour.
+    for resource in aws.client("resourcegroupstaggingapi", region).get_resources(
+        TagFilters=[{"Key": tag["Key"], "Values": [deployment]}]
+    )["ResourceTagMappingList"]:
+        arn = resource["ResourceARN"]
+        assert ":instance/" in arn or any(arn.endswith(name) for _, name in found), arn
+    return found

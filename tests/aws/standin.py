@@ -1,0 +1,163 @@
+"""A stand-in AWS: moto's server with what it lacks for a GPU host.
+
+`python -m tests.aws.standin` prints its URL and serves until SIGTERM.
+
+Added to moto:
+- the Deep Learning Base AMI and the public SSM parameter that names it, in every region of `REGIONS`;
+- the vCPU quota of G instances: 0 at first, as in a new account; an increase asked for is granted at once;
+- an access key that AWS does not know, `UNKNOWN_KEY`;
+- wildcards in the filter of DescribeInstanceTypeOfferings;
+- a volume made from nothing names its snapshot: "";
+- tags of elastic IPs where DescribeTags is asked for that type alone;
+- S3 as if asked over TLS, so that a bucket's TLS-only policy lets requests through.
+
+moto checks neither signatures nor IAM policies: it shows what was made, not that a policy suffices.
+"""
+
+import datetime
+import json
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
+from typing import Any, cast
+
+from moto.core.exceptions import JsonRESTError
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.ec2.models import EC2Backend, ec2_backends
+from moto.ec2.models.elastic_block_store import Volume
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.models import FakeBucket
+from moto.servicequotas.models import ServiceQuotasBackend
+from moto.servicequotas.responses import ServiceQuotasResponse
+from moto.ssm.models import Parameter, ssm_backends
+from werkzeug.serving import make_server
+
+REGIONS = ("us-west-1", "eu-west-1", "us-east-1")
+UNKNOWN_KEY = "AKIAUNKNOWNTOAWS0000"
+AMI_PARAMETER = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
+G_QUOTA = "L-DB2E81BA"
+
+_granted: dict[tuple[str, str], float] = {}
+
+
+def publish_ami(region: str, date: str) -> str:
+    """Publish a Deep Learning Base AMI and let the SSM parameter name it, as AWS does every few weeks."""
+    image = ec2_backends[DEFAULT_ACCOUNT_ID][region].register_image(
+        name=f"Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) {date}"
+    )
+    image.architecture = "x86_64"
+    parameter = cast(Any, Parameter)(  # abstract on paper only
+        account_id=DEFAULT_ACCOUNT_ID,
+        name=AMI_PARAMETER,
+        value=image.id,
+        parameter_type="String",
+        description=None,
+        allowed_pattern=None,
+        keyid=None,
+        last_modified_date=datetime.datetime.now(),
+        version=1,
+        data_type="text",
+    )
+    ssm_backends[DEFAULT_ACCOUNT_ID][region]._parameters[AMI_PARAMETER].append(parameter)
+    return str(image.id)
+
+
+def _quota(backend: ServiceQuotasBackend, service_code: str, quota_code: str) -> dict[str, Any]:
+    if (service_code, quota_code) != ("ec2", G_QUOTA):
+        raise JsonRESTError("NoSuchResourceException", "There is no such quota.")
+    return {
+        "ServiceCode": "ec2",
+        "QuotaCode": G_QUOTA,
+        "QuotaName": "Running On-Demand G and VT instances",
+        "Value": _granted.get((backend.region_name, quota_code), 0.0),
+        "Adjustable": True,
+    }
+
+
+def _grant(response: ServiceQuotasResponse) -> str:
+    asked = json.loads(response.body)
+    _quota(response.backend, asked["ServiceCode"], asked["QuotaCode"])
+    _granted[response.region, asked["QuotaCode"]] = asked["DesiredValue"]
+    return json.dumps({"RequestedQuota": {**asked, "Status": "APPROVED"}})
+
+
+def _with_snapshot(create: Callable[..., Volume]) -> Callable[..., Volume]:
+    def create_volume(*arguments: Any, **options: Any) -> Volume:
+        volume = create(*arguments, **options)
+        volume.snapshot_id = volume.snapshot_id or ""
+        return volume
+
+    return create_volume
+
+
+def _offering_matches(
+    _: EC2Backend, offering: dict[str, str], filters: dict[str, list[str]], location_type: str
+) -> bool:
+    assert filters.keys() == {"instance-type"}, f"this stand-in knows no other filter: {filters}"
+    return any(fnmatchcase(offering["InstanceType"], pattern) for pattern in filters["instance-type"])
+
+
+def _over_tls(
+    verdict: Callable[[FakeBucket, str, str], object],
+) -> Callable[[FakeBucket, str, str], object]:
+    def permission(bucket: FakeBucket, action: str, resource: str) -> object:
+        policy = bucket.policy
+        if policy is None:
+            return verdict(bucket, action, resource)
+        document = json.loads(policy)
+        document["Statement"] = [
+            statement
+            for statement in document["Statement"]
+            if statement.get("Condition") != {"Bool": {"aws:SecureTransport": "false"}}
+        ]
+        bucket.policy = json.dumps(document).encode()
+        try:
+            return verdict(bucket, action, resource)
+        finally:
+            bucket.policy = policy
+
+    return permission
+
+
+class Gate:
+    """The server's WSGI application; turns the unknown access key away as STS does."""
+
+    def __init__(self) -> None:
+        self._moto = DomainDispatcherApplication(create_backend_app)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if f"Credential={UNKNOWN_KEY}/" in environ.get("HTTP_AUTHORIZATION", ""):
+            start_response("403 Forbidden", [("Content-Type", "text/xml")])
+            return [
+                b"<ErrorResponse><Error><Type>Sender</Type><Code>InvalidClientTokenId</Code>"
+                b"<Message>The security token included in the request is invalid.</Message>"
+                b"</Error></ErrorResponse>"
+            ]
+        if found := re.fullmatch(r"/standin/publish-ami/([\w-]+)/(\d+)", environ["PATH_INFO"]):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [publish_ami(found[1], found[2]).encode()]
+        answer: Iterable[bytes] = self._moto(environ, start_response)
+        return answer
+
+
+def main() -> None:
+    """Serve on a free port of 127.0.0.1 until SIGTERM."""
+    setattr(ServiceQuotasBackend, "get_service_quota", _quota)  # noqa: B010 - mypy lets no method be assigned
+    setattr(ServiceQuotasResponse, "request_service_quota_increase", _grant)  # noqa: B010
+    setattr(FakeBucket, "get_permission", _over_tls(FakeBucket.get_permission))  # noqa: B010
+    setattr(EC2Backend, "create_volume", _with_snapshot(EC2Backend.create_volume))  # noqa: B010
+    setattr(EC2Backend, "matches_filters", _offering_matches)  # noqa: B010
+    EC2_PREFIX_TO_RESOURCE["eipalloc"] = "elastic-ip"
+    for region in REGIONS:
+        publish_ami(region, "20260918")
+    server = make_server("127.0.0.1", 0, Gate(), threaded=True)
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+    print(f"http://127.0.0.1:{server.port}", flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

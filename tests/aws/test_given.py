@@ -1,0 +1,86 @@
+"""`provision` and `teardown` with a network, a key pair and a bucket that were there before and stay."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.aws.harness import PUBLIC_KEY, Aws, Checkout
+from tests.aws.inspect import tagged
+
+pytestmark = pytest.mark.xdist_group("aws")
+REGION = "eu-west-1"
+KMS_KEY = "arn:aws:kms:eu-west-1:123456789012:key/0f7e"
+
+
+def hosts(aws: Aws) -> list[Any]:
+    """Instances that run, by name."""
+    reservations = aws.client("ec2", REGION).describe_instances(
+        Filters=[{"Name": "instance-state-name", "Values": ["running"]}]
+    )["Reservations"]
+    found = [instance for reservation in reservations for instance in reservation["Instances"]]
+    return sorted(found, key=lambda host: [tag["Value"] for tag in host["Tags"] if tag["Key"] == "Name"])
+
+
+def test_given_subnets_key_and_bucket_are_used_and_left_alone(aws: Aws, tmp_path: Path) -> None:
+    ec2, s3 = aws.client("ec2", REGION), aws.client("s3", REGION)
+    vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.1.{zone}.0/24", AvailabilityZone=f"{REGION}{'ab'[zone]}")[
+            "Subnet"
+        ]["SubnetId"]
+        for zone in range(2)
+    ]
+    ec2.import_key_pair(KeyName="mine", PublicKeyMaterial=PUBLIC_KEY.encode())
+    s3.create_bucket(Bucket="given-models", CreateBucketConfiguration={"LocationConstraint": REGION})
+    aws.grant(REGION, 8)
+    checkout = Checkout(
+        tmp_path / "given",
+        aws,
+        springboard_deployment="lido",
+        springboard_region=REGION,
+        springboard_models_bucket="given-models",
+        springboard_video_kms_key_arns=[KMS_KEY],
+        springboard_edge=False,
+        model_bucket_manage=False,
+        aws_host_allowed_cidrs=["0.0.0.0/0"],
+        aws_host_admin_cidrs=["10.1.0.0/16"],
+        aws_host_key_name="mine",
+        aws_host_subnet_ids=subnets,
+        aws_host_count=2,
+        aws_host_elastic_ip=False,
+    )
+    run = checkout.play("provision")
+    assert run.code == 0, run.text
+    first, second = hosts(aws)
+    assert {first["SubnetId"], second["SubnetId"]} == set(subnets)
+    assert first["KeyName"] == second["KeyName"] == "mine"
+    policy = aws.client("iam").get_role_policy(RoleName="lido-host", PolicyName="read")["PolicyDocument"]
+    (decrypt,) = (statement for statement in policy["Statement"] if statement["Sid"] == "Decrypt")
+    assert decrypt == {
+        "Sid": "Decrypt",
+        "Effect": "Allow",
+        "Action": ["kms:Decrypt"],
+        "Resource": [KMS_KEY],
+        "Condition": {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com"}},
+    }
+    assert "ReadVideos" not in [statement["Sid"] for statement in policy["Statement"]]
+    (group,) = ec2.describe_security_groups(GroupIds=[first["SecurityGroups"][0]["GroupId"]])[
+        "SecurityGroups"
+    ]
+    assert sorted(rule["FromPort"] for rule in group["IpPermissions"]) == [22, 8080]
+    listed = checkout.ansible("ansible-inventory", "--host", "lido-2")
+    assert json.loads(listed.rsplit("exit", 1)[0])["ansible_host"] == second["PrivateIpAddress"]
+    kinds = {kind for kind, _ in tagged(aws, REGION, "lido")}
+    assert kinds == {"instance", "volume", "security-group", "role", "instance-profile"}
+
+    # A teardown that broke off after one of the hosts.
+    ec2.modify_instance_attribute(InstanceId=first["InstanceId"], DisableApiTermination={"Value": False})
+    ec2.terminate_instances(InstanceIds=[first["InstanceId"]])
+    run = checkout.play("teardown", "-e", "teardown_confirm=lido", "-e", "teardown_bucket=true")
+    assert run.code == 0, run.text
+    assert tagged(aws, REGION, "lido") == set()
+    assert len(ec2.describe_subnets(SubnetIds=subnets)["Subnets"]) == 2
+    assert [pair["KeyName"] for pair in ec2.describe_key_pairs()["KeyPairs"]] == ["mine"]
+    assert s3.head_bucket(Bucket="given-models")["ResponseMetadata"]["HTTPStatusCode"] == 200

@@ -1,0 +1,69 @@
+"""`teardown` on a stand-in AWS: it ends the deployment that test_provision.py looks at before."""
+
+from typing import Any
+
+import pytest
+
+from tests.aws.conftest import REGION
+from tests.aws.harness import Aws, Checkout, Run
+from tests.aws.inspect import tagged
+
+pytestmark = pytest.mark.xdist_group("aws")
+BUCKET = "pool-models"
+
+
+@pytest.fixture(scope="module")
+def torn_down(aws: Aws, pool: Checkout, again: Run) -> Run:
+    """The bucket holds a release with an older version and a deleted one."""
+    s3 = aws.client("s3", REGION)
+    for body in (b"older", b"newer"):
+        s3.put_object(Bucket=BUCKET, Key="releases/dive/1.0.0/dive.mar", Body=body)
+    s3.put_object(Bucket=BUCKET, Key="releases/dive/0.9.0/dive.mar", Body=b"old")
+    s3.delete_object(Bucket=BUCKET, Key="releases/dive/0.9.0/dive.mar")
+    return pool.play("teardown", "-e", "teardown_confirm=pool")
+
+
+def versions(s3: Any) -> int:
+    listed = s3.list_object_versions(Bucket=BUCKET)
+    return len(listed["Versions"]) + len(listed["DeleteMarkers"])
+
+
+def test_it_lists_everything_and_leaves_nothing_but_the_bucket(torn_down: Run, aws: Aws) -> None:
+    assert torn_down.code == 0, torn_down.text
+    listed = torn_down.text.split("to delete:")[1].split("TASK")[0]
+    kinds = [
+        *(
+            "instance i-",
+            "volume vol-",
+            "elastic IP ",
+            "key pair pool",
+            "security group sg-",
+            "subnet subnet-",
+        ),
+        *("route table rtb-", "internet gateway igw-", "VPC vpc-", "instance profile pool", "role pool-host"),
+    ]
+    assert [kind for kind in kinds if f"- {kind}" not in listed] == []
+    assert "to keep: - bucket pool-models" in listed
+    assert tagged(aws, REGION, "pool") == {("bucket", BUCKET)}
+    assert versions(aws.client("s3", REGION)) == 4
+
+
+def test_unconfirmed_it_lists_and_deletes_nothing(torn_down: Run, pool: Checkout, aws: Aws) -> None:
+    run = pool.play("teardown", "-e", "teardown_bucket=true")
+    assert (run.code, run.changed) == (2, 0)
+    assert "to delete: - bucket pool-models to keep: []" in run.text
+    assert "Nothing was deleted. To delete what is listed above:" in run.text
+    assert "-e teardown_confirm=pool" in run.text
+    assert versions(aws.client("s3", REGION)) == 4
+
+
+def test_told_so_it_deletes_the_bucket_with_every_version(torn_down: Run, pool: Checkout, aws: Aws) -> None:
+    run = pool.play("teardown", "-e", "teardown_confirm=pool", "-e", "teardown_bucket=true")
+    assert run.code == 0, run.text
+    assert tagged(aws, REGION, "pool") == set()
+    assert BUCKET not in [bucket["Name"] for bucket in aws.client("s3").list_buckets()["Buckets"]]
+
+
+def test_last_teardown_changes_nothing(torn_down: Run, pool: Checkout) -> None:
+    run = pool.play("teardown", "-e", "teardown_bucket=true")
+    assert (run.code, run.changed) == (0, 0), run.text

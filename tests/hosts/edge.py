@@ -1,0 +1,162 @@
+"""A host with an edge, and a real front behind it, for tests."""
+
+import json
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+from botocore.config import Config
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from springboard import keys
+from springboard.torchserve import TorchServe
+from tests.hosts.harness import Hosts, Node, Play
+from tests.serving.harness import FrontProcess, build_puppet, wait_until
+
+MAX_BODY = 1_000_000
+SETTINGS: dict[str, Any] = {
+    "role": "edge",
+    "edge_max_body_bytes": MAX_BODY,
+    "edge_upload_buffer": "700k",
+    "edge_upload_idle_seconds": 3,
+}
+
+
+class NodeFront(FrontProcess):
+    """A front with the test machine's files and the node's network."""
+
+    def __init__(self, node: Node, *arguments: str | Path) -> None:
+        super().__init__(*arguments)
+        space = f"node{node.hosts.number}-{node.name}"
+        self._command = ["ip", "netns", "exec", space, *self._command, "--port", "8080"]
+
+
+@dataclass
+class Edge:
+    """A host with an edge and a self-signed certificate, a front behind it, and the keys it takes."""
+
+    hosts: Hosts
+    node: Node
+    front: NodeFront
+    key: keys.AccessKey
+    token: str
+    plays: dict[str, Play] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"https://{self.node.address}"
+
+    @property
+    def pem(self) -> Path:
+        """What the host serves with, to be trusted by this test's clients."""
+        path = self.hosts.base / "edge.pem"
+        path.write_text(self.node.sh("cat /etc/nginx/springboard/self-signed.pem"))
+        return path
+
+    def client(self) -> httpx.Client:
+        trust = ssl.create_default_context(cafile=str(self.pem))
+        return httpx.Client(
+            base_url=self.url, verify=trust, timeout=90, headers={"Authorization": f"Bearer {self.token}"}
+        )
+
+    def boto3(self, secret: str = "") -> Any:
+        return boto3.client(
+            "sagemaker-runtime",
+            endpoint_url=self.url,
+            verify=str(self.pem),
+            region_name="eu-central-1",
+            aws_access_key_id=self.key.access_key_id,
+            aws_secret_access_key=secret or self.key.secret_access_key,
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+    def play(self, check: bool = False, **more: Any) -> Play:
+        return self.hosts.play(
+            "../tests/hosts/role.yml", check=check, springboard=[self.node], **{**SETTINGS, **more}
+        )
+
+    def log(self, path: str) -> dict[str, Any]:
+        """The access log's last line of this path."""
+        lines = self.node.sh("journalctl -t springboard_edge -o cat").splitlines()
+        logged: list[dict[str, Any]] = [json.loads(line) for line in lines if line.startswith("{")]
+        return [line for line in logged if line["path"] == path][-1]
+
+
+@contextmanager
+def running_edge(hosts: Hosts, folder: Path) -> Iterator[Edge]:
+    """Configure a fresh host in check mode, for real and again, and wait until it scores."""
+    key, token = (
+        keys.create_access_key(folder / "keys.json", "app"),
+        keys.create_token(folder / "keys.json", "ci"),
+    )
+    with TorchServe(build_puppet(folder / "puppet", workers=2)) as server:
+        # In a node this is the test machine's loopback.
+        address = server.inference_url.replace("127.0.0.1", "10.0.2.2")
+        management = server.management_url.replace("127.0.0.1", "10.0.2.2")
+        file = folder / "endpoint.yml"
+        file.write_text(
+            json.dumps(
+                {
+                    "limits": {"max_body_bytes": MAX_BODY},
+                    "variants": [
+                        {"name": "stable", "release": "1.0.0", "address": address, "management": management}
+                    ],
+                }
+            )
+        )
+        node = hosts.start("edge")
+        node.sh("apt-get update -q")  # base's work
+        options: list[str | Path] = [
+            "--auth",
+            "sigv4",
+            "--auth",
+            "bearer",
+            "--keys-file",
+            folder / "keys.json",
+        ]
+        with NodeFront(node, "--endpoint-file", file, *options) as front:
+            edge = Edge(hosts, node, front, key, token)
+            for name, check in (("check", True), ("first", False), ("second", False)):
+                edge.plays[name] = edge.play(check)
+                assert edge.plays[name].ok, edge.plays[name].output
+            with edge.client() as client:
+                wait_until(lambda: client.get("/ping").status_code == 200, "the front to be ready")
+            yield edge
+        node.stop()
+
+
+def pair(folder: Path, name: str, address: str, days: int = 90) -> tuple[Path, Path]:
+    """A certificate for `name` and its key, as a certificate authority would hand them over."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    names = x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ip_address(address))])
+    start = datetime.now(UTC) - timedelta(days=100)
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(datetime.now(UTC) + timedelta(days=days))
+        .add_extension(names, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, secret = folder / f"{name}.pem", folder / f"{name}.key"
+    pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    secret.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return pem, secret
+
+
+def served(edge: Edge) -> str:
+    """The certificate that the host shows."""
+    return ssl.get_server_certificate((edge.node.address, 443)).strip()

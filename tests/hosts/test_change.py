@@ -1,0 +1,81 @@
+"""A host that serves is changed, and nobody who calls notices."""
+
+import functools
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from springboard.torchserve import ROOT
+from tests.hosts.harness import Hosts, Node
+from tests.hosts.served import CLIP, Caller, Models, settings
+
+Serving = Callable[[str], tuple[Node, Caller]]
+
+
+@contextmanager
+def load(caller: Caller, clients: int = 4) -> Iterator[list[str]]:
+    """Score again and again from `clients` threads, at a pace that leaves the host some time of its own.
+
+    Yields what each request came to, "" for a score.
+    """
+    outcomes: list[str] = []
+    stop = threading.Event()
+    body = CLIP.read_bytes()
+
+    def run() -> None:
+        while not stop.is_set():
+            try:
+                answer = caller.client.post("/invocations", content=body)
+                outcomes.append("" if answer.status_code == 200 else f"{answer.status_code} {answer.text}")
+            except httpx.HTTPError as error:
+                outcomes.append(repr(error))
+            stop.wait(0.5)
+
+    threads = [threading.Thread(target=run) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield outcomes
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_changed_runtime_unit_and_front_cost_no_request(
+    serving: Serving, hosts: Hosts, models: Models, tmp_path: Path
+) -> None:
+    """Nor does a run that is killed while it builds: the next one heals what it left."""
+    node, caller = serving("changed")
+    checkout = tmp_path / "checkout"
+    for part in ("springboard", "model_handler", "playbooks", "inventory", "requirements"):
+        shutil.copytree(ROOT / part, checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "ansible.cfg", checkout)
+    config = (ROOT / "config.properties").read_text()
+    (checkout / "config.properties").write_text(config + "# another runtime\n")
+    with (checkout / "springboard" / "__init__.py").open("a") as code:
+        code.write("# another front\n")
+    given = {"springboard": [node], **settings(models), "springboard_worker_memory": "46%"}
+    look = "ls -d /opt/springboard/*/????????????; ls -d /var/lib/springboard/instances/*"
+    before = set(node.sh(look).split())
+
+    two_runtimes = "[ $(ls -d /opt/springboard/worker/????????????/lib/*/site-packages/numpy | wc -l) = 2 ]"
+
+    half_way = functools.partial(node.succeeds, "sh", "-c", two_runtimes)
+    killed = hosts.play("configure.yml", checkout=checkout, kill_when=half_way, **given)
+    assert killed.returncode < 0, killed.output
+    with load(caller) as outcomes:
+        play = hosts.play("configure.yml", checkout=checkout, **given)
+        assert play.ok, play.output
+    assert [outcome for outcome in outcomes if outcome] == []
+    assert len(outcomes) > 20, "the load itself"
+    after = set(node.sh(look).split())
+    worker, front, instance = (
+        {path for path in after - before if part in path} for part in ("/worker/", "/front/", "/instances/")
+    )
+    assert (len(worker), len(front), len(instance)) == (1, 1, 1), after
+    assert caller.score()["model"]["version"] == "1.0.0"
