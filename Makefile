@@ -8,8 +8,10 @@ TORCH := 2.13.0
 # The demo's own model and clips, or a checkpoint and a video of yours.
 WEIGHTS ?= demo/weights
 CLIP ?=
+# The dive whose score hosts check a release by.
+GOLDEN ?= demo/clips/good-dive.mp4
 
-.PHONY: setup demo serve test test-tools check lock clean
+.PHONY: setup demo serve release deploy test test-tools check lock clean
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -42,21 +44,39 @@ demo: setup
 serve: setup
 	exec .venv/bin/springboard serve $(if $(filter --endpoint-file% --archive%,$(ARGS)),,--weights "$(WEIGHTS)") $(ARGS)
 
+# make release VERSION=X.Y.Z WEIGHTS=folder GOLDEN=dive.mp4 BUCKET=my-models [REFERENCE=folder of dives]
+release: setup
+	@[ -n "$(VERSION)" ] && [ -n "$(BUCKET)" ] || \
+	  { echo "make release needs VERSION=X.Y.Z and BUCKET=name (WEIGHTS, GOLDEN: default the demo's)"; exit 2; }
+	./archive.sh --weights "$(WEIGHTS)" --version "$(VERSION)" --golden "$(GOLDEN)" \
+	  $(if $(REFERENCE),--reference "$(REFERENCE)") --publish "s3://$(BUCKET)"
+
+# make deploy RELEASE=X.Y.Z [ARGS="-i inventory/aws_ec2.yml"]
+deploy: setup
+	@[ -n "$(RELEASE)" ] || { echo "make deploy needs RELEASE=X.Y.Z (springboard releases list)"; exit 2; }
+	.venv/bin/ansible-playbook playbooks/deploy.yml -e release="$(RELEASE)" $(ARGS)
+
 test: setup test-tools
 	$(PY) -m pytest -n 2 --dist loadgroup
 
 # What tests call that pip does not bring; without it those tests are skipped, with the reason.
+TOOLS := curl iproute2 mmdebstrap nginx-light openssh-client openssl prometheus prometheus-alertmanager \
+  prometheus-blackbox-exporter prometheus-nginx-exporter prometheus-node-exporter slirp4netns systemd-container
 test-tools:
-	@command -v curl >/dev/null || \
-	  if [ "$$(id -u)" = 0 ]; then echo "test: installing curl with apt"; apt-get update -q && apt-get install -qy curl; \
-	  else echo "test: without curl some tests are skipped; run: sudo apt-get install curl"; fi
+	@missing=$$(for tool in $(TOOLS); do dpkg -s $$tool >/dev/null 2>&1 || echo -n " $$tool"; done); \
+	if [ -z "$$missing" ]; then :; \
+	elif [ "$$(id -u)" = 0 ]; then echo "test: installing$$missing with apt"; \
+	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
+	else echo "test: some tests are skipped without$$missing; run: sudo apt-get install$$missing"; fi
 
-check: setup
+check: setup test-tools
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/shellcheck archive.sh .ci/run
+	.venv/bin/shellcheck archive.sh .ci/run tests/hosts/*.sh
 	.venv/bin/yamllint --strict .
+	.venv/bin/ansible-lint playbooks inventory
+	promtool check rules monitoring/rules/*.yml
 
 # Resolve requirements/*.in into pinned, hashed requirements/*.txt.
 lock: setup
