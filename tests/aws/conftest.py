@@ -16,7 +16,7 @@ from tests.aws.inspect import tagged
 REGION = "us-west-1"  # few zones, so few subnets to make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     folder = tmp_path_factory.mktemp("aws")
     (folder / "amis.json").write_text("[]")
@@ -34,7 +34,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
         child.stop(5)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pool(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """The checkout of somebody who gives the handful of values that have no default."""
     return Checkout(
@@ -51,12 +51,12 @@ def pool(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 
 # The life of that deployment. Each step follows the one it names.
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def without_quota(pool: Checkout) -> Run:
     return pool.play("provision")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def checked(aws: Aws, pool: Checkout, without_quota: Run) -> Run:
     """A check of what would be done, after the quota was raised as the refusal before said."""
     wanted = re.search(r"--desired-value (\d+) --region (\S+)", without_quota.text)
@@ -65,12 +65,12 @@ def checked(aws: Aws, pool: Checkout, without_quota: Run) -> Run:
     return pool.play("provision", "--check")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def found_after_check(aws: Aws, checked: Run) -> set[tuple[str, str]]:
     return tagged(aws, REGION, "pool")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def leftovers(aws: Aws, found_after_check: object) -> dict[str, str]:
     """What a run left that broke off after its VPC, and one that did before it bound its address."""
     ec2 = aws.client("ec2", REGION)
@@ -84,14 +84,14 @@ def leftovers(aws: Aws, found_after_check: object) -> dict[str, str]:
     return {"vpc": vpc["VpcId"], "address": address["PublicIp"]}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def made(pool: Checkout, leftovers: dict[str, str]) -> Run:
     run = pool.play("provision")
     assert run.code == 0, run.text
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def again(aws: Aws, pool: Checkout, made: Run) -> Run:
     """A second run, after AWS published a newer AMI."""
     aws.publish_ami(REGION, "20261006")

@@ -20,7 +20,7 @@ mmdebstrap --mode=root --variant=minbase --include=$include,libnss-systemd \
 {
   echo '[global]'
   pip config list 2>/dev/null | sed -nE "s/^(global|:env:)\.([a-z-]+)='(.*)'\$/\2 = \3/p" |
-    grep -vE '^(disable-pip-version-check|cache-dir) ' | sort -t= -k1,1 -u
+    grep -E '^((extra-)?index-url|find-links|no-index|cert|trusted-host|proxy|(default-)?timeout) ' | sort -t= -k1,1 -u
   echo 'disable-pip-version-check = 1'
   echo 'cache-dir = /var/cache/pip'
 } >"$root/etc/pip.conf"

@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(3600))  # whichever comes first converges a host
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hosts() -> Iterator[Hosts]:
     """The session's network of nodes. Skips, except in CI, where nodes cannot be had."""
     missing = [tool for tool in harness.NEEDED if shutil.which(tool) is None]
@@ -54,14 +54,14 @@ def node(hosts: Hosts) -> Iterator[Callable[..., Node]]:
             one.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def models(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
     """Releases in a real S3 that nodes reach with their role's credentials."""
     with served.models(hosts, tmp_path_factory.mktemp("models")) as published:
         yield published
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def converged(hosts: Hosts, models: Models) -> Converged:
     """A fresh host that was brought to serve 1.0.0, frozen."""
     return served.converge(hosts, models)

@@ -28,7 +28,7 @@ def tools() -> None:
         pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Everything at work, under mixed load."""
     with stacks.stack(tmp_path_factory.mktemp("stack")) as one, stacks.mixed_load(one):

@@ -82,7 +82,10 @@ class Terminal:
     def shows(self, word: str) -> None:
         """Wait until something drawn from now on holds `word`."""
         since = len(self.drawn)
-        wait_until(lambda: word in self.drawn[since:], f"{word!r} in the terminal")
+        try:
+            wait_until(lambda: word in self.drawn[since:], word)
+        except AssertionError:
+            pytest.fail(f"{word!r} does not come up; the last that was drawn:\n{self.drawn[-3000:]!r}")
 
     def interrupt(self) -> int:
         self._child.process.send_signal(signal.SIGINT)

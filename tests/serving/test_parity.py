@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from model_handler import checkpoint
 from model_handler.checkpoint import Checkpoint
@@ -69,8 +72,24 @@ def weights(reference: Path) -> Checkpoint:
 
 
 @pytest.fixture(scope="module", params=["fp32", "bf16", "fp16"])
-def scorer(request: pytest.FixtureRequest, weights: Checkpoint) -> tuple[str, Scorer]:
-    return request.param, Scorer(weights, CPU, PRECISIONS[request.param])
+def scorer(request: pytest.FixtureRequest, weights: Checkpoint) -> Iterator[tuple[str, Scorer]]:
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "fp16" and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
+            for layer in ("conv3d", "linear"):
+                patch.setattr(functional, layer, as_tensor_cores_do(getattr(functional, layer)))
+        yield request.param, Scorer(weights, CPU, PRECISIONS[request.param])
+
+
+def as_tensor_cores_do(layer: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Have a layer take and give fp16 and add up in fp32.
+
+    For a CPU without fp16 instructions: torch's own loops for it take more than ten minutes a dive there.
+    """
+
+    def compute(inputs: Tensor, weight: Tensor, bias: Tensor, *settings: Any) -> Tensor:
+        return layer(inputs.float(), weight.float(), bias.float(), *settings).to(inputs.dtype)
+
+    return compute
 
 
 @pytest.fixture(scope="module")
