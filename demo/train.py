@@ -34,6 +34,10 @@ _WARM_UP = 0.03  # share of all steps in which the learning rate rises
 _COOL_DOWN = 0.4  # share in which it falls to nothing; between, it is constant: see --epochs
 
 
+class DivergedError(ArithmeticError):
+    """The training went astray; the message says where, and what to do."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What a training is made of. The checkpoint depends on it, the dataset and the number of threads."""
@@ -145,7 +149,12 @@ def _train_epoch(
         ):
             for name, loss in losses.items():
                 running[name] = 0.97 * running.get(name, loss) + 0.03 * loss
-        torch.nn.utils.clip_grad_norm_(learner.parameters(), 5.0)
+        norm = torch.nn.utils.clip_grad_norm_(learner.parameters(), 5.0)
+        if not norm.isfinite():
+            raise DivergedError(
+                f"the gradients became {norm.item()} in batch {step + 1} of epoch {epoch + 1}. What the "
+                "epochs before it learned is kept; go on from there with a lower --learning-rate"
+            )
         optimizer.step()
         progress.set_postfix({name: f"{value:.2f}" for name, value in running.items()}, refresh=False)
 
@@ -279,7 +288,7 @@ def main() -> None:
         measured = train(
             given.dataset, given.run, given.out, recipe, given.trained_on, threads, given.start_from
         )
-    except LabelError as error:
+    except (LabelError, DivergedError) as error:
         sys.exit(f"demo.train: {error}")
     given.out.with_suffix(".json").write_text(
         json.dumps({"recipe": asdict(recipe), "held_out": measured}, indent=2) + "\n"

@@ -2,7 +2,7 @@
 
 import functools
 import shutil
-import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +12,7 @@ import httpx
 from springboard.torchserve import ROOT
 from tests.hosts.harness import Hosts, Node
 from tests.hosts.served import CLIP, Caller, Models, settings
+from tests.serving.harness import at_work
 
 Serving = Callable[[str], tuple[Node, Caller]]
 
@@ -23,27 +24,18 @@ def load(caller: Caller, clients: int = 4) -> Iterator[list[str]]:
     Yields what each request came to, "" for a score.
     """
     outcomes: list[str] = []
-    stop = threading.Event()
     body = CLIP.read_bytes()
 
-    def run() -> None:
-        while not stop.is_set():
-            try:
-                answer = caller.client.post("/invocations", content=body)
-                outcomes.append("" if answer.status_code == 200 else f"{answer.status_code} {answer.text}")
-            except httpx.HTTPError as error:
-                outcomes.append(repr(error))
-            stop.wait(0.5)
+    def call() -> None:
+        try:
+            answer = caller.client.post("/invocations", content=body)
+            outcomes.append("" if answer.status_code == 200 else f"{answer.status_code} {answer.text}")
+        except httpx.HTTPError as error:
+            outcomes.append(repr(error))
+        time.sleep(0.5)
 
-    threads = [threading.Thread(target=run) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    try:
+    with at_work(*[call] * clients):
         yield outcomes
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
 
 
 def test_changed_runtime_unit_and_front_cost_no_request(

@@ -5,7 +5,6 @@ The tests go on from one another, on one host. The puppet is the model: faults c
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from springboard.releases import Registry
 from tests.hosts import served
 from tests.hosts.harness import Hosts, Node, Play
 from tests.hosts.served import Caller, Converged, Models, settings
-from tests.serving.harness import wait_until
+from tests.serving.harness import at_work, wait_until
 from tests.serving.machine import publish
 
 CLIENTS = 4
@@ -66,21 +65,8 @@ class Site:
     def load(self, body: str = "sleep=0.1 score=50") -> Iterator[list[Outcome]]:
         """Call from four clients, and see in the end that none of their requests has failed."""
         outcomes: list[Outcome] = []
-        stop = threading.Event()
-
-        def run() -> None:
-            while not stop.is_set():
-                outcomes.append(self._ask(body))
-
-        threads = [threading.Thread(target=run) for _ in range(CLIENTS)]
-        for thread in threads:
-            thread.start()
-        try:
+        with at_work(*[lambda: outcomes.append(self._ask(body))] * CLIENTS):
             yield outcomes
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
         assert [one.failure for one in outcomes if one.failure] == []
         assert len(outcomes) > 20, "the load itself"
 

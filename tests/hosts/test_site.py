@@ -121,9 +121,12 @@ def test_services_are_confined(host: Serving, hosts: Hosts) -> None:
     # What the front must reach and TorchServe must not: S3 (here any port of that machine) and the role.
     with socket.create_server((hosts.gateway, 0)) as s3:
         for address, port in ((hosts.gateway, s3.getsockname()[1]), ("169.254.169.254", 80)):
-            knock = f"timeout 5 bash -c 'exec 3<>/dev/tcp/{address}/{port}' && echo open || echo closed"
-            assert _as_unit(node, front, knock).strip() == "open", address
-            assert _as_unit(node, torchserve, knock).strip() == "closed", address
+            knock = (
+                f"timeout {{}} bash -c 'exec 3<>/dev/tcp/{address}/{port}' 2>&1 && echo open || echo closed"
+            )
+            # A busy machine gets its time to connect; what is dropped has nothing to wait for.
+            assert _as_unit(node, front, knock.format(60)).strip() == "open", address
+            assert _as_unit(node, torchserve, knock.format(5)).endswith("closed\n"), address
 
 
 def _written_elsewhere(node: Node, unit: str, work: str) -> list[str]:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from springboard.torchserve import free_ports
-from tests.monitoring.stack import daemon, render
+from tests.monitoring.parts import daemon, render
 from tests.serving.harness import wait_until
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}

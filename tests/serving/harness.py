@@ -162,25 +162,37 @@ def write_endpoint(path: Path, variants: list[tuple[str, TorchServe, int]], **mo
 
 
 @contextmanager
-def steady_load(url: str, body: bytes, clients: int = 4) -> Iterator[list[int]]:
-    """Score `body` over and over from `clients` threads; yields the statuses, 0 for no answer."""
-    statuses: list[int] = []
+def at_work(*callers: Callable[[], object]) -> Iterator[None]:
+    """Call each of `callers` over and over, in a thread of its own, until the end."""
     stop = threading.Event()
 
-    def run() -> None:
-        with httpx.Client(timeout=90) as client:
-            while not stop.is_set():
-                try:
-                    statuses.append(client.post(f"{url}/invocations", content=body).status_code)
-                except httpx.HTTPError:
-                    statuses.append(0)
+    def run(call: Callable[[], object]) -> None:
+        while not stop.is_set():
+            call()
 
-    threads = [threading.Thread(target=run) for _ in range(clients)]
+    threads = [threading.Thread(target=run, args=(call,)) for call in callers]
     for thread in threads:
         thread.start()
     try:
-        yield statuses
+        yield
     finally:
         stop.set()
         for thread in threads:
             thread.join()
+
+
+@contextmanager
+def steady_load(url: str, body: bytes, clients: int = 4) -> Iterator[list[int]]:
+    """Score `body` over and over from `clients` threads; yields the statuses, 0 for no answer."""
+    statuses: list[int] = []
+
+    with httpx.Client(timeout=90) as client:
+
+        def call() -> None:
+            try:
+                statuses.append(client.post(f"{url}/invocations", content=body).status_code)
+            except httpx.HTTPError:
+                statuses.append(0)
+
+        with at_work(*[call] * clients):
+            yield statuses

@@ -6,17 +6,17 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
 from springboard.lifetime import Child
-from tests.serving.harness import SPRINGBOARD, FrontProcess, wait_until, write_endpoint
+from tests.serving.harness import SPRINGBOARD, FrontProcess, at_work, wait_until, write_endpoint
 
 pytestmark = pytest.mark.xdist_group("front")
 
@@ -68,10 +68,10 @@ def systemd(tmp_path: Path) -> Iterator[Systemd]:
 def steady_callers(url: str, keep_alive: int, fresh: int) -> Iterator[list[str]]:
     """Callers that never try again: some keep their connection as long as it is offered, others never."""
     outcomes: list[str] = []
-    stop = threading.Event()
     host = url.removeprefix("http://")
+    connections = [http.client.HTTPConnection(host, timeout=90) for _ in range(keep_alive + fresh)]
 
-    def call(connection: http.client.HTTPConnection) -> None:
+    def call(connection: http.client.HTTPConnection, keep: bool) -> None:
         try:
             connection.request("POST", "/invocations", body=b"sleep=0.02 score=5")
             response = connection.getresponse()
@@ -79,26 +79,17 @@ def steady_callers(url: str, keep_alive: int, fresh: int) -> Iterator[list[str]]
             outcomes.append(str(response.status))
         except OSError as error:
             outcomes.append(repr(error))
+            keep = False
+        if not keep:
             connection.close()
+        time.sleep(0.01)
 
-    def run(keep: bool) -> None:
-        connection = http.client.HTTPConnection(host, timeout=90)
-        while not stop.is_set():
-            call(connection)
-            if not keep:
-                connection.close()
-            time.sleep(0.01)
-        connection.close()
-
-    threads = [threading.Thread(target=run, args=(n < keep_alive,)) for n in range(keep_alive + fresh)]
-    for thread in threads:
-        thread.start()
     try:
-        yield outcomes
+        with at_work(*(partial(call, one, n < keep_alive) for n, one in enumerate(connections))):
+            yield outcomes
     finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+        for connection in connections:
+            connection.close()
 
 
 def end(process: Child) -> list[str]:

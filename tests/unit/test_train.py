@@ -9,7 +9,7 @@ import torch
 
 from demo.dataset import HEADS, Label, LabelError, render_dataset
 from demo.learner import Batch, Learner
-from demo.train import Recipe, train
+from demo.train import DivergedError, Recipe, train
 from model_handler.checkpoint import load
 from model_handler.scoring import GATE_INPUT_SCALE
 
@@ -99,4 +99,10 @@ def test_what_a_clip_shows_is_learned_from_its_labels() -> None:
 def test_a_dataset_smaller_than_a_batch_is_refused(dataset: Path, tmp_path: Path) -> None:
     recipe = replace(_TINY, dives_per_batch=8)
     with pytest.raises(LabelError, match="4 dives to train on are fewer than a batch of 8"):
+        train(dataset, tmp_path, tmp_path / "model.safetensors", recipe, trained_on=None)
+
+
+def test_a_training_that_diverges_stops_and_says_where(dataset: Path, tmp_path: Path) -> None:
+    recipe = replace(_TINY, dives_per_batch=1, learning_rate=1e30)
+    with pytest.raises(DivergedError, match=r"of epoch 1.*lower --learning-rate"):
         train(dataset, tmp_path, tmp_path / "model.safetensors", recipe, trained_on=None)
