@@ -27,6 +27,10 @@ _SOCKET_PATH = 107
 _SOCKET = "work/.ts.sock.19000"
 
 
+class OtherTorch(InstanceError):
+    """A release was built with another torch than the host's runtime has."""
+
+
 @dataclass(frozen=True)
 class Runtime:
     """A worker's virtual environment, as its runtime.json tells; `java` is JAVA_HOME."""
@@ -51,11 +55,20 @@ class Runtime:
         """Refuse a release that was built with another torch; its build (+cpu, +cu130) may differ."""
         ours, theirs = (version.partition("+")[0].split(".")[:2] for version in (self.torch, manifest.torch))
         if ours != theirs:
-            raise InstanceError(
+            raise OtherTorch(
                 f"release {manifest.version} was built with torch {manifest.torch}, and this host's runtime "
                 f"has torch {self.torch}. Build the release anew with that torch, or set torchserve_torch to "
                 "the release's and run playbooks/configure.yml"
             )
+
+
+def unfit(host: Host, manifest: Manifest) -> str:
+    """Return why a release cannot run on the host's runtime, empty where it can."""
+    try:
+        Runtime.load(host.worker.runtime).check(manifest)
+    except OtherTorch as error:
+        return str(error)
+    return ""
 
 
 def name_of(layout: Layout, host: Host, version: str) -> str:
@@ -96,8 +109,7 @@ def make(layout: Layout, host: Host, version: str) -> Instance:
 
 def _told(manifest: Manifest) -> dict[str, object]:
     """Return what the front shows of a release, beside its address."""
-    scores = manifest.reference_scores
-    reference = scores.model_dump() if scores and scores.sd > 0 and scores.clips > 1 else None
+    reference = manifest.reference.model_dump() if manifest.reference else None
     return {"sha256": manifest.archive.sha256, "reference": reference}
 
 

@@ -74,6 +74,16 @@ class HandlerRaised(AttemptFailed):
     outcome = "handler_raised"
 
 
+class ModelError(HandlerRaised):
+    """The handler answered that it failed: a fault of its own, or no memory. `answer` is for the caller."""
+
+    outcome = "model_error"
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"{answer.status} {answer.code}")
+        self.answer = answer
+
+
 class Backend:
     """A client of one release's TorchServe."""
 
@@ -134,9 +144,12 @@ class Backend:
 def _read_answer(response: httpx.Response) -> Answer:
     """Tell the handler's own answers from TorchServe's errors, whatever status they share."""
     if response.status_code == 200 or _is_handlers(response):
-        return Answer(
+        answer = Answer(
             response.status_code, response.content, read_stages(response.headers.get("Server-Timing", ""))
         )
+        if answer.status >= 500:
+            raise ModelError(answer)
+        return answer
     message = _torchserves_message(response)
     reason = f"{response.status_code} {message}"
     match response.status_code:

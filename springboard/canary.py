@@ -68,12 +68,17 @@ class Trial:
             self._look(window, restarts)
             if time.monotonic() < began + seconds:
                 continue
-            if not hold or window.canary.attempts >= self._rules.min_attempts:
+            if not hold or self._enough(window):
                 break
             if not held:
                 held = True
                 self._say(f"too few requests so far ({window.canary.attempts:.0f}): holding")
         self._conclude(window, hold, time.monotonic() - began)
+
+    def _enough(self, window: Window) -> bool:
+        """Whether all figures can be judged: the mean score counts scores, not attempts."""
+        counted = window.canary.attempts if self._reference is None else window.canary.scored
+        return counted >= self._rules.min_attempts
 
     def _conclude(self, window: Window, hold: bool, lasted: float) -> None:
         canary, baseline, rules = window.canary, window.baseline, self._rules
@@ -82,11 +87,11 @@ class Trial:
             f"{canary.p95:.3f} s, mean score {canary.mean_score:.2f}; {self._old.version}: "
             f"{baseline.attempts:.0f}, {baseline.failed:.0f}, {baseline.p95:.3f} s, {baseline.mean_score:.2f}"
         )
-        if hold and canary.attempts < rules.min_attempts and not rules.accept_little_traffic:
+        if hold and not self._enough(window) and not rules.accept_little_traffic:
             raise Rejected(
-                f"too little traffic to judge it: {canary.attempts:.0f} attempts in {lasted:.0f} s, and "
-                f"min_attempts is {rules.min_attempts}. Bake longer (bake_seconds), give it a larger weight, "
-                "or set accept_little_traffic"
+                f"too little traffic to judge it: {canary.attempts:.0f} attempts with {canary.scored:.0f} "
+                f"scores in {lasted:.0f} s, and min_attempts is {rules.min_attempts}. Bake longer "
+                "(bake_seconds), give it a larger weight, or set accept_little_traffic"
             )
 
     def _first(self) -> Sample:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -24,6 +24,7 @@ _EXPECTED = (
     *(ReleaseError, RolloutError, ServiceError, OSError),
 )
 
+InPlace = Annotated[bool, typer.Option("--in-place", help="Stop what serves first, where two do not fit.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait where another deployment is at work.")]
 
 
@@ -32,9 +33,7 @@ def deploy(
     check: Annotated[
         bool, typer.Option("--check", help="Say what would change, and change nothing.")
     ] = False,
-    in_place: Annotated[
-        bool, typer.Option("--in-place", help="Stop the old release first, where two do not fit.")
-    ] = False,
+    in_place: InPlace = False,
     wait: Wait = False,
 ) -> None:
     """Serve a release, tried on some of the traffic first; or bring this host to its host.yml.
@@ -54,9 +53,9 @@ def deploy(
     _work(what, wait, lambda rollout: rollout.deploy(version, in_place))
 
 
-def rollback(wait: Wait = False) -> None:
+def rollback(in_place: InPlace = False, wait: Wait = False) -> None:
     """Return to the previous release, from this host's own copy of it."""
-    _work("springboard rollback", wait, lambda rollout: rollout.rollback())
+    _work("springboard rollback", wait, lambda rollout: rollout.rollback(in_place))
 
 
 def tidy() -> None:
@@ -78,25 +77,23 @@ def _tidy(rollout: Rollout) -> bool:
 
 
 def _work(what: str, wait: bool, act: Callable[[Rollout], bool]) -> None:
+    layout = Layout.here()
     # Ansible or ssh may go away: a canary must not bake without its judge, so this goes on to the end.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
-    with _explained(busy_is_fine=what == deployment.TIDY), deployment.alone(Layout.here().lock, what, wait):
-        changed = act(_rollout())
+    with _explained(busy_is_fine=what == deployment.TIDY), deployment.alone(layout.lock, what, wait):
+        rollout = Rollout(layout, host.load(layout.settings), _say)
+
+        def stop(number: int, _: FrameType | None) -> None:
+            if not rollout.interruptible:
+                return
+            # What follows is the way back; it is not to be interrupted half-way.
+            rollout.interruptible = False
+            raise KeyboardInterrupt(signal.Signals(number).name)
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        changed = act(rollout)
     _say("changed" if changed else "unchanged")
-
-
-def _rollout() -> Rollout:
-    layout = Layout.here()
-    return Rollout(layout, host.load(layout.settings), _say)
-
-
-def _stop(number: int, _: FrameType | None) -> NoReturn:
-    # What follows is the way back; it is not to be interrupted half-way.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 @contextmanager
@@ -109,7 +106,8 @@ def _explained(busy_is_fine: bool = False) -> Iterator[None]:
         _say(" ".join(str(error).split()))
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
-        _say("stopped; what was promoted before serves")
+        promoted = deployment.load(Layout.here().state).promoted
+        _say(f"stopped; {promoted.version if promoted else 'nothing'} serves")
         raise typer.Exit(1) from None
 
 

@@ -4,19 +4,21 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from springboard.backend import Answer, AttemptFailed, HandlerRaised, WorkerDied
+from springboard.backend import Answer, AttemptFailed, HandlerRaised, ModelError, WorkerDied
 from springboard.errors import DeadlineExceeded, KillsWorkers, ModelFailed, NotReady, Overloaded
 from springboard.queue import Lane, Queue, Ticket
 
 log = logging.getLogger(__name__)
 
-# One worker may die of anything; three in a row, with this body alone in them, died of it.
+# One worker may die of anything; three in a row, with this body alone in them, died of it, unless another
+# release has not had it yet.
 STRIKES = 3
-# A handler that raised will raise again, unless its worker was the trouble: another try is enough to tell.
+# A handler that failed will fail again, unless its worker or its release was the trouble: another try, at
+# another release if there is one, is enough to tell.
 RAISES = 2
 # How long after the client's deadline TorchServe may sit on a request before its turn is taken away. Its
 # responseTimeout is below the deadline, so only a TorchServe that lost the request gets here.
@@ -53,32 +55,33 @@ class Attempt:
 
 
 class Strikes:
-    """Remembers for a while, by SHA-256, the bodies in which workers died; bounded, oldest out first."""
+    """Remembers for a while, by SHA-256, the bodies in which workers died; bounded, oldest out first.
+
+    Of each, how many died of which release.
+    """
 
     def __init__(self, memory_seconds: float = 600.0, size: int = 1000) -> None:
         self._seconds = memory_seconds
         self._size = size
-        self._strikes: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
+        self._strikes: OrderedDict[bytes, tuple[Counter[str], float]] = OrderedDict()
 
     def __bool__(self) -> bool:
         return bool(self._strikes)
 
-    def count(self, digest: bytes) -> int:
-        """Return how many workers died of this body since its last success."""
-        strikes, at = self._strikes.get(digest, (0, 0.0))
+    def count(self, digest: bytes) -> Counter[str]:
+        """Return how many workers of each release died of this body since its last success."""
+        strikes, at = self._strikes.get(digest, (Counter[str](), 0.0))
         if strikes and time.monotonic() - at > self._seconds:
             del self._strikes[digest]
-            return 0
+            return Counter()
         return strikes
 
-    def add(self, digest: bytes) -> int:
-        """Count one more death and return the count."""
-        strikes = self.count(digest) + 1
-        self._strikes[digest] = (strikes, time.monotonic())
+    def add(self, digest: bytes, release: str) -> None:
+        """Count one more death."""
+        self._strikes[digest] = (self.count(digest) + Counter([release]), time.monotonic())
         self._strikes.move_to_end(digest)
         while len(self._strikes) > self._size:
             self._strikes.popitem(last=False)
-        return strikes
 
     def clear(self, digest: bytes) -> None:
         """Forget this body: a worker lived through it."""
@@ -140,10 +143,14 @@ class Dispatcher:
             except AttemptFailed as failure:
                 log.warning("attempt on %s failed, %s: %s", lane.name, failure.outcome, failure)
                 raised += isinstance(failure, HandlerRaised)
+                if raised == RAISES and isinstance(failure, ModelError):
+                    return Scored(failure.answer, lane.name, served.release, queued)
                 if raised == RAISES:
                     raise ModelFailed(f"The model failed on this video {RAISES} times.") from failure
                 ticket.at_work = False
                 ticket.alone |= isinstance(failure, WorkerDied)
+                ticket.failed.add(lane)
+                ticket.choice = None
                 again = True
             else:
                 return Scored(answer, lane.name, served.release, queued)
@@ -162,7 +169,7 @@ class Dispatcher:
             outcome = failure.outcome
             self._lost_worker(lane, failure)
             if isinstance(failure, WorkerDied) and not shared:
-                self._strikes.add(await digest_of(video.body))
+                self._strikes.add(await digest_of(video.body), release)
             raise
         finally:
             self._queue.done(lane)
@@ -175,11 +182,15 @@ class Dispatcher:
         if not self._strikes:  # nearly always: no hash to pay for
             return
         strikes = self._strikes.count(await digest_of(video.body))
-        ticket.alone |= strikes > 0
-        if strikes >= STRIKES:
+        if not strikes:
+            return
+        ticket.alone = True
+        lanes = self._queue.open_to(ticket)
+        ticket.failed |= {lane for lane in lanes if lane.served.release in strikes}
+        if strikes.total() >= STRIKES and all(lane.served.release in strikes for lane in lanes):
             raise KillsWorkers(
-                f"This video ended {strikes} workers one after the other, so it is refused for some minutes. "
-                "Re-encode it, or send the request id to whoever runs this server."
+                f"This video ended {strikes.total()} workers one after the other, so it is refused for some "
+                "minutes. Re-encode it, or send the request id to whoever runs this server."
             )
 
     def _too_late(self, ticket: Ticket) -> Exception:

@@ -66,6 +66,12 @@ class Manifest(_Part):
     git_commit: str | None = None
 
     @property
+    def reference(self) -> ReferenceScores | None:
+        """Its reference scores; None where they are too few, or too alike, to measure a shift by."""
+        scores = self.reference_scores
+        return scores if scores and scores.clips > 1 and scores.sd > 0 else None
+
+    @property
     def archive_key(self) -> str:
         """The archive's name in the registry; it holds its checksum, so that no other can take its place."""
         return f"{MODEL}-{self.version}-{self.archive.sha256}.mar"

@@ -1,6 +1,6 @@
 """What a deployment would do, for `springboard deploy --check`."""
 
-from springboard import assemble, deployment, services
+from springboard import assemble, deployment, releases, services
 from springboard.host import Host, Layout
 from springboard.instances import Instance, InstanceError
 from springboard.releases import Registry
@@ -13,13 +13,15 @@ def steps(layout: Layout, host: Host, version: str | None, in_place: bool) -> li
     promoted, traffic = state.promoted, Traffic(layout, host)
     if state.deploying:
         found.append(f"undo the deployment of {state.deploying.version} that was cut off")
-    version = version or (promoted.version if promoted else None)
+    named, version = version, version or (promoted.version if promoted else None)
     mirrored = host.shadow.release if host.shadow and host.shadow.release != version else None
     for release in (version, mirrored):
         if release and not (layout.releases / release).is_dir():
             Registry(host.models).manifest(release)
             found.append(f"fetch {release}")
     name = _name(layout, host, version)
+    if promoted and named is None and _unfit(layout, host, promoted.version):
+        name = promoted.instance
     if (promoted.instance if promoted else "") != name:
         found.append(f"start {services.unit(name)} {'in place' if in_place else 'beside what serves'}")
         found.append(f"have {version} serve, if it proves itself")
@@ -32,6 +34,13 @@ def steps(layout: Layout, host: Host, version: str | None, in_place: bool) -> li
     if not found and traffic.would_change(shares):
         found.append(f"write {layout.endpoint}")
     return found
+
+
+def _unfit(layout: Layout, host: Host, version: str) -> bool:
+    try:
+        return bool(assemble.unfit(host, releases.load(layout.releases / version)))
+    except InstanceError:
+        return False  # as in _name
 
 
 def _name(layout: Layout, host: Host, version: str | None) -> str:

@@ -70,7 +70,8 @@ class Ticket:
     """One request's place in the line.
 
     `pin` is the caller's variant, `session` its Session-Id. `alone` asks for a batch of its own, after a
-    worker died with this body in it. `at_work` while TorchServe has the request; `lane` had it last.
+    worker died with this body in it. `at_work` while TorchServe has the request; `lane` had it last. `failed`
+    are the releases it failed at: another one gets it next, if there is one.
     """
 
     pin: str | None = None
@@ -79,6 +80,7 @@ class Ticket:
     choice: str | None = None
     at_work: bool = False
     lane: Lane | None = None
+    failed: set[Lane] = field(default_factory=set)
     turn: asyncio.Future[Lane] = field(init=False)
 
 
@@ -163,6 +165,12 @@ class Queue:
             if ticket in self._line:
                 self._line.remove(ticket)
 
+    def open_to(self, ticket: Ticket) -> list[Lane]:
+        """Return the lanes that this request may go to."""
+        if ticket.pin is not None:
+            return [lane for name, lane in self.lanes.items() if name == ticket.pin]
+        return [lane for lane in self.lanes.values() if lane.weight]
+
     def done(self, lane: Lane) -> None:
         """Give a turn back."""
         lane.done()
@@ -196,7 +204,10 @@ class Queue:
                 return None
             ticket.choice = ticket.pin
         elif ticket.choice not in living:
-            ticket.choice = self._router.choose(living, ticket.session)
+            others = {name for name in living if self.lanes[name] not in ticket.failed}
+            ticket.choice = self._router.choose(others, ticket.session) or self._router.choose(
+                living, ticket.session
+            )
         return self.lanes[ticket.choice] if ticket.choice in living else None
 
 

@@ -8,7 +8,7 @@ import logging
 from dataclasses import replace
 
 from springboard.backend import AttemptFailed, HandlerRaised, Unreachable, WorkerDied
-from springboard.queue import NO_WORKERS, Lane, Queue
+from springboard.queue import Lane, Queue
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Readiness:
         if isinstance(failure, WorkerDied) and len(lane.workers.ready) > 1:
             lane.workers = replace(lane.workers, ready=frozenset(list(lane.workers.ready)[1:]))
         else:
-            lane.workers, lane.reason = NO_WORKERS, str(failure)
+            _silence(lane, str(failure))
         if lane in self._doubts:
             self._doubts[lane].set()
 
@@ -74,9 +74,14 @@ class Readiness:
                 # READY is TorchServe's word; an answer is proof. An empty body gets one from the handler.
                 await lane.backend.predict(b"", "warm-up", WARM_UP_SECONDS)
         except Unreachable as error:
-            lane.workers, lane.reason = NO_WORKERS, str(error)
+            _silence(lane, str(error))
         except AttemptFailed as error:
-            lane.workers, lane.reason = NO_WORKERS, f"its workers do not answer ({error.outcome})"
+            _silence(lane, f"its workers do not answer ({error.outcome})")
         else:
             lane.workers = workers
             lane.reason = "" if workers.ready else f"none of its {workers.total} workers is ready"
+
+
+def _silence(lane: Lane, reason: str) -> None:
+    """Believe in none of its workers. How many there should be stays: metrics show that they are missing."""
+    lane.workers, lane.reason = replace(lane.workers, ready=frozenset()), reason

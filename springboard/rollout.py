@@ -7,9 +7,11 @@ deployment.json is the truth. endpoint.yml and the enabled units follow from it,
 deployment left, `settle` puts right. A reboot serves what was promoted last: only its unit is enabled.
 """
 
+import errno
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from springboard import assemble, deployment, instances, memory, releases, services
 from springboard.canary import Rejected, Trial
@@ -37,21 +39,29 @@ class Rollout:
         self._state = deployment.load(layout.state)
         self._traffic = Traffic(layout, host)
         self._traffic.shadow = self._instance(self._state.shadow)
+        # False half-way back or forth, where a signal has to wait.
+        self.interruptible = True
 
-    def deploy(self, version: str | None, in_place: bool = False) -> bool:
-        """Serve `version`, or without one what is served, as host.yml wants it; return whether that changed.
+    def deploy(self, named: str | None, in_place: bool = False) -> bool:
+        """Serve the release `named`, or what is served, as host.yml wants it; return whether that changed.
 
         Raises `RolloutError`; what was promoted before serves then.
         """
         changed = self.settle()
         promoted = self._state.promoted
-        version = version or (promoted.version if promoted else None)
+        version = named or (promoted.version if promoted else None)
         if version is None:
             return changed
         if promoted is None or promoted.version != version:
             changed |= self._fetch(version)
-        manifest = self._check(version)
+        manifest = self._manifest(version)
         name = assemble.name_of(self._layout, self._host, version)
+        if promoted and named is None and (reason := assemble.unfit(self._host, manifest)):
+            # What serves keeps its own runtime; the next release brings the new one into use.
+            self._say(f"{version} goes on as it is: {reason}")
+            name = promoted.instance
+        else:
+            assemble.Runtime.load(self._host.worker.runtime).check(manifest)
         if promoted and promoted.instance == name:
             self._up(Instance(self._layout, name))
             return self._mirror() or changed
@@ -60,7 +70,7 @@ class Rollout:
         self.tidy()
         return True
 
-    def rollback(self) -> bool:
+    def rollback(self, in_place: bool = False) -> bool:
         """Serve the previous release again, without S3."""
         unfinished = self._state.deploying
         if self.settle() and unfinished:
@@ -68,11 +78,11 @@ class Rollout:
         previous = self._state.previous
         if previous is None:
             raise RolloutError("there is no previous release on this host to return to")
-        manifest = self._check(previous.version)
-        name = previous.instance
+        manifest, name = self._manifest(previous.version), previous.instance
         if not Instance(self._layout, name).exists or not services.running(name):
+            assemble.Runtime.load(self._host.worker.runtime).check(manifest)
             name = assemble.name_of(self._layout, self._host, previous.version)
-        self._replace(manifest, name, in_place=False, trial=False)
+        self._replace(manifest, name, in_place, trial=False)
         return True
 
     def settle(self) -> bool:
@@ -129,9 +139,8 @@ class Rollout:
         self._layout.releases.mkdir(parents=True, exist_ok=True)
         return registry.fetch(version, self._layout.releases)
 
-    def _check(self, version: str) -> Manifest:
+    def _manifest(self, version: str) -> Manifest:
         manifest = releases.load(self._layout.releases / version)
-        assemble.Runtime.load(self._host.worker.runtime).check(manifest)
         if manifest.golden is None:
             raise ReleaseError(
                 f"release {version} has no golden clip to check it by; archive it with --golden"
@@ -158,7 +167,10 @@ class Rollout:
             if old and not in_place and trial and old.version != new.version and self._host.canary.weight:
                 self._try(old, new, manifest)
         except (InstanceError, ServiceError, FrontError, ReleaseError, Rejected, OSError) as error:
-            self._undo(str(error))
+            why = str(error)
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                why = f"the disk is full ({why}): free or enlarge it, see df -h {self._layout.instances}"
+            self._undo(why)
             raise RolloutError(self._state.last) from error
         except BaseException:
             self._undo("told to stop")
@@ -177,7 +189,7 @@ class Rollout:
         self._say(f"the golden clip scores {score:.2f}, expected {manifest.golden.score:.2f}")
 
     def _try(self, old: Instance, new: Instance, manifest: Manifest) -> None:
-        trial = Trial(self._traffic, self._host.canary, old, new, manifest.reference_scores, self._say)
+        trial = Trial(self._traffic, self._host.canary, old, new, manifest.reference, self._say)
         for step, (weight, seconds) in enumerate(trial.steps):
             self._phase(Place(version=new.version, instance=new.name), f"canary at {weight} %")
             trial.run(weight, seconds, hold=step == 0)
@@ -193,7 +205,8 @@ class Rollout:
             return False
         try:
             self._fetch(wanted.release)
-            manifest = self._check(wanted.release)
+            manifest = self._manifest(wanted.release)
+            assemble.Runtime.load(self._host.worker.runtime).check(manifest)
             self._fits(Instance(self._layout, promoted.instance), manifest)
             shadow = assemble.make(self._layout, self._host, wanted.release)
             self._up(shadow)
@@ -213,19 +226,20 @@ class Rollout:
 
     def _promote(self, old: Instance | None, new: Instance, warm: bool) -> None:
         state = self._state
-        # Both at boot, then the truth, then the rest, which settle would do as well.
-        services.enable(new.name)
-        if old and old.version != new.version:
-            state.previous = state.promoted
-            state.warm_until = time.time() + self._host.keep_warm_seconds if warm else 0.0
-        state.promoted, state.deploying = self._place(new), None
-        state.last = f"{new.version} serves"
-        self._save()
-        self._traffic.show([("stable", new, 100)])
-        if old:
-            services.disable(old.name)
-        self._stop_others()
-        self._say(f"{new.version} serves")
+        with self._uninterrupted():
+            # Both at boot, then the truth, then the rest, which settle would do as well.
+            services.enable(new.name)
+            if old and old.version != new.version:
+                state.previous = state.promoted
+                state.warm_until = time.time() + self._host.keep_warm_seconds if warm else 0.0
+            state.promoted, state.deploying = self._place(new), None
+            state.last = f"{new.version} serves"
+            self._save()
+            self._traffic.show([("stable", new, 100)])
+            if old:
+                services.disable(old.name)
+            self._stop_others()
+            self._say(f"{new.version} serves")
 
     def _undo(self, why: str) -> None:
         """Return to what was promoted before."""
@@ -235,13 +249,22 @@ class Rollout:
         self._state.deploying = None
         serves = f"{promoted.version} serves" if promoted else "nothing serves"
         self._state.last = f"{deploying.version} was not deployed, {serves}: {why}"
-        self._restore()
+        with self._uninterrupted():
+            self._restore()
+            try:
+                if promoted:
+                    Instance(self._layout, promoted.instance).start(self._host.ready_timeout_seconds)
+            except InstanceError as error:
+                self._state.last += f". And what should serve does not: {error}"
+            self._save()
+
+    @contextmanager
+    def _uninterrupted(self) -> Iterator[None]:
+        self.interruptible = False
         try:
-            if promoted:
-                Instance(self._layout, promoted.instance).start(self._host.ready_timeout_seconds)
-        except InstanceError as error:
-            self._state.last += f". And what should serve does not: {error}"
-        self._save()
+            yield
+        finally:
+            self.interruptible = True
 
     def _pause(self, old: Instance) -> None:
         self._say(f"in place: requests wait while {old.version} stops and the new release starts")

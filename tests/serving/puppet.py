@@ -4,9 +4,10 @@ A body is words: `score=84.15`, `sleep=0.5`, `status=422 code=not_a_dive`, `die`
 (until killed, but only while FILE is there, which it removes). Anything else, as a video, scores 50. Answers
 have the shape of model_handler's.
 
-A release may have a fault of its own, `handler: {fault: ...}` in its model-config: `raises` on every third
-request, `slow` takes three times as long and `slower` twice, `dies` with all of TorchServe at its 8th
-request, `unloadable`, `off` by ten points.
+A release may have a fault of its own, `handler: {fault: ...}` in its model-config: `raises` on a third of the
+requests, three in a row, so that trying again there does not help; `fails` on as many, with an answer; `slow`
+takes three times as long and `slower` twice, `dies` with all of TorchServe at its 8th request, `unloadable`,
+`off` by ten points.
 """
 
 import itertools
@@ -46,8 +47,10 @@ def _answer(words: list[str], body: bytes, context: Any, fault: str) -> tuple[in
         return 400, {"error": {"code": "empty_body", "message": "The body is empty."}}
     count = next(_requests)
     time.sleep(float(said.get("sleep", 0)) * _TIMES.get(fault, 1))
-    if fault == "raises" and count % 3 == 0:
+    if fault == "raises" and count % 9 > 5:
         raise RuntimeError("one in three")
+    if fault == "fails" and count % 9 > 5:
+        return 500, {"error": {"code": "internal_error", "message": "One in three."}}
     if fault == "dies" and count == 8:
         os.killpg(0, signal.SIGKILL)
     if "hang" in said and os.path.exists(said["hang"]):

@@ -17,7 +17,7 @@ from tests.serving.machine import CANARY, Machine, machine
 pytestmark = pytest.mark.xdist_group("releases")
 
 WORK = b"sleep=0.25 score=50"
-FAULTS = ("raises", "slow", "dies", "unloadable", "off")
+FAULTS = ("raises", "fails", "slow", "dies", "unloadable", "off")
 
 
 @dataclass
@@ -96,7 +96,8 @@ def test_deploying_what_is_served_changes_nothing(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("version", "figure"),
     [
-        ("1.2.0-raises", "error ratio: "),
+        ("1.2.0-raises", "attempts failed (handler_raised"),
+        ("1.2.0-fails", "attempts failed (model_error"),
         ("1.2.0-slow", "p95: "),
         ("1.2.0-dies", "1.2.0-dies"),
         ("1.2.0-unloadable", "weights are missing"),

@@ -2,14 +2,23 @@
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 
 import pytest
 
 from springboard.admission import Admission
-from springboard.backend import Backend, Workers
-from springboard.dispatch import Strikes
+from springboard.backend import (
+    Answer,
+    AttemptFailed,
+    Backend,
+    HandlerRaised,
+    ModelError,
+    WorkerDied,
+    Workers,
+)
+from springboard.dispatch import Dispatcher, Strikes, Video
 from springboard.endpoint import Limits, Served, Variant
-from springboard.errors import ClientGone, Overloaded, UnknownVariant
+from springboard.errors import ClientGone, KillsWorkers, Overloaded, UnknownVariant
 from springboard.queue import NO_WORKERS, Queue, Ticket
 
 
@@ -162,12 +171,87 @@ def test_admission_is_bounded_by_requests_and_by_bytes_and_gives_everything_back
 def test_strikes_are_forgotten_by_success_by_time_and_by_number() -> None:
     one, two, three = (hashlib.sha256(bytes([i])).digest() for i in range(3))
     strikes = Strikes(size=2)
-    assert [strikes.add(one), strikes.add(one)] == [1, 2]
+    for release in ("1.0.0", "1.1.0", "1.1.0"):
+        strikes.add(one, release)
+    assert strikes.count(one) == {"1.0.0": 1, "1.1.0": 2}
     strikes.clear(one)
     assert not strikes
     for body in (one, two, three):
-        strikes.add(body)
-    assert [strikes.count(body) for body in (one, two, three)] == [0, 1, 1]
+        strikes.add(body, "1.0.0")
+    assert [strikes.count(body).total() for body in (one, two, three)] == [0, 1, 1]
     forgetful = Strikes(memory_seconds=-1)
-    forgetful.add(one)
-    assert forgetful.count(one) == 0
+    forgetful.add(one, "1.0.0")
+    assert not forgetful.count(one)
+
+
+class Scripted(NoBackend):
+    """A backend that fails as its script says, and then scores."""
+
+    def __init__(self, served: Served, script: Sequence[AttemptFailed] = ()) -> None:
+        super().__init__(served)
+        self.script = list(script)
+
+    async def predict(self, video: bytes, request_id: str, timeout: float) -> Answer:  # noqa: ASYNC109
+        if self.script:
+            raise self.script.pop(0)
+        return SCORED
+
+
+SCORED = Answer(200, b'{"score": 1}', {})
+OUT_OF_MEMORY = Answer(503, b'{"error": {"code": "out_of_memory", "message": "x"}}', {})
+
+
+def dispatcher(**scripts: Sequence[AttemptFailed]) -> tuple[Dispatcher, list[tuple[str, str]]]:
+    """Return one before the variants `scripts`, each of its own release, and the attempts it will make."""
+    queue, attempts = Queue(), list[tuple[str, str]]()
+    variants = [
+        Variant(name=name, release=f"1.{n}.0", address=f"http://127.0.0.1:{n + 1}", weight=1)
+        for n, name in enumerate(scripts)
+    ]
+    queue.use(variants, None, lambda served: Scripted(served, scripts[getattr(served, "name", "")]))
+    for lane in queue.lanes.values():
+        lane.workers = Workers(frozenset({1}), 1, 1)
+    return (
+        Dispatcher(
+            queue, lambda *_: None, lambda attempt: attempts.append((attempt.variant, attempt.outcome))
+        ),
+        attempts,
+    )
+
+
+async def score(dispatch: Dispatcher, pin: str | None = None) -> Answer:
+    deadline = asyncio.get_running_loop().time() + 60
+    return (await dispatch.score(Video(b"x", "id"), Ticket(pin=pin), deadline)).answer
+
+
+@pytest.mark.parametrize("failure", [HandlerRaised("x"), ModelError(OUT_OF_MEMORY), WorkerDied("x")])
+def test_what_failed_at_one_release_is_tried_at_another(failure: AttemptFailed) -> None:
+    dispatch, attempts = dispatcher(canary=[failure] * 9, stable=())
+    for _ in range(2):
+        assert asyncio.run(score(dispatch)) == SCORED
+    assert attempts == [("canary", failure.outcome), ("stable", "answered"), ("stable", "answered")]
+
+
+def test_the_handlers_own_failure_is_tried_again_and_then_the_callers() -> None:
+    dispatch, attempts = dispatcher(only=[ModelError(OUT_OF_MEMORY)] * 3)
+    assert asyncio.run(score(dispatch)) == OUT_OF_MEMORY
+    assert asyncio.run(score(dispatch)) == SCORED
+    assert attempts == [("only", "model_error")] * 3 + [("only", "answered")]
+
+
+def test_a_body_that_kills_one_release_alone_is_not_refused_at_another() -> None:
+    dispatch, attempts = dispatcher(canary=[WorkerDied("x")] * 9, stable=())
+    with pytest.raises(KillsWorkers, match="ended 3 workers"):
+        asyncio.run(score(dispatch, pin="canary"))
+    with pytest.raises(KillsWorkers):
+        asyncio.run(score(dispatch, pin="canary"))
+    assert len(attempts) == 3
+    assert asyncio.run(score(dispatch)) == SCORED
+    assert attempts[3:] == [("stable", "answered")]
+
+
+def test_a_body_that_kills_every_release_ends_no_more_workers_for_that() -> None:
+    dispatch, attempts = dispatcher(canary=[WorkerDied("x")] * 9, stable=[WorkerDied("x")] * 9)
+    with pytest.raises(KillsWorkers, match="ended 3 workers"):
+        asyncio.run(score(dispatch))
+    assert len(attempts) == 3

@@ -1,10 +1,12 @@
 """The state machine of deployments, with services and traffic that only take notes."""
 
+import errno
 import json
 import os
 import threading
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +34,15 @@ class Bench:
         self.said: list[str] = []
         self.tried: list[tuple[int, float]] = []
         self.fails_at = ""
-        runtime = root / "worker"
-        runtime.mkdir(parents=True)
-        (runtime / "runtime.json").write_text(
-            json.dumps({"id": "w1", "torch": "2.13.0+cu130", "java": "/java"})
+        self.on_disable: Callable[[str], None] = lambda _: None
+        self.host = Host.model_validate(
+            {"models": "s3://models", "worker": {"runtime": str(root / "worker")}}
         )
-        self.host = Host.model_validate({"models": "s3://models", "worker": {"runtime": str(runtime)}})
+        self.runtime("w1", "2.13.0+cu130")
         for name, act in (("start", self.running.add), ("stop", self.running.discard)):
             monkeypatch.setattr(services, name, act)
         monkeypatch.setattr(services, "enable", self.enabled.add)
-        monkeypatch.setattr(services, "disable", self.enabled.discard)
+        monkeypatch.setattr(services, "disable", self._disable)
         monkeypatch.setattr(services, "enabled", self.enabled.__contains__)
         monkeypatch.setattr(services, "running", self.running.__contains__)
         monkeypatch.setattr(services, "processes", lambda _: [])
@@ -56,6 +57,16 @@ class Bench:
         monkeypatch.setattr(gpu, "count", lambda: 0)
         self.layout.unit.parent.mkdir(parents=True)
         self.layout.unit.write_text("[Service]")
+
+    def runtime(self, name: str, torch: str) -> None:
+        """Have the next instances run on this worker runtime."""
+        folder = self.host.worker.runtime
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "runtime.json").write_text(json.dumps({"id": name, "torch": torch, "java": "/java"}))
+
+    def _disable(self, name: str) -> None:
+        self.enabled.discard(name)
+        self.on_disable(name)
 
     def _fail(self, at: str) -> None:
         if self.fails_at == at:
@@ -284,6 +295,10 @@ def test_two_that_do_not_fit_into_memory_are_refused_and_go_in_place(
     assert bench.rollout().deploy("1.1.0", in_place=True)
     assert bench.consistent("1.1.0")
     assert len(bench.running) == 1
+    with pytest.raises(RolloutError, match="--in-place"):
+        bench.rollout().rollback()
+    assert bench.rollout().rollback(in_place=True)
+    assert bench.consistent("1.0.0")
 
 
 def test_a_shadow_comes_stays_is_promoted_and_goes(bench: Bench) -> None:
@@ -308,7 +323,7 @@ def test_a_shadow_comes_stays_is_promoted_and_goes(bench: Bench) -> None:
     bench.fails_at = "start"
     with pytest.raises(FrontError):
         bench.rollout(shadow=Mirror(release="1.2.0")).deploy(None)
-    assert bench.rollout().deploy(None) in (True, False)
+    assert not bench.rollout().deploy(None)  # the failed shadow left nothing
     assert bench.consistent("1.1.0")
 
 
@@ -327,6 +342,59 @@ def test_a_release_of_another_torch_is_refused_by_name(bench: Bench) -> None:
     bench.release("1.0.0", torch="2.12.0+cu126")
     with pytest.raises(InstanceError, match=r"built with torch 2\.12\.0\+cu126"):
         bench.rollout().deploy("1.0.0")
+
+
+def test_another_torch_on_the_host_leaves_what_serves_and_the_way_back_to_it(bench: Bench) -> None:
+    bench.rollout().deploy("1.0.0")
+    before = bench.state.promoted
+    bench.runtime("w2", "2.14.0+cu130")
+    assert plan.steps(bench.layout, bench.host, None, False) == []
+    assert not bench.rollout().deploy(None)
+    assert bench.state.promoted == before
+    assert "1.0.0 goes on as it is: release 1.0.0 was built with torch 2.13.0" in bench.said[-1]
+    bench.release("1.1.0", torch="2.14.0+cu130")
+    assert bench.rollout().deploy("1.1.0")
+    assert bench.rollout().rollback()
+    assert bench.consistent("1.0.0")
+    # Once it is no longer up, it cannot come back.
+    bench.rollout(keep_warm_seconds=0.0).rollback()
+    with pytest.raises(InstanceError, match=r"release 1\.0\.0 was built with torch 2\.13\.0"):
+        bench.rollout().rollback()
+    assert bench.consistent("1.1.0")
+
+
+def test_a_signal_waits_while_a_release_is_promoted_or_undone(bench: Bench) -> None:
+    bench.rollout().deploy("1.0.0")
+    seen: list[tuple[str, bool]] = []
+    engine = bench.rollout()
+    bench.on_disable = lambda name: seen.append((name.partition("_")[0], engine.interruptible))
+    engine.deploy("1.1.0")
+    assert seen == [("1.0.0", False)]
+    assert engine.interruptible
+    engine = bench.rollout()
+    bench.fails_at = "canary 10"
+    with pytest.raises(RolloutError):
+        engine.deploy("1.2.0")
+    assert seen[-1] == ("1.2.0", False)
+    assert engine.interruptible
+
+
+def test_a_full_disk_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.rollout().deploy("1.0.0")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(assemble, "make", full)
+    with pytest.raises(RolloutError, match=r"1\.0\.0 serves: the disk is full .*: free or enlarge it"):
+        bench.rollout().deploy("1.1.0")
+    assert bench.consistent("1.0.0")
+
+
+def test_memory_is_measured(bench: Bench) -> None:
+    assert memory.used([os.getpid()]) > 10_000_000
+    assert memory.used([2**22 + 1]) == 0  # it has ended
+    assert memory.available() > 10_000_000
 
 
 def test_without_a_previous_release_a_rollback_says_so(bench: Bench) -> None:

@@ -1,0 +1,106 @@
+"""A canary's trial over time, with a front that says what it is told to."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from springboard import canary, services
+from springboard.canary import Rejected, Trial
+from springboard.figures import Sample
+from springboard.host import Canary, Layout
+from springboard.instances import Instance
+from springboard.manifest import ReferenceScores
+
+NEW, OLD = ("canary", "1.1.0"), ("stable", "1.0.0")
+REFERENCE = ReferenceScores(clips=100, mean=50.0, sd=10.0)
+RULES = {"min_attempts": 10, "bake_seconds": 0.1, "hold_bakes": 10.0}
+
+
+class Front:
+    """Its figures at each look: so many attempts, and of them so many scores, since the look before."""
+
+    def __init__(self, attempts: float, scores: float, ready: Callable[[int], float] = lambda _: 1.0) -> None:
+        self._per_look = (attempts, scores)
+        self._ready = ready
+        self.looks = 0
+
+    def read(self) -> Sample:
+        attempts, scores = (count * self.looks for count in self._per_look)
+        self.looks += 1
+        counts = {"answered": attempts, "le=1": attempts, "le=inf": attempts, "scores": scores}
+        counts["points"] = 50.0 * scores
+        return Sample(0.0, True, 0.0, {NEW: self._ready(self.looks)}, {NEW: counts, OLD: counts})
+
+
+class Traffic:
+    """Takes any share."""
+
+    def __init__(self, front: Front) -> None:
+        self.front = front
+
+    def show(self, shares: object) -> bool:
+        return True
+
+
+Start = Callable[..., tuple[Trial, list[str]]]
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Start:
+    monkeypatch.setattr(canary, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(services, "running", lambda _: True)
+    monkeypatch.setattr(services, "restarts", lambda _: 0)
+    layout, said = Layout(Path("/nowhere")), list[str]()
+
+    def make(front: Any, reference: ReferenceScores | None = None, **rules: Any) -> tuple[Trial, list[str]]:
+        old, new = Instance(layout, "1.0.0_0000000"), Instance(layout, "1.1.0_0000000")
+        traffic: Any = Traffic(front)
+        return Trial(traffic, Canary(**(RULES | rules)), old, new, reference, said.append), said
+
+    return make
+
+
+def test_a_bake_ends_in_time_with_enough_traffic(start: Start) -> None:
+    trial, said = start(Front(attempts=5, scores=5))
+    trial.run(10, 0.1, hold=True)
+    assert "holding" not in " ".join(said)
+
+
+def test_too_little_traffic_is_held_and_then_refused_unless_accepted(start: Start) -> None:
+    trial, said = start(Front(attempts=0.01, scores=0.01))
+    with pytest.raises(Rejected, match=r"too little traffic to judge it: .*min_attempts is 10"):
+        trial.run(10, 0.1, hold=True)
+    assert "holding" in " ".join(said)
+    trial, _ = start(Front(attempts=0.01, scores=0.01), accept_little_traffic=True)
+    trial.run(10, 0.1, hold=True)
+    trial, _ = start(Front(attempts=0.01, scores=0.01))
+    trial.run(50, 0.1, hold=False)  # a later step
+
+
+def test_it_is_held_until_the_mean_score_can_be_judged(start: Start) -> None:
+    front = Front(attempts=5, scores=0.25)
+    trial, said = start(front, REFERENCE, max_unscored_ratio=1.0)
+    trial.run(10, 0.1, hold=True)
+    assert front.looks > 10 / 0.25
+    assert "holding" in " ".join(said)
+
+
+def test_without_ready_workers_for_long_it_goes(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canary, "_DEAD_SECONDS", 0.1)
+    trial, _ = start(Front(5, 5, ready=lambda look: float(look < 3)))
+    with pytest.raises(Rejected, match="workers_ready: none of its workers was ready"):
+        trial.run(10, 60, hold=True)
+
+
+def test_a_torchserve_that_died_goes_and_the_log_is_named(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter([0] + [2] * 100)
+    monkeypatch.setattr(services, "restarts", lambda _: next(counts))
+    trial, _ = start(Front(5, 5))
+    with pytest.raises(
+        Rejected, match=r"its TorchServe died 2 times; read: journalctl -u torchserve@1\.1\.0"
+    ):
+        trial.run(10, 60, hold=True)
