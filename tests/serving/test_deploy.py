@@ -202,7 +202,7 @@ def test_a_deployment_that_is_told_to_stop_rolls_back(scene: Scene) -> None:
     wait_until(lambda: ("canary", "1.1.0", 40) in host.variants(), "the canary", 120)
     deploying.send_signal(signal.SIGTERM)
     said, _ = deploying.communicate(timeout=120)
-    assert (deploying.returncode, said.splitlines()[-1]) == (1, "stopped; what was promoted before serves")
+    assert (deploying.returncode, said.splitlines()[-1]) == (1, "stopped; 1.0.0 serves")
     scene.serves("1.0.0")
 
 
