@@ -13,7 +13,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +24,13 @@ from demo.dataset import Label, LabelError, read_labels, render_dataset
 from demo.figures import Answer, figures
 from demo.frames import FrameStore, MapStore
 from demo.learner import STEM, Batch, Learner
-from model_handler.checkpoint import Checkpoint, load, save
+from model_handler.checkpoint import load, save
 from model_handler.device import choose_dtype
 from model_handler.network import HEADS
-from model_handler.scoring import POINTS_PER_RAW, Scorer, gate_clip, to_clips
+from model_handler.scoring import Scorer, gate_clip, to_clips
 
 _MAX_SHIFT = 8  # frames cut off the beginning at random, so that clip borders fall everywhere
 _WARM_UP = 0.03  # share of all steps in which the learning rate rises
-_CALIBRATED_ON = 200  # dives
 _COOL_DOWN = 0.4  # share in which it falls to nothing; between, it is constant: see --epochs
 
 
@@ -227,41 +226,19 @@ def _measure(
     """
     learner.eval()
     out.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint = learner.checkpoint(trained_on)
-    save(checkpoint, out)
+    save(learner.checkpoint(trained_on), out)
     device = next(learner.parameters()).device
     scorer = Scorer(load(out), device, choose_dtype("auto", device))
-    learned = [i for i, label in enumerate(labels) if label.diving and not label.held_out]
-    if len(learned) >= _CALIBRATED_ON:
-        some = learned[:: len(learned) // _CALIBRATED_ON]
-        pairs = [
-            (answer.score, label.score)
-            for label, answer in _answers(scorer, labels, store, some, "calibrate")
-        ]
-        save(calibrated(checkpoint, np.array(pairs)), out)
-        scorer = Scorer(load(out), device, choose_dtype("auto", device))
     held_out = [i for i, label in enumerate(labels) if label.held_out]
     if not held_out:
         raise LabelError("no row's split is held_out: there is nothing to measure the checkpoint on")
     return figures(_answers(scorer, labels, store, held_out[::every]))
 
 
-def calibrated(checkpoint: Checkpoint, pairs: np.ndarray) -> Checkpoint:
-    """Return a checkpoint whose scores fit `pairs` (N, 2), those of the given one beside the true ones.
-
-    Batch norm's running statistics are not those of the batches it learned from, which shifts and shrinks all
-    scores alike. The line with the least squared error, on dives that were trained on, takes that back.
-    """
-    scale, shift = np.polyfit(pairs[:, 0], pairs[:, 1], 1)
-    score = {name: tensor * scale for name, tensor in checkpoint.parts["score"].items()}
-    score["fc_final_score.bias"] = score["fc_final_score.bias"] + shift / POINTS_PER_RAW
-    return replace(checkpoint, parts={**checkpoint.parts, "score": score})
-
-
 def _answers(
-    scorer: Scorer, labels: Sequence[Label], store: FrameStore, indices: list[int], what: str = "measure"
+    scorer: Scorer, labels: Sequence[Label], store: FrameStore, indices: list[int]
 ) -> Iterator[tuple[Label, Answer]]:
-    for index in tqdm(indices, desc=what, unit="clip", leave=False):
+    for index in tqdm(indices, desc="measure", unit="clip", leave=False):
         clips = scorer.clips([np.array(store[index])])
         (refusal,), (assessment,) = scorer.refusals(clips), scorer.score(clips)
         probabilities = assessment.probabilities or {}

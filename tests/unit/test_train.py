@@ -4,16 +4,14 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from demo.dataset import HEADS, Label, LabelError, render_dataset
 from demo.learner import Batch, Learner
-from demo.train import DivergedError, Recipe, calibrated, train
-from model_handler.checkpoint import Checkpoint, load
-from model_handler.scoring import GATE_INPUT_SCALE, Scorer
-from tests.conftest import small_checkpoint
+from demo.train import DivergedError, Recipe, train
+from model_handler.checkpoint import load
+from model_handler.scoring import GATE_INPUT_SCALE
 
 _TINY = Recipe(width=1 / 16, gate_width=1 / 32, epochs=1, dives_per_batch=2)
 
@@ -96,18 +94,6 @@ def test_what_a_clip_shows_is_learned_from_its_labels() -> None:
         "clip_faults",
         "clip_hints",
     }
-
-
-def test_scores_are_calibrated_on_dives_that_were_trained_on() -> None:
-    given = small_checkpoint()
-    frames = np.random.default_rng(0).integers(0, 255, (40, 112, 112, 3), np.uint8)
-
-    def points(checkpoint: Checkpoint) -> float:
-        scorer = Scorer(checkpoint, torch.device("cpu"), torch.float32)
-        return scorer.score(scorer.clips([frames]))[0].score
-
-    fitted = calibrated(given, np.array([(10.0, 25.0), (30.0, 65.0), (50.0, 105.0)]))
-    assert points(fitted) == pytest.approx(2 * points(given) + 5, abs=0.01)
 
 
 def test_a_dataset_smaller_than_a_batch_is_refused(dataset: Path, tmp_path: Path) -> None:
