@@ -38,10 +38,16 @@ def load(caller: Caller, clients: int = 4) -> Iterator[list[str]]:
         yield outcomes
 
 
+def runs(node: Node) -> set[str]:
+    """Return the folder of the front that runs."""
+    program = "tr '\\0' '\\n' </proc/$(systemctl show -P MainPID springboard-front)/cmdline | head -n 1"
+    return {node.sh(program).strip().removesuffix("/bin/python")}
+
+
 def test_changed_runtime_unit_and_front_cost_no_request(
     serving: Serving, hosts: Hosts, models: Models, tmp_path: Path
 ) -> None:
-    """Nor does a run that is killed while it builds: the next one heals what it left."""
+    """Nor does a run that is killed, be it while it builds or before it restarts: the next one heals it."""
     node, caller = serving("changed")
     checkout = tmp_path / "checkout"
     for part in ("springboard", "model_handler", "playbooks", "inventory", "requirements"):
@@ -54,6 +60,7 @@ def test_changed_runtime_unit_and_front_cost_no_request(
     given = {"springboard": [node], **settings(models), "springboard_worker_memory": "46%"}
     look = "ls -d /opt/springboard/*/????????????; ls -d /var/lib/springboard/instances/*"
     before = set(node.sh(look).split())
+    old_front = runs(node)
 
     two_runtimes = "[ $(ls -d /opt/springboard/worker/????????????/lib/*/site-packages/numpy | wc -l) = 2 ]"
 
@@ -70,4 +77,20 @@ def test_changed_runtime_unit_and_front_cost_no_request(
         {path for path in after - before if part in path} for part in ("/worker/", "/front/", "/instances/")
     )
     assert (len(worker), len(front), len(instance)) == (1, 1, 1), after
+    assert runs(node) == front != old_front
     assert caller.score()["model"]["version"] == "1.0.0"
+
+    # What a run leaves that is killed once the new front is in place, but the old one runs.
+    (new,) = front
+    old = "/opt/springboard/front/0123456789ab"
+    node.sh(f"cp -a {new} {old} && sed -i 's,^#!.*,#!{old}/bin/python,' {old}/bin/springboard")
+    node.sh(f"ln -sfn {old} /opt/springboard/front/current && systemctl restart springboard-front")
+    node.sh(f"ln -sfn {new} /opt/springboard/front/current")
+    assert runs(node) == {old}
+    shutil.copy(ROOT / "tests" / "hosts" / "role.yml", checkout / "playbooks")
+    for changed in (2, 0):  # restarts it, and removes the old one's folder
+        play = hosts.play("role.yml", checkout=checkout, role="front", **given)
+        assert play.ok, play.output
+        assert play.count("changed") == changed, play.output
+        assert runs(node) == front
+    caller.wait_serving()

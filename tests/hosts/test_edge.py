@@ -247,6 +247,14 @@ def test_given_certificate_is_served(edge: Edge, tmp_path: Path) -> None:
     play = edge.play(**given, edge_certificate_on_host=True)
     assert play.ok, play.output
     assert served(edge) == pem.read_text().strip()
+    # Another one, which nginx was not told of.
+    for file, path in zip(pair(tmp_path, "renewed", edge.node.address), given.values(), strict=True):
+        edge.node.run("cp", "/dev/stdin", path, input=file.read_text())
+    assert served(edge) == pem.read_text().strip()
+    for changed in (1, 0):
+        play = edge.play(**given, edge_certificate_on_host=True)
+        assert play.count("changed") == changed, play.output
+        assert served(edge) == (tmp_path / "renewed.pem").read_text().strip()
 
 
 def test_certificate_that_is_no_good_is_refused_before_it_lands(edge: Edge, tmp_path: Path) -> None:

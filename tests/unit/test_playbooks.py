@@ -26,17 +26,25 @@ def test_role_defaults_are_described(role: Path) -> None:
     assert all(name.startswith(f"{role.name}_") for name in described)
 
 
+@pytest.fixture(scope="module")
+def used() -> set[str]:
+    """Every word in playbooks, roles and group_vars that is neither in a comment nor a variable being set."""
+    folders = [ROOT / "playbooks" / "tasks"]
+    folders += [role / part for role in ROLES for part in ("tasks", "templates", "vars", "defaults")]
+    files = [*VARIABLES, *PLAYBOOKS, *(path for folder in folders for path in folder.rglob("*.*"))]
+    text = "\n".join(path.read_text() for path in files)
+    text = re.sub(r"(?m)(^|\s)#.*$", "", text)
+    return set(re.findall(r"\w+", re.sub(r"(?m)^\w+:", "", text)))
+
+
 @pytest.mark.parametrize("file", VARIABLES, ids=lambda file: file.name)
-def test_every_variable_is_used(file: Path) -> None:
-    used = "\n".join(
-        path.read_text()
-        for folder in ("playbooks", "inventory")
-        for path in (ROOT / folder).rglob("*")
-        if path.is_file() and path.suffix in (".yml", ".j2", ".service", ".socket", ".json")
-    )
-    for name in yaml.safe_load(file.read_text()):
-        count = len(re.findall(rf"\b{name}\b", used))
-        assert count > 1, f"{name} in {file.name} does nothing"
+def test_every_variable_is_used(file: Path, used: set[str]) -> None:
+    assert set(yaml.safe_load(file.read_text())) - used == set(), "these do nothing"
+
+
+def test_word_in_a_comment_or_where_it_is_set_is_no_use(used: set[str]) -> None:
+    assert {"edge_enabled", "springboard_edge", "front_listen"} <= used
+    assert not {"knob", "vault_smtp_password"} & used
 
 
 def test_no_variable_is_set_in_two_places() -> None:
@@ -52,3 +60,25 @@ def test_playbook_is_well_formed(playbook: Path) -> None:
         [*command, str(playbook)], cwd=ROOT, env=ANSIBLE, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_rollback_without_hosts_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text("springboard:\n")
+    command = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(tmp_path / "hosts.yml")]
+    done = subprocess.run(
+        [*command, "playbooks/rollback.yml"],
+        cwd=ROOT,
+        env=ANSIBLE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "no host in the group springboard. Give one: -i inventory/" in " ".join(done.stdout.split())
+
+
+def test_ansible_lint_is_content_at_profile_production() -> None:
+    command = [str(ROOT / ".venv/bin/ansible-lint"), "--nocolor", "playbooks", "inventory"]
+    done = subprocess.run(command, cwd=ROOT, env=ANSIBLE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Profile 'production' was required, and it passed" in done.stderr
