@@ -1,8 +1,11 @@
 """GPU metrics through NVML, read when Prometheus asks. A machine without an NVIDIA driver simply has none."""
 
+import ctypes
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
 
 import pynvml
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -22,16 +25,24 @@ class GpuCollector(Collector):
     """One gauge a quantity, labelled by the GPU's index, as nvidia-smi counts."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+        self._xids = _Xids(())
         try:
-            pynvml.nvmlInit()
-            self._count = pynvml.nvmlDeviceGetCount()
+            self._look()
         except pynvml.NVMLError as error:
             log.info("no GPU metrics: %s", error)
-            self._count = 0
+
+    def _look(self) -> None:
+        pynvml.nvmlInit()
+        self._count = pynvml.nvmlDeviceGetCount()
         self._xids = _Xids(range(self._count))
 
     def collect(self) -> Iterator[Metric]:
         """Yield every quantity that each GPU knows; NVML says of some that they are not supported."""
+        with self._lock, suppress(pynvml.NVMLError):
+            if not self._count:  # its driver may only have come up since
+                self._look()
         if not self._count:
             return
         gauges = {
@@ -76,12 +87,14 @@ class _Xids:
         self._lock = threading.Lock()
         self._counts: dict[int, int] = {}
         self._last: dict[int, int] = {}
+        self._handles: dict[int | None, int] = {}
         try:
             self._events = pynvml.nvmlEventSetCreate() if gpus else None
             for gpu in gpus:
                 handle = pynvml.nvmlDeviceGetHandleByIndex(gpu)
                 pynvml.nvmlDeviceRegisterEvents(handle, pynvml.nvmlEventTypeXidCriticalError, self._events)
                 self._counts[gpu] = self._last[gpu] = 0
+                self._handles[_address(handle)] = gpu
         except pynvml.NVMLError as error:  # MIG's slices and some virtual GPUs have none
             log.info("no Xid metrics: %s", error)
 
@@ -103,13 +116,24 @@ class _Xids:
         try:
             while True:
                 event = pynvml.nvmlEventSetWait_v2(self._events, 0)
-                gpu = pynvml.nvmlDeviceGetIndex(event.device)
+                gpu = self._gpu_of(event.device)
                 self._counts[gpu] += 1
                 self._last[gpu] = event.eventData
         except pynvml.NVMLError_Timeout:
             return
         except pynvml.NVMLError as error:
             log.warning("Xid events cannot be read: %s", error)
+
+    def _gpu_of(self, handle: object) -> int:
+        """Return the GPU's index, also of one that is lost: the event that says so must not get lost too."""
+        try:
+            return int(pynvml.nvmlDeviceGetIndex(handle))
+        except pynvml.NVMLError:
+            return self._handles.get(_address(handle), next(iter(self._counts)))
+
+
+def _address(handle: Any) -> int | None:
+    return ctypes.cast(handle, ctypes.c_void_p).value
 
 
 def _throttled(handle: object) -> Iterator[tuple[str, float]]:

@@ -20,7 +20,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from springboard.admission import Admission
-from springboard.backend import Answer
+from springboard.backend import Answer, HandlerRaised, ModelError, NoWorker, Unreachable, WorkerDied
 from springboard.dispatch import Attempt, Scored
 from springboard.gpu import GpuCollector
 from springboard.queue import Queue
@@ -35,6 +35,7 @@ _POINTS = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110)
 _DIFFERENCES = (0, 0.01, 0.1, 0.25, 0.5, 1, 2, 5, 10, 25)
 _STAGES = ("fetch", "decode", "gate", "score")
 _VARIANT = ("variant", "release")
+_FAILURES = [kind.outcome for kind in (WorkerDied, NoWorker, Unreachable, HandlerRaised, ModelError)]
 
 
 class State(Protocol):
@@ -180,7 +181,8 @@ class Metrics:
             if name in scored.answer.stages:
                 self.stage.labels(name, *labels).observe(scored.answer.stages[name] / 1000)
         if (points := score_of(scored.answer)) is not None:
-            self.score.labels(*labels).observe(points)
+            # Below 0 the sum would fall, which Prometheus takes for a restart.
+            self.score.labels(*labels).observe(max(points, 0.0))
         elif scored.answer.code == "not_a_dive":
             self.gate_refusals.labels(*labels).inc()
         return points
@@ -189,7 +191,12 @@ class Metrics:
         """Start a variant's counters at 0: Prometheus cannot see the first step of one that starts at 1."""
         labels = (variant, release)
         self.requests.labels(endpoint, *labels, "200", "scored")
-        self.attempts.labels(*labels, "answered")
+        for status in ("424", "502", "503", "504"):
+            self.requests.labels(endpoint, *labels, status, "failed")
+        for status in ("429", "503"):  # they never reached a variant
+            self.requests.labels(endpoint, "", "", status, "failed")
+        for outcome in ("answered", *_FAILURES):
+            self.attempts.labels(*labels, outcome)
         self.retries.labels(*labels)
         self.gate_refusals.labels(*labels)
 

@@ -143,7 +143,9 @@ def _annotations() -> Iterator[dict[str, Any]]:
         (
             "Deploys",
             "blue",
-            f"springboard_release_info{{{H}}} unless springboard_release_info{{{H}}} offset 1m",
+            # Longer than a gap in the scrapes.
+            f"springboard_release_info{{{H}}} "
+            f"unless last_over_time(springboard_release_info{{{H}}}[15m] offset 1m)",
             "{{host}}: {{variant}} is {{release}}",
         ),
         (

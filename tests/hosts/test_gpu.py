@@ -76,12 +76,14 @@ def test_gpu_whose_driver_does_not_answer_is_told_with_what_to_do(hosts: Hosts, 
 
 def test_gpu_is_ready_before_torchserve_also_after_a_reboot(hosts: Hosts, host: Node) -> None:
     install_stand_in(host, "Tesla T4, 580.95.05, 7.5\nTesla T4, 580.95.05, 7.5")
-    # The role torchserve's, in short.
-    host.run("tee", "/etc/systemd/system/torchserve@.service", input="[Service]\nExecStart=sleep infinity\n")
+    # The roles' torchserve and front, in short.
+    for unit in ("torchserve@", "springboard-front"):
+        host.run("tee", f"/etc/systemd/system/{unit}.service", input="[Service]\nExecStart=sleep infinity\n")
     plays = [play(hosts, host, check, gpu_required=True) for check in (True, False, False)]
     assert all(done.ok for done in plays), plays[1].output
     assert [done.count("changed") > 0 for done in plays] == [True, True, False], plays[2].output
-    assert "springboard-gpu.service" in host.sh("systemctl show -P After torchserve@x")
+    for unit in ("torchserve@x", "springboard-front"):
+        assert "springboard-gpu.service" in host.sh(f"systemctl show -P After {unit}")
     host.sh("test -c /dev/nvidia-uvm && test -e /run/persistence-mode && rm /dev/nvidia*")
     host.sh("systemctl reboot", check=False)
     wait_until(lambda: host.succeeds("test", "-c", "/dev/nvidia-uvm"), "the device files after a reboot", 300)

@@ -2,27 +2,40 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.hosts.harness import Hosts, Node
+from tests.monitoring.parts import certificate
 from tests.serving.harness import wait_until
 
 # Of a front only what monitoring sees of it: metrics, for whoever has the token. Its role has its own tests.
 FRONT = """
-import http.server
+import http.server, os, ssl, threading
 class Front(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         known = self.headers.get("Authorization") == "Bearer the-token" or self.path == "/ping"
         self.send_response(200 if known else 403)
+        self.send_header("Content-Length", "20")  # over TLS its end must not be the connection's
         self.end_headers()
         self.wfile.write(b'springboard_ready 1\\n')
-http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Front).serve_forever()
+front = http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Front)
+threading.Thread(target=front.serve_forever).start()
+# Of the edge no more either.
+pair = "/etc/nginx/springboard/self-signed"
+if os.path.exists(f"{pair}.pem"):
+    edge = http.server.ThreadingHTTPServer(("0.0.0.0", 443), Front)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(f"{pair}.pem", f"{pair}.key")
+    edge.socket = context.wrap_socket(edge.socket, server_side=True)
+    edge.serve_forever()
 """
 SECRETS = {
     "prometheus_front_token": "the-token",
     "prometheus_alert_webhook_url": "http://127.0.0.1:9/hook-secret",
+    "prometheus_alert_webhook_token": "hook-token",
     "prometheus_smtp_password": "mail-secret",
 }
 SETTINGS = {
@@ -45,7 +58,10 @@ def watched(hosts: Hosts) -> Iterator[tuple[Node, Node]]:
     serving, monitoring = hosts.start("gpu1"), hosts.start("watcher")
     serving.run("tee", "/root/front.py", input=FRONT)
     serving.sh("systemd-run --unit=front python3 /root/front.py")
-    first = hosts.play("monitor.yml", springboard=[serving], monitoring=[monitoring], **settings(monitoring))
+    both = {"springboard": [serving], "monitoring": [monitoring], **settings(monitoring)}
+    checked = hosts.play("monitor.yml", check=True, **both)
+    assert checked.ok, checked.output
+    first = hosts.play("monitor.yml", **both)
     assert first.ok, first.output
     yield serving, monitoring
     serving.stop()
@@ -89,6 +105,37 @@ def test_second_converge_changes_nothing(hosts: Hosts, watched: tuple[Node, Node
     )
     assert checked.ok, checked.output
     assert checked.count("changed") == 0, checked.output
+
+
+def test_what_a_failed_run_left_undone_is_made_up_for(hosts: Hosts, watched: tuple[Node, Node]) -> None:
+    """Files are as they should be, and processes still run on what was there before."""
+    serving, monitoring = watched
+    other = ((monitoring, "prometheus-blackbox-exporter"), (serving, "prometheus-node-exporter"))
+    for node, service in other:
+        node.sh(
+            f"cd /etc/default; cp -a {service} /root/; sed -i 's/\"$/ --log.level=warn\"/' {service}; "
+            f"systemctl restart {service}; cp -a /root/{service} ."
+        )
+    monitoring.sh(
+        "cd /etc/prometheus/springboard/rules; mv host.yml /root/; systemctl reload prometheus; sleep 2;"
+        "mv /root/host.yml ."
+    )
+    both = {"springboard": [serving], "monitoring": [monitoring], **settings(monitoring)}
+    play = hosts.play("monitor.yml", **both)
+    assert play.ok, play.output
+    assert (play.count("changed", serving.name), play.count("changed", monitoring.name)) == (1, 2), (
+        play.output
+    )
+    for node, service in other:
+        assert "log.level" not in node.sh(f"cat /proc/$(systemctl show -P MainPID {service})/cmdline")
+    assert "SpringboardGpuHot" in monitoring.run("curl", "-s", "http://127.0.0.1:9090/api/v1/rules")
+    assert hosts.play("monitor.yml", **both).count("changed") == 0
+
+
+def test_without_a_host_to_watch_from_it_says_so(hosts: Hosts, watched: tuple[Node, Node]) -> None:
+    play = hosts.play("monitor.yml", springboard=[watched[0]])
+    assert not play.ok
+    assert "inventory's group monitoring" in " ".join(play.output.split())
 
 
 def test_everything_is_scraped_from_the_other_host(watched: tuple[Node, Node]) -> None:
@@ -155,18 +202,23 @@ def test_old_rules_are_removed(hosts: Hosts, watched: tuple[Node, Node]) -> None
     assert not monitoring.succeeds("test", "-e", "/etc/prometheus/springboard/rules/old.yml")
 
 
-def test_a_host_may_watch_itself(hosts: Hosts) -> None:
+def test_a_host_may_watch_itself(hosts: Hosts, tmp_path: Path) -> None:
+    """With an edge whose certificate is self-signed, as is the default."""
     one = hosts.start("alone")
     try:
+        certificate(tmp_path)
+        one.sh("mkdir -p /etc/nginx/springboard")
+        for file, name in (("ca.pem", "self-signed.pem"), ("key.pem", "self-signed.key")):
+            one.run("tee", f"/etc/nginx/springboard/{name}", input=(tmp_path / file).read_text())
         one.run("tee", "/root/front.py", input=FRONT)
         one.sh("systemd-run --unit=front python3 /root/front.py")
-        variables: dict[str, Any] = dict.fromkeys(
-            ("prometheus_edge", "exporters_nginx", "grafana_install"), False
-        )
+        variables: dict[str, Any] = {"exporters_nginx": False, "grafana_install": False}
         variables["prometheus_front_token"] = "the-token"
         play = hosts.play("monitor.yml", springboard=[one], monitoring=[one], **variables)
         assert play.ok, play.output
         wait_until_scraped(one, "alone")
         assert "127.0.0.1:8080" in one.run("cat", "/etc/prometheus/prometheus.yml")
+        asked = 'probe_success{host="alone",target="https://127.0.0.1:443/ping"} == 1'
+        wait_until(lambda: bool(query(one, asked)), "the probe", 120)
     finally:
         one.stop()

@@ -76,17 +76,20 @@ class Webhook(ThreadingHTTPServer):
             self.server_close()
 
 
-def render(folder: Path, variables: dict[str, Any]) -> None:
-    """Have Ansible render the role's three configuration files into `folder`, as it does on a host."""
+def render(folder: Path, variables: dict[str, Any], **hosts: dict[str, Any]) -> None:
+    """Have Ansible render the role's three configuration files into `folder`, as it does on host `watcher`.
+
+    `hosts` are inventory hosts with their variables; an `edge_certificate` is a file on this machine.
+    """
     (folder / "variables.json").write_text(json.dumps(variables))
     inventory = folder / "hosts.yml"
-    inventory.write_text(
-        "monitoring: {hosts: {watcher: {ansible_connection: local}}}\n"
-        "springboard: {hosts: {gpu1: {ansible_host: 127.0.0.1}}}\n"
-    )
+    local = {"ansible_connection": "local", "edge_certificate_on_host": True}
+    known = {name.replace("_", "-"): {**local, **own} for name, own in {"watcher": {}, **hosts}.items()}
+    inventory.write_text(json.dumps({"all": {"hosts": known}}))
     play = folder / "render.yml"
     files = ["prometheus.yml", "alertmanager.yml", "blackbox.yml"]
-    tasks = [
+    tasks: list[dict[str, Any]] = [{"ansible.builtin.include_tasks": str(ROLE / "tasks" / "tls.yml")}]
+    tasks += [
         {
             "ansible.builtin.template": {
                 "src": str(ROLE / "templates" / f"{file}.j2"),

@@ -17,7 +17,7 @@ _KEYWORDS = {
         "bool",
     ),
     # Aggregations, whose `by` may stand between their name and their bracket.
-    *("sum", "min", "max", "avg", "count", "topk"),
+    *("sum", "min", "max", "avg", "count", "group", "topk"),
 }
 
 

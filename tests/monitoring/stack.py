@@ -3,7 +3,7 @@
     TorchServes (puppets) <- front <- nginx with TLS <- Prometheus, with a token -> Alertmanager -> webhook
                              node exporter, nginx exporter, prober (blackbox exporter)
 
-`gpu1` is watched as a host elsewhere is: through the edge, with TLS and a token.
+`gpu1` is watched as a host elsewhere is: through the edge, with a token and a self-signed certificate.
 """
 
 import itertools
@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 from springboard.torchserve import ROOT, TorchServe, free_ports
-from tests.monitoring.parts import NAME, Webhook, certificate, daemon, nginx_conf, render
+from tests.monitoring.parts import Webhook, certificate, daemon, nginx_conf, render
 from tests.serving.harness import (
     SPRINGBOARD,
     FrontProcess,
@@ -60,6 +60,7 @@ class Stack:
     releases: list[tuple[str, TorchServe, int]]
     extra: dict[str, Any] = field(default_factory=dict)
     shifted: bool = False
+    deploys: int = 0
     # One for all: each httpx.get would read the system's certificates anew.
     client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
 
@@ -79,8 +80,10 @@ class Stack:
         return set(self.ask("label/__name__/values"))
 
     def make_annotations(self) -> None:
-        """Change the weights, as a deployment does."""
+        """Change the weights and bring another archive as shadow, as deployments do."""
         self.shifted = not self.shifted
+        self.deploys += 1
+        self.extra["shadow"]["sha256"] = f"{self.deploys:064x}"
         self.deploy({"stable": 65, "canary": 35} if self.shifted else {"stable": 70, "canary": 30})
 
     def deploy(self, weights: dict[str, int]) -> None:
@@ -189,8 +192,6 @@ def stack(folder: Path) -> Iterator[Stack]:
                 "prometheus_hosts": ["gpu1"],
                 "prometheus_edge_port": edge,
                 "prometheus_front_token": "in the file",
-                "prometheus_tls_ca": "in the file",
-                "prometheus_tls_server_name": NAME,
                 "prometheus_node_port": node,
                 "prometheus_nginx_port": nginx_port,
                 "prometheus_scrape_interval": "1s",
@@ -201,6 +202,7 @@ def stack(folder: Path) -> Iterator[Stack]:
                 "_prometheus_prober": f"127.0.0.1:{prober}",
                 "_prometheus_group_wait": "1s",
             },
+            gpu1={"ansible_host": "127.0.0.1", "edge_certificate": str(folder / "ca.pem")},
         )
         run.enter_context(
             daemon(

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from springboard.torchserve import free_ports
-from tests.monitoring.parts import daemon, render
+from tests.monitoring.parts import certificate, daemon, render
 from tests.serving.harness import wait_until
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
@@ -47,17 +47,22 @@ def test_running_hosts_of_the_deployment_are_watched_and_no_others(tmp_path: Pat
             daemon(tmp_path, [moto, "-H", "127.0.0.1", "-p", str(aws)], f"{endpoint}/moto-api/data.json")
         )
         ours = launch(endpoint, springboard__deployment="dives", springboard__role="serving", Name="gpu-a")
+        # It is in the inventory too.
+        launch(endpoint, springboard__deployment="dives", springboard__role="serving", Name="gpu-c")
         launch(endpoint, springboard__deployment="other", springboard__role="serving", Name="gpu-b")
         launch(endpoint, springboard__deployment="dives", springboard__role="monitoring", Name="watcher")
+        certificate(tmp_path)
         render(
             tmp_path,
             {
+                "prometheus_hosts": ["gpu-c"],
                 "prometheus_ec2_region": "eu-central-1",
                 "prometheus_ec2_deployment": "dives",
                 "prometheus_listen_address": f"127.0.0.1:{prom}",
                 "_prometheus_folder": str(tmp_path),
                 "_prometheus_ec2_endpoint": endpoint,
             },
+            gpu_c={"ansible_host": "10.9.9.9", "edge_certificate": str(tmp_path / "ca.pem")},
         )
         checked = subprocess.run(
             ["promtool", "check", "config", tmp_path / "prometheus.yml"],
@@ -81,22 +86,23 @@ def test_running_hosts_of_the_deployment_are_watched_and_no_others(tmp_path: Pat
             )
         )
 
-        def targets() -> dict[str, tuple[str, str]]:
+        def targets() -> list[tuple[str, str, str]]:
             active = httpx.get(f"{url}/api/v1/targets").json()["data"]["activeTargets"]
-            return {
-                one["labels"]["job"]: (one["labels"]["host"], one["scrapeUrl"])
+            return sorted(
+                (one["labels"]["job"], one["labels"]["host"], one["scrapeUrl"])
                 for one in active
                 if one["labels"]["job"] not in ("prometheus", "alertmanager")
-            }
+            )
 
-        wait_until(lambda: len(targets()) == 5, "all jobs to have found their host")
-        assert targets() == {
-            "springboard": ("gpu-a", f"https://{ours}:443/metrics"),
-            "torchserve": ("gpu-a", f"https://{ours}:443/metrics/torchserve"),
-            "node": ("gpu-a", f"http://{ours}:9100/metrics"),
-            "nginx": ("gpu-a", f"http://{ours}:9113/metrics"),
-            "probe": (
-                "gpu-a",
-                f"http://127.0.0.1:9115/probe?module=ping&target=https%3A%2F%2F{ours}%3A443%2Fping",
-            ),
-        }
+        probe = "http://127.0.0.1:9115/probe?module=ping"
+        expected = []
+        for host, address, own in (("gpu-a", ours, ""), ("gpu-c", "10.9.9.9", "+gpu-c")):
+            expected += [
+                ("springboard", host, f"https://{address}:443/metrics"),
+                ("torchserve", host, f"https://{address}:443/metrics/torchserve"),
+                ("node", host, f"http://{address}:9100/metrics"),
+                ("nginx", host, f"http://{address}:9113/metrics"),
+                ("probe", host, f"{probe}{own}&target=https%3A%2F%2F{address}%3A443%2Fping"),
+            ]
+        wait_until(lambda: len(targets()) >= len(expected), "all jobs to have found their hosts")
+        assert targets() == sorted(expected)

@@ -88,6 +88,40 @@ def test_a_gpu_that_is_lost_shows_as_lost(monkeypatch: pytest.MonkeyPatch) -> No
     assert 'springboard_gpu_lost{gpu="0"} 1.0' in scrape()
 
 
+@pytest.mark.usefixtures("one_gpu")
+def test_the_xid_of_a_gpu_that_is_lost_is_counted_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(_: int) -> Any:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+
+    def of_the_second(events: list[int], milliseconds: int) -> Any:
+        event = next_event(events, milliseconds)
+        event.device = 1
+        return event
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 2)
+    monkeypatch.setattr(pynvml, "nvmlEventSetWait_v2", of_the_second)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetIndex", lost)
+    lines = scrape()
+    assert 'springboard_gpu_xid_errors_total{gpu="0"} 0.0' in lines
+    assert 'springboard_gpu_xid_errors_total{gpu="1"} 1.0' in lines
+    assert 'springboard_gpu_last_xid{gpu="1"} 79.0' in lines
+
+
+@pytest.mark.usefixtures("one_gpu")
+def test_a_driver_that_comes_up_later_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
+
+    registry = CollectorRegistry()
+    with monkeypatch.context() as later:
+        later.setattr(pynvml, "nvmlInit", absent)
+        registry.register(GpuCollector())
+        assert generate_latest(registry) == b""
+    lines = generate_latest(registry).decode().splitlines()
+    assert 'springboard_gpu_utilization_ratio{gpu="0"} 0.4' in lines
+    assert 'springboard_gpu_xid_errors_total{gpu="0"} 1.0' in lines
+
+
 def test_a_machine_without_a_driver_has_no_gpu_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent() -> None:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)

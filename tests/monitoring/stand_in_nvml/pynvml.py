@@ -1,7 +1,7 @@
 """A stand-in for NVML: no machine of the tests has a GPU. On PYTHONPATH it takes pynvml's place in the front.
 
 One GPU, index 0, whose figures move a little with time, so that graphs show something. The file
-named by SPRINGBOARD_STAND_IN_XIDS may list Xid errors to come, one a line.
+named by SPRINGBOARD_STAND_IN_XIDS may list Xid errors to come, one a line. After a 79 the GPU has no index.
 """
 
 # ruff: noqa: N801, N802, N816 - names as in pynvml
@@ -20,6 +20,7 @@ nvmlClocksThrottleReasonHwThermalSlowdown = 0x40
 nvmlClocksThrottleReasonHwPowerBrakeSlowdown = 0x80
 
 _xids_told = 0
+_lost = False
 
 
 class NVMLError(Exception):
@@ -27,6 +28,10 @@ class NVMLError(Exception):
 
 
 class NVMLError_NotSupported(NVMLError):
+    """As NVML's."""
+
+
+class NVMLError_GpuIsLost(NVMLError):
     """As NVML's."""
 
 
@@ -51,6 +56,8 @@ def nvmlDeviceGetHandleByIndex(index: int) -> int:
 
 
 def nvmlDeviceGetIndex(handle: int) -> int:
+    if _lost:
+        raise NVMLError_GpuIsLost
     return handle
 
 
@@ -83,10 +90,11 @@ def nvmlDeviceRegisterEvents(handle: int, kinds: int, events: str) -> None:
 
 
 def nvmlEventSetWait_v2(events: str, milliseconds: int) -> SimpleNamespace:
-    global _xids_told
+    global _xids_told, _lost
     with open(os.environ["SPRINGBOARD_STAND_IN_XIDS"]) as file:
         codes = file.read().split()
     if _xids_told == len(codes):
         raise NVMLError_Timeout
     _xids_told += 1
+    _lost = _lost or codes[_xids_told - 1] == "79"
     return SimpleNamespace(device=0, eventData=int(codes[_xids_told - 1]))
