@@ -1,6 +1,7 @@
 """What several tests share: weights, archives, clips, a real S3. Each is made once a session."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from tests.seaweedfs import seaweedfs
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+# In the background of a shell without job control we would ignore Ctrl-C, and so would what tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
