@@ -1,8 +1,13 @@
 """The module that says where an instance type is offered and which vCPUs are free."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from playbooks.roles.aws_host.library.ec2_gpu_capacity_info import capacity
+from springboard.torchserve import ROOT
 from tests.aws.harness import Aws
 
 pytestmark = pytest.mark.xdist_group("aws")
@@ -10,8 +15,26 @@ REGION = "us-east-1"
 
 
 def found(aws: Aws, instance_type: str) -> dict[str, object]:
-    ec2, quotas = aws.client("ec2", REGION), aws.client("service-quotas", REGION)
-    return capacity(ec2, quotas, REGION, instance_type, "pool")
+    """Run the module as a play does; imported here, Ansible would replace this process' sys.intern."""
+    ansible = str(Path(sys.executable).with_name("ansible"))
+    command = [
+        ansible,
+        "-i",
+        "localhost,",
+        "-c",
+        "local",
+        "-e",
+        f"ansible_python_interpreter={sys.executable}",
+    ]
+    arguments = {"region": REGION, "instance_type": instance_type, "deployment": "pool"}
+    command += ["-M", str(ROOT / "playbooks/roles/aws_host/library"), "-m", "ec2_gpu_capacity_info"]
+    command += ["-a", json.dumps(arguments), "localhost"]
+    done = subprocess.run(
+        command, cwd=aws.home, env=aws.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    answer: dict[str, object] = json.loads(done.stdout.partition("=> ")[2])
+    return answer
 
 
 def launch(aws: Aws, instance_type: str, deployment: str, **options: object) -> str:
