@@ -7,7 +7,7 @@ import pytest
 from springboard.figures import Counts, Sample, Side, Window
 from springboard.host import Canary
 from springboard.judge import why_bad
-from springboard.manifest import ReferenceScores
+from springboard.manifest import Manifest, ReferenceScores
 
 RULES = Canary(min_attempts=50, max_error_ratio=0.02, max_unscored_ratio=0.2, max_p95_ratio=1.5)
 REFERENCE = ReferenceScores(clips=200, mean=67.0, sd=17.0)
@@ -101,3 +101,13 @@ def test_a_window_counts_from_its_beginning_and_over_a_restart_of_the_front() ->
     assert window.canary.failures == {"no_worker": 1}
     window.add(sample({"answered": 5, "no_worker": 1}, {"answered": 2}))
     assert (window.canary.attempts, window.baseline.attempts) == (16, 22)
+
+
+@pytest.mark.parametrize(("clips", "sd"), [(1, 0.0), (1, 5.0), (2, 0.0)])
+def test_clips_too_few_or_too_alike_are_no_reference(clips: int, sd: float) -> None:
+    archive = {"file": "dive-1.0.0.mar", "sha256": "0" * 64, "size_bytes": 1}
+    scores = {"clips": clips, "mean": 50.0, "sd": sd}
+    given = {"version": "1.0.0", "archive": archive, "torch": "2.13.0", "reference_scores": scores}
+    assert Manifest.model_validate(given).reference is None
+    enough = Manifest.model_validate({**given, "reference_scores": {**scores, "clips": 2, "sd": 5.0}})
+    assert enough.reference is not None
