@@ -62,13 +62,9 @@ class Runtime:
             )
 
 
-def unfit(host: Host, manifest: Manifest) -> str:
-    """Return why a release cannot run on the host's runtime, empty where it can."""
-    try:
-        Runtime.load(host.worker.runtime).check(manifest)
-    except OtherTorch as error:
-        return str(error)
-    return ""
+def check(host: Host, manifest: Manifest) -> None:
+    """Refuse a release that cannot run on the host's runtime, with `OtherTorch`."""
+    Runtime.load(host.worker.runtime).check(manifest)
 
 
 def name_of(layout: Layout, host: Host, version: str) -> str:

@@ -38,9 +38,12 @@ def steps(layout: Layout, host: Host, version: str | None, in_place: bool) -> li
 
 def _unfit(layout: Layout, host: Host, version: str) -> bool:
     try:
-        return bool(assemble.unfit(host, releases.load(layout.releases / version)))
+        assemble.check(host, releases.load(layout.releases / version))
+    except assemble.OtherTorch:
+        return True
     except InstanceError:
-        return False  # as in _name
+        pass  # as in _name
+    return False
 
 
 def _name(layout: Layout, host: Host, version: str | None) -> str:

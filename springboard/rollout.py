@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from springboard import assemble, deployment, instances, memory, releases, services
+from springboard.assemble import OtherTorch
 from springboard.canary import Rejected, Trial
 from springboard.deployment import Place, Unfinished
 from springboard.figures import FrontError
@@ -56,12 +57,14 @@ class Rollout:
             changed |= self._fetch(version)
         manifest = self._manifest(version)
         name = assemble.name_of(self._layout, self._host, version)
-        if promoted and named is None and (reason := assemble.unfit(self._host, manifest)):
+        try:
+            assemble.check(self._host, manifest)
+        except OtherTorch as error:
+            if named or promoted is None:
+                raise
             # What serves keeps its own runtime; the next release brings the new one into use.
-            self._say(f"{version} goes on as it is: {reason}")
+            self._say(f"{version} goes on as it is: {error}")
             name = promoted.instance
-        else:
-            assemble.Runtime.load(self._host.worker.runtime).check(manifest)
         if promoted and promoted.instance == name:
             self._up(Instance(self._layout, name))
             return self._mirror() or changed
@@ -80,7 +83,7 @@ class Rollout:
             raise RolloutError("there is no previous release on this host to return to")
         manifest, name = self._manifest(previous.version), previous.instance
         if not Instance(self._layout, name).exists or not services.running(name):
-            assemble.Runtime.load(self._host.worker.runtime).check(manifest)
+            assemble.check(self._host, manifest)
             name = assemble.name_of(self._layout, self._host, previous.version)
         self._replace(manifest, name, in_place, trial=False)
         return True
@@ -206,7 +209,7 @@ class Rollout:
         try:
             self._fetch(wanted.release)
             manifest = self._manifest(wanted.release)
-            assemble.Runtime.load(self._host.worker.runtime).check(manifest)
+            assemble.check(self._host, manifest)
             self._fits(Instance(self._layout, promoted.instance), manifest)
             shadow = assemble.make(self._layout, self._host, wanted.release)
             self._up(shadow)
