@@ -57,16 +57,17 @@ staging=$(mktemp -d "$out/.archive.XXXXXX")
 trap 'rm -rf "$staging"' EXIT
 
 # The archiver puts the handler at the archive's root; the package it imports goes in beside it as a folder.
-mkdir "$staging/extra" "$staging/extra/model_handler"
-cp model_handler/*.py "$staging/extra/model_handler/"
-rm "$staging/extra/model_handler/handler.py"
+mkdir "$staging/extra"
+cp -r model_handler "$staging/extra/"
+find "$staging/extra" -name __pycache__ -prune -exec rm -r {} +
+rm "$staging/extra/model_handler/"{handler.py,model-config.yaml}
 cp "$config" "$staging/model-config.yaml"
 $python -m model_handler.checkpoint "$weights" "$staging/weights.safetensors"
 # zip-store: weights do not compress, and TorchServe unpacks the archive at every start.
 .venv/bin/torch-model-archiver --model-name dive --version "$version" --archive-format zip-store \
   --handler model_handler/handler.py --extra-files "$staging/extra" --config-file "$staging/model-config.yaml" \
   --serialized-file "$staging/weights.safetensors" --export-path "$staging"
-$python -m springboard.build_manifest "$staging/dive.mar" "$staging/weights.safetensors" "$version" \
+$python -m springboard.releases.build "$staging/dive.mar" "$staging/weights.safetensors" "$version" \
   ${golden:+--golden "$golden"} ${reference:+--reference "$reference"} >"$staging/dive.json"
 # Both or neither, and never half a file: an interrupted run leaves what was there before.
 mv "$staging/dive.mar" "$out/dive-$version.mar"

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from demo.client import ask_about
 from demo.dataset import read_labels, render_dataset
 from demo.figures import figures
-from springboard.torchserve import ROOT, TorchServe
+from springboard.torchserve.process import ROOT, TorchServe
 
 
 @contextmanager

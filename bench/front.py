@@ -22,7 +22,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from springboard.torchserve import TorchServe
+from springboard.torchserve.process import TorchServe
 from tests.serving.harness import FrontProcess, build_puppet, write_endpoint
 
 FRONT_COST_MS = 4.0

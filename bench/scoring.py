@@ -19,7 +19,7 @@ from model_handler.checkpoint import load
 from model_handler.device import choose_device, choose_dtype
 from model_handler.scoring import Scorer
 from model_handler.video import Limits, decode
-from springboard.torchserve import TorchServe
+from springboard.torchserve.process import TorchServe
 
 
 def milliseconds(act: Callable[[], object], count: int) -> list[float]:

@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from springboard.client import render, score_all
-from springboard.lifetime import Child
-from springboard.torchserve import free_ports
+from springboard.client.score import render, score_all
+from springboard.system.processes import Child
+from springboard.torchserve.process import free_ports
 
 _START_SECONDS = 300
 _STOP_SECONDS = 30

@@ -8,9 +8,9 @@ from typing import Any
 import cv2
 import torch
 
-from model_handler.errors import InternalError, ScoringError
 from model_handler.pipeline import Answer, Pipeline, Settings
-from model_handler.request import S3Object, parse, pick_field
+from model_handler.request.errors import InternalError, ScoringError
+from model_handler.request.source import S3Object, parse, pick_field
 
 log = logging.getLogger(__name__)
 

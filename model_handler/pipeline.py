@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from model_handler import checkpoint, storage
+from model_handler import checkpoint
 from model_handler.device import choose_device, choose_dtype
 from model_handler.dives import POSITIONS, ROTATIONS
-from model_handler.errors import InternalError, OutOfMemory, ScoringError
 from model_handler.network import CLIP_FRAMES
-from model_handler.request import S3Object
+from model_handler.request import storage
+from model_handler.request.errors import InternalError, OutOfMemory, ScoringError
+from model_handler.request.source import S3Object
 from model_handler.scoring import Assessment, Scorer
 from model_handler.video import Limits, Video, decode
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from model_handler.checkpoint import Checkpoint
 from model_handler.dives import POSITIONS, ROTATIONS, Dive
-from model_handler.errors import NotADive, OutOfMemory
 from model_handler.network import CLIP_FRAMES, CLIP_SIZE, HEADS, Gate
+from model_handler.request.errors import NotADive, OutOfMemory
 from model_handler.video import Frames
 
 log = logging.getLogger(__name__)

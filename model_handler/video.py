@@ -19,8 +19,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from model_handler.errors import LimitExceeded, UnreadableVideo
 from model_handler.network import CLIP_FRAMES, CLIP_SIZE
+from model_handler.request.errors import LimitExceeded, UnreadableVideo
 
 # The published pipeline resizes, then crops the centre; its (171 - 112) / 2 is rounded down.
 RESIZED_WIDTH, RESIZED_HEIGHT = 171, 128

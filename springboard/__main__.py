@@ -1,5 +1,5 @@
 """`python -m springboard` is the `springboard` command."""
 
-from springboard.cli import main
+from springboard.cli.app import main
 
 main()

@@ -17,9 +17,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from model_handler.errors import ScoringError
 from model_handler.pipeline import Pipeline, Settings
-from model_handler.request import S3Object, parse
+from model_handler.request.errors import ScoringError
+from model_handler.request.source import S3Object, parse
 from model_handler.video import Limits
 from tests.clips import encode, moving_frames
 

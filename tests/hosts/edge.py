@@ -17,8 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from springboard import keys
-from springboard.torchserve import TorchServe
+from springboard.auth import keys
+from springboard.torchserve.process import TorchServe
 from tests.hosts.harness import Hosts, Node, Play
 from tests.serving.harness import FrontProcess, build_puppet, wait_until
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import yaml
 
-from springboard.releases import Registry
+from springboard.releases.registry import Registry
 from tests.hosts import served
 from tests.hosts.harness import Hosts, Node, Play
 from tests.hosts.served import Caller, Converged, Models, settings

@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from springboard.torchserve import ROOT, TorchServe, free_ports
+from springboard.torchserve.process import ROOT, TorchServe, free_ports
 from tests.monitoring.parts import Webhook, certificate, daemon, nginx_conf, render
 from tests.serving.harness import (
     SPRINGBOARD,

@@ -3,9 +3,9 @@
 import json
 from typing import Any, cast
 
-from springboard.backend import Answer
-from springboard.dispatch import Scored
-from springboard.metrics import Metrics
+from springboard.front.metrics import Metrics
+from springboard.front.scheduling.dispatch import Scored
+from springboard.torchserve.client import Answer
 
 
 class _Idle:

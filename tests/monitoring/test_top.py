@@ -12,9 +12,9 @@ from typing import Self
 import httpx
 import pytest
 
-from springboard import top
-from springboard.lifetime import Child
-from springboard.torchserve import free_ports
+from springboard.client import top
+from springboard.system.processes import Child
+from springboard.torchserve.process import free_ports
 from tests.monitoring.stack import Stack
 from tests.serving.harness import SPRINGBOARD, FrontProcess, wait_until
 

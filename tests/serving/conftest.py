@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from springboard.torchserve import TorchServe
+from springboard.torchserve.process import TorchServe
 from tests.serving.harness import FrontProcess, build_puppet, write_endpoint
 
 

@@ -16,8 +16,8 @@ from typing import Any, Self
 import httpx
 import yaml
 
-from springboard.lifetime import Child
-from springboard.torchserve import TorchServe
+from springboard.system.processes import Child
+from springboard.torchserve.process import TorchServe
 
 HERE = Path(__file__).parent
 SPRINGBOARD = Path(sys.executable).with_name("springboard")

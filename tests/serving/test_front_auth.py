@@ -16,8 +16,8 @@ from botocore.awsrequest import AWSPreparedRequest, AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ClientError
 
-from springboard import keys
-from springboard.client import Signed
+from springboard.auth import keys
+from springboard.client.score import Signed
 from tests.serving.harness import SPRINGBOARD, FrontProcess, wait_until
 
 pytestmark = pytest.mark.xdist_group("front")

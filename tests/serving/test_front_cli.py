@@ -11,7 +11,7 @@ import boto3
 import psutil
 import pytest
 
-from springboard import keys
+from springboard.auth import keys
 from tests.conftest import ObjectStore
 from tests.serving.harness import SPRINGBOARD, FrontProcess
 

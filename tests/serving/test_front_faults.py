@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from springboard.torchserve import TorchServe
+from springboard.torchserve.process import TorchServe
 from tests.serving.harness import FrontProcess, build_puppet, steady_load, wait_until, write_endpoint
 
 pytestmark = pytest.mark.xdist_group("faults")

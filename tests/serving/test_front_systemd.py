@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from springboard.lifetime import Child
+from springboard.system.processes import Child
 from tests.serving.harness import SPRINGBOARD, FrontProcess, at_work, wait_until, write_endpoint
 
 pytestmark = pytest.mark.xdist_group("front")

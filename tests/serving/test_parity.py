@@ -27,7 +27,7 @@ from model_handler.device import PRECISIONS
 from model_handler.network import HEADS
 from model_handler.scoring import Scorer, gate_frame_indices
 from model_handler.video import Limits, decode
-from springboard.torchserve import TorchServe
+from springboard.torchserve.process import TorchServe
 from tests.clips import Frames, encode, rotate_by_tag
 from tests.conftest import archive
 

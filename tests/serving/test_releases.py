@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 
-from springboard import releases
-from springboard.manifest import archive_name, order
-from springboard.releases import Registry, ReleaseError
-from springboard.torchserve import ROOT
+from springboard.releases import registry as releases
+from springboard.releases.manifest import archive_name, order
+from springboard.releases.registry import Registry, ReleaseError
+from springboard.torchserve.process import ROOT
 from tests.clips import encode, moving_frames
 from tests.conftest import ObjectStore, archive
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from model_handler import checkpoint
-from springboard.torchserve import ROOT, TorchServe, TorchServeError, free_ports
+from springboard.torchserve.process import ROOT, TorchServe, TorchServeError, free_ports
 from tests.clips import encode, moving_frames
 from tests.conftest import ObjectStore, archive, small_checkpoint
 

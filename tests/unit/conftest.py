@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 import yaml
 
-from springboard import assemble, deployment, gpu, rollout, services, traffic
-from springboard.canary import Rejected, Trial
-from springboard.deployment import State
-from springboard.figures import FrontError
-from springboard.host import Host, Layout
-from springboard.instances import Instance
-from springboard.manifest import sha256
-from springboard.rollout import Rollout
+from springboard.deploy import assemble, rollout, traffic
+from springboard.deploy import state as deployment
+from springboard.deploy import units as services
+from springboard.deploy.canary import Rejected, Trial
+from springboard.deploy.figures import FrontError
+from springboard.deploy.instances import Instance
+from springboard.deploy.rollout import Rollout
+from springboard.deploy.settings import Host, Layout
+from springboard.deploy.state import State
+from springboard.releases.manifest import sha256
+from springboard.system import gpu
 
 
 class Bench:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from springboard.endpoint import EndpointFileError, Reference, load
+from springboard.endpoint.document import EndpointFileError, Reference, load
 
 VALID = """\
 endpoint: dives

@@ -7,7 +7,7 @@ import pynvml
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from springboard.gpu import GpuCollector
+from springboard.system.gpu import GpuCollector
 
 
 def not_supported(*_: object) -> Any:

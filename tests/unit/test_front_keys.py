@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from springboard import keys
+from springboard.auth import keys
 
 
 def test_the_file_is_its_owners_alone_and_holds_no_token(tmp_path: Path) -> None:

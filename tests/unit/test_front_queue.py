@@ -6,8 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from springboard.admission import Admission
-from springboard.backend import (
+from springboard.endpoint.document import Limits, Served, Variant
+from springboard.front.errors import ClientGone, KillsWorkers, Overloaded, UnknownVariant
+from springboard.front.intake.admission import Admission
+from springboard.front.scheduling.dispatch import Dispatcher, Strikes, Video
+from springboard.front.scheduling.queue import NO_WORKERS, Queue, Ticket
+from springboard.torchserve.client import (
     Answer,
     AttemptFailed,
     Backend,
@@ -16,10 +20,6 @@ from springboard.backend import (
     WorkerDied,
     Workers,
 )
-from springboard.dispatch import Dispatcher, Strikes, Video
-from springboard.endpoint import Limits, Served, Variant
-from springboard.errors import ClientGone, KillsWorkers, Overloaded, UnknownVariant
-from springboard.queue import NO_WORKERS, Queue, Ticket
 
 
 def variant(name: str, port: int, weight: int = 1) -> Variant:

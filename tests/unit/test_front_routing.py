@@ -1,6 +1,6 @@
 from collections import Counter
 
-from springboard.routing import Router
+from springboard.front.scheduling.routing import Router
 
 BOTH = {"stable", "canary"}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from springboard.torchserve import ROOT
+from springboard.torchserve.process import ROOT
 
 FILES = 1000
 MAX_ADDED_MIB = 200

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from springboard import services
-from springboard.host import Layout
-from springboard.instances import Instance, InstanceError
-from springboard.manifest import Golden
+from springboard.deploy import units as services
+from springboard.deploy.instances import Instance, InstanceError
+from springboard.deploy.settings import Layout
+from springboard.releases.manifest import Golden
 
 GOLDEN = Golden(file="g.mp4", sha256="0" * 64, score=84.0, tolerance=0.5)
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from springboard.figures import Counts, Sample, Side, Window
-from springboard.host import Canary
-from springboard.judge import why_bad
-from springboard.manifest import Manifest, ReferenceScores
+from springboard.deploy.figures import Counts, Sample, Side, Window
+from springboard.deploy.judge import why_bad
+from springboard.deploy.settings import Canary
+from springboard.releases.manifest import Manifest, ReferenceScores
 
 RULES = Canary(min_attempts=50, max_error_ratio=0.02, max_unscored_ratio=0.2, max_p95_ratio=1.5)
 REFERENCE = ReferenceScores(clips=200, mean=67.0, sd=17.0)

@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from model_handler import pipeline as pipeline_module
-from model_handler.errors import EmptyBody, OutOfMemory
 from model_handler.handler import DiveHandler
 from model_handler.pipeline import Answer, Pipeline, Settings
-from model_handler.request import S3Object
+from model_handler.request.errors import EmptyBody, OutOfMemory
+from model_handler.request.source import S3Object
 from model_handler.video import Limits, Video, decode
-from springboard.torchserve import ROOT
+from springboard.torchserve.process import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from model_handler.errors import EmptyBody, InvalidRequest
-from model_handler.request import S3Object, parse, pick_field
+from model_handler.request.errors import EmptyBody, InvalidRequest
+from model_handler.request.source import S3Object, parse, pick_field
 
 DIVE = S3Object("dives", "a/b c.mp4")
 

@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 import yaml
 
-from springboard import assemble, deployment, gpu, memory, plan, releases, traffic
-from springboard.deployment import Busy, Place, Unfinished
-from springboard.figures import FrontError
-from springboard.host import HostFileError, Mirror
-from springboard.host import load as load_host
-from springboard.instances import Instance, InstanceError
-from springboard.rollout import RolloutError
+from springboard.deploy import assemble, memory, plan, traffic
+from springboard.deploy import state as deployment
+from springboard.deploy.figures import FrontError
+from springboard.deploy.instances import Instance, InstanceError
+from springboard.deploy.rollout import RolloutError
+from springboard.deploy.settings import HostFileError, Mirror
+from springboard.deploy.settings import load as load_host
+from springboard.deploy.state import Busy, Place, Unfinished
+from springboard.releases import registry as releases
+from springboard.system import gpu
 from tests.unit.conftest import Bench
 
 

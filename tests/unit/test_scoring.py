@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model_handler.errors import NotADive, OutOfMemory
+from model_handler.request.errors import NotADive, OutOfMemory
 from model_handler.scoring import DIVING_CLASS, Assessment, Scorer, gate_clip, gate_frame_indices, to_clips
 from tests.conftest import small_checkpoint
 

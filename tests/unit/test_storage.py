@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
-from model_handler.errors import (
+from model_handler.request.errors import (
     AccessDenied,
     BucketNotAllowed,
     InvalidRequest,
@@ -21,9 +21,9 @@ from model_handler.errors import (
     ScoringError,
     StorageError,
 )
-from model_handler.request import S3Object
-from model_handler.storage import fetch
-from springboard.torchserve import free_ports
+from model_handler.request.source import S3Object
+from model_handler.request.storage import fetch
+from springboard.torchserve.process import free_ports
 from tests.conftest import ObjectStore
 
 if TYPE_CHECKING:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from springboard import canary, services
-from springboard.canary import Rejected, Trial
-from springboard.figures import Sample
-from springboard.host import Canary, Layout
-from springboard.instances import Instance
-from springboard.manifest import ReferenceScores
+from springboard.deploy import canary
+from springboard.deploy import units as services
+from springboard.deploy.canary import Rejected, Trial
+from springboard.deploy.figures import Sample
+from springboard.deploy.instances import Instance
+from springboard.deploy.settings import Canary, Layout
+from springboard.releases.manifest import ReferenceScores
 
 NEW, OLD = ("canary", "1.1.0"), ("stable", "1.0.0")
 REFERENCE = ReferenceScores(clips=100, mean=50.0, sd=10.0)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from model_handler.errors import LimitExceeded, UnreadableVideo
+from model_handler.request.errors import LimitExceeded, UnreadableVideo
 from model_handler.video import CROP_LEFT, CROP_TOP, Limits, decode
 from tests.clips import encode, moving_frames, rotate_by_tag
 

@@ -1,0 +1,1 @@
+"""Keys, and how callers prove who they are: SigV4 or a bearer token."""

@@ -1,0 +1,122 @@
+"""`springboard deploy | rollback | tidy`: what Ansible and timers run on a host, as root."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from springboard.deploy import plan
+from springboard.deploy import settings as host
+from springboard.deploy import state as deployment
+from springboard.deploy.figures import FrontError
+from springboard.deploy.instances import InstanceError
+from springboard.deploy.rollout import Rollout, RolloutError
+from springboard.deploy.settings import HostFileError, Layout
+from springboard.deploy.state import Busy, StateError
+from springboard.deploy.units import ServiceError
+from springboard.releases.registry import ReleaseError
+
+_EXPECTED = (
+    *(Busy, StateError, FrontError, HostFileError, InstanceError),
+    *(ReleaseError, RolloutError, ServiceError, OSError),
+)
+
+InPlace = Annotated[bool, typer.Option("--in-place", help="Stop what serves first, where two do not fit.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait where another deployment is at work.")]
+
+
+def deploy(
+    version: Annotated[str | None, typer.Argument(help="X.Y.Z; default: what is served.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Say what would change, and change nothing.")
+    ] = False,
+    in_place: InPlace = False,
+    wait: Wait = False,
+) -> None:
+    """Serve a release, tried on some of the traffic first; or bring this host to its host.yml.
+
+    The last line is `changed`, `unchanged`, or what stopped it; then what served before serves, and the exit
+    status is 1. A lost connection does not stop it, SIGTERM and Ctrl-C roll back.
+    """
+    if check:
+        with _explained():
+            layout = Layout.here()
+            steps = plan.steps(layout, host.load(layout.settings), version, in_place)
+            for step in steps:
+                _say(f"would {step}")
+        _say("changed" if steps else "unchanged")
+        return
+    what = f"springboard deploy {version or ''}".strip()
+    _work(what, wait, lambda rollout: rollout.deploy(version, in_place))
+
+
+def rollback(in_place: InPlace = False, wait: Wait = False) -> None:
+    """Return to the previous release, from this host's own copy of it."""
+    _work("springboard rollback", wait, lambda rollout: rollout.rollback(in_place))
+
+
+def tidy() -> None:
+    """Undo a deployment that was killed, stop what was kept warm long enough, remove old releases.
+
+    For a timer; does nothing while a deployment is at work.
+    """
+    try:
+        _work(deployment.TIDY, False, _tidy)
+    except Busy:
+        _say("unchanged: a deployment is at work")
+
+
+def _tidy(rollout: Rollout) -> bool:
+    # Not always: an administrator who stopped the unit meant it.
+    changed = rollout.unsettled() and rollout.settle()
+    rollout.tidy()
+    return changed
+
+
+def _work(what: str, wait: bool, act: Callable[[Rollout], bool]) -> None:
+    layout = Layout.here()
+    # Ansible or ssh may go away: a canary must not bake without its judge, so this goes on to the end.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with _explained(busy_is_fine=what == deployment.TIDY), deployment.alone(layout.lock, what, wait):
+        rollout = Rollout(layout, host.load(layout.settings), _say)
+
+        def stop(number: int, _: FrameType | None) -> None:
+            if not rollout.interruptible:
+                return
+            # What follows is the way back; it is not to be interrupted half-way.
+            rollout.interruptible = False
+            raise KeyboardInterrupt(signal.Signals(number).name)
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        changed = act(rollout)
+    _say("changed" if changed else "unchanged")
+
+
+@contextmanager
+def _explained(busy_is_fine: bool = False) -> Iterator[None]:
+    try:
+        yield
+    except _EXPECTED as error:
+        if busy_is_fine and isinstance(error, Busy):
+            raise
+        _say(" ".join(str(error).split()))
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        promoted = deployment.load(Layout.here().state).promoted
+        _say(f"stopped; {promoted.version if promoted else 'nothing'} serves")
+        raise typer.Exit(1) from None
+
+
+def _say(line: str) -> None:
+    """Print a line at once; whoever read them may be gone."""
+    try:
+        print(line, flush=True)  # noqa: T201 - the command's output
+    except OSError:
+        # Otherwise Python complains at its end, and exits with 120.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115

@@ -1,0 +1,67 @@
+"""`springboard releases`: the registry, with the caller's own AWS credentials."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from springboard.releases.registry import Registry, ReleaseError
+
+app = typer.Typer(help="List, show, verify and publish releases in S3.", no_args_is_help=True)
+
+Models = Annotated[str, typer.Option(envvar="SPRINGBOARD_MODELS", help="The registry: s3://BUCKET.")]
+Version = Annotated[str, typer.Argument(help="X.Y.Z")]
+
+
+@app.command("list")
+def list_releases(models: Models) -> None:
+    """List what is published, oldest first."""
+    with _explained():
+        registry = Registry(models)
+        for version in registry.versions():
+            found = registry.manifest(version)
+            size = f"{found.archive.size_bytes / 1e6:.0f} MB"
+            typer.echo(
+                f"{version}\t{found.created[:10]}\t{size}\ttorch {found.torch}\t{found.git_commit or '-'}"
+            )
+
+
+@app.command()
+def show(version: Version, models: Models) -> None:
+    """Print a release's manifest."""
+    with _explained():
+        typer.echo(json.dumps(json.loads(Registry(models).manifest_bytes(version)), indent=2))
+
+
+@app.command()
+def verify(version: Version, models: Models) -> None:
+    """Read a release whole and compare its checksums; exits with 1 when something was changed."""
+    with _explained():
+        found = Registry(models).verify(version)
+    typer.echo(f"{version} is whole: sha256 {found.archive.sha256}, {found.archive.size_bytes:,} bytes")
+
+
+@app.command()
+def publish(
+    archive: Annotated[Path, typer.Argument(help="build/dive-X.Y.Z.mar; its manifest lies beside it.")],
+    models: Models,
+    golden: Annotated[Path, typer.Option(help="The clip that archive.sh was given as --golden.")],
+) -> None:
+    """Publish an archive; published releases never change."""
+    with _explained():
+        registry = Registry(models)
+        version = archive.stem.removeprefix("dive-")
+        new = registry.publish(archive, golden)
+    typer.echo(f"{'published' if new else 'unchanged'}: {registry.url(version)}")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except ReleaseError as error:
+        typer.echo(f"springboard: {error}", err=True)
+        raise typer.Exit(1) from error

@@ -1,0 +1,1 @@
+"""Asks a running server from outside: `springboard score`, `springboard top`."""

@@ -1,0 +1,1 @@
+"""Brings a host from one release to another: plan, trial, traffic, undo."""

@@ -1,0 +1,174 @@
+"""Makes instances: their names, ports, settings, and their folders."""
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import zipfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from springboard.deploy.instances import Instance, InstanceError, every
+from springboard.deploy.settings import Host, Layout
+from springboard.releases import registry as releases
+from springboard.releases.manifest import MODEL, Manifest, archive_name
+from springboard.system import gpu
+from springboard.system.files import sync_folder, write_atomically
+
+_FIRST_PORT = 18100
+_FIRST_WORKER_PORT = 19000
+_SLOTS = 90
+_USER = "springboard-worker"
+# Linux's limit for the address of a socket, and TorchServe's longest.
+_SOCKET_PATH = 107
+_SOCKET = "work/.ts.sock.19000"
+
+
+class OtherTorch(InstanceError):
+    """A release was built with another torch than the host's runtime has."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A worker's virtual environment, as its runtime.json tells; `java` is JAVA_HOME."""
+
+    folder: Path
+    id: str
+    torch: str
+    java: str
+
+    @classmethod
+    def load(cls, folder: Path) -> "Runtime":
+        """Read runtime.json; it is written last, so it says too that the rest is whole."""
+        try:
+            said = json.loads((folder / "runtime.json").read_text())
+            return cls(folder, said["id"], said["torch"], said["java"])
+        except (OSError, ValueError, KeyError) as error:
+            raise InstanceError(
+                f"{folder} is no whole worker runtime ({error}); run playbooks/configure.yml"
+            ) from error
+
+    def check(self, manifest: Manifest) -> None:
+        """Refuse a release that was built with another torch; its build (+cpu, +cu130) may differ."""
+        ours, theirs = (version.partition("+")[0].split(".")[:2] for version in (self.torch, manifest.torch))
+        if ours != theirs:
+            raise OtherTorch(
+                f"release {manifest.version} was built with torch {manifest.torch}, and this host's runtime "
+                f"has torch {self.torch}. Build the release anew with that torch, or set torchserve_torch to "
+                "the release's and run playbooks/configure.yml"
+            )
+
+
+def check(host: Host, manifest: Manifest) -> None:
+    """Refuse a release that cannot run on the host's runtime, with `OtherTorch`."""
+    Runtime.load(host.worker.runtime).check(manifest)
+
+
+def name_of(layout: Layout, host: Host, version: str) -> str:
+    """Return the name of the instance that serves a release as host.yml wants it now."""
+    runtime = Runtime.load(host.worker.runtime)
+    unit = layout.unit.read_bytes() if layout.unit.exists() else b""
+    made_of = [runtime.id, str(host.worker.runtime), _workers(host), hashlib.sha256(unit).hexdigest()]
+    return f"{version}_{hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:7]}"
+
+
+def make(layout: Layout, host: Host, version: str) -> Instance:
+    """Return that instance, made where it was not there; it does not run yet."""
+    instance = Instance(layout, name_of(layout, host, version))
+    if instance.exists:
+        return instance
+    if len(str(instance.folder / _SOCKET)) > _SOCKET_PATH:
+        raise InstanceError(f"{version} is too long a version: TorchServe's sockets do not fit into a path")
+    release, manifest = layout.releases / version, releases.load(layout.releases / version)
+    runtime = Runtime.load(host.worker.runtime)
+    shutil.rmtree(instance.folder, ignore_errors=True)
+    for folder in (instance.folder / "model-store", instance.folder / "work"):
+        folder.mkdir(parents=True)
+        folder.chmod(0o755)
+    with suppress(LookupError):  # without that user the unit, which names it, could not start either
+        shutil.chown(instance.folder / "work", _USER, _USER)
+    archive = instance.folder / "model-store" / archive_name(version)
+    _place(release / archive_name(version), archive, _workers(host))
+    (instance.folder / "runtime").symlink_to(runtime.folder)
+    (instance.folder / "served.json").write_text(json.dumps(_told(manifest)))
+    # Last: it says that the rest is whole.
+    settings = _environment(instance, runtime, _free_slot(layout), archive.name)
+    write_atomically(
+        instance.folder / "torchserve.env", "".join(f"{name}={value}\n" for name, value in settings.items())
+    )
+    sync_folder(layout.instances)
+    return instance
+
+
+def _told(manifest: Manifest) -> dict[str, object]:
+    """Return what the front shows of a release, beside its address."""
+    reference = manifest.reference.model_dump() if manifest.reference else None
+    return {"sha256": manifest.archive.sha256, "reference": reference}
+
+
+def _environment(instance: Instance, runtime: Runtime, slot: int, archive: str) -> dict[str, str]:
+    base, work = _FIRST_PORT + 10 * slot, str(instance.folder / "work")
+    return {
+        "JAVA_HOME": runtime.java,
+        "TEMP": work,
+        "LOG_LOCATION": work,
+        "METRICS_LOCATION": work,
+        "TS_LOAD_MODELS": f"{MODEL}={archive}",
+        "TS_INFERENCE_ADDRESS": f"http://127.0.0.1:{base}",
+        "TS_MANAGEMENT_ADDRESS": f"http://127.0.0.1:{base + 1}",
+        "TS_METRICS_ADDRESS": f"http://127.0.0.1:{base + 2}",
+        "TS_GRPC_INFERENCE_PORT": str(base + 3),
+        "TS_GRPC_MANAGEMENT_PORT": str(base + 4),
+        "TS_INITIAL_WORKER_PORT": str(_FIRST_WORKER_PORT + 100 * slot),
+    }
+
+
+def _free_slot(layout: Layout) -> int:
+    taken = {instance.served.address for instance in every(layout) if instance.exists}
+    for slot in range(_SLOTS):
+        base = _FIRST_PORT + 10 * slot
+        if f"http://127.0.0.1:{base}" not in taken and all(_is_free(base + n) for n in range(5)):
+            return slot
+    raise InstanceError(f"no ports are free from {_FIRST_PORT} on; see: ss -ltnp")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _workers(host: Host) -> int:
+    """Return how many workers an instance gets, 0 for what its model-config says."""
+    return host.worker.workers * max(gpu.count(), 1)
+
+
+def _place(source: Path, target: Path, workers: int) -> None:
+    """Put the archive into the model store, with that many workers in its model-config.
+
+    TorchServe lets nothing outside the archive overrule it. Where it agrees, no bytes are copied.
+    """
+    with zipfile.ZipFile(source) as archive:
+        described = json.loads(archive.read("MAR-INF/MANIFEST.json"))
+        config_name = described["model"].get("configFile", "")
+        config = yaml.safe_load(archive.read(config_name)) if config_name else {}
+        wanted = {"minWorkers": workers, "maxWorkers": workers} if workers else {}
+        if not config_name or config | wanted == config:
+            os.link(source, target)
+            return
+        with zipfile.ZipFile(target, "w") as changed:
+            for item in archive.infolist():
+                if item.filename == config_name:
+                    changed.writestr(item, yaml.safe_dump(config | wanted))
+                    continue
+                with archive.open(item) as data, changed.open(item, "w", force_zip64=True) as copy:
+                    shutil.copyfileobj(data, copy, 1 << 20)
+    target.chmod(0o644)

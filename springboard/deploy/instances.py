@@ -1,0 +1,170 @@
+"""Instances: one release in one TorchServe under systemd, with ports and a folder of its own.
+
+An instance is never edited: what configures it is in its name, so a changed configuration is another one.
+"""
+
+import json
+import re
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+
+from springboard.deploy import units as services
+from springboard.deploy.settings import Layout
+from springboard.endpoint.document import Served
+from springboard.releases.manifest import MODEL, Golden
+
+_LOOK_SECONDS = 0.25
+_ANSWER_SECONDS = 60.0
+# One that had to be started again this often while loading, or its workers, will not load.
+_PATIENCE_RESTARTS = 2
+_PATIENCE_DEATHS = 4
+
+
+class InstanceError(Exception):
+    """An instance cannot be made, does not start, or does not score as it should; the message says why."""
+
+
+class Instance:
+    """One instance on this host, running or not."""
+
+    def __init__(self, layout: Layout, name: str) -> None:
+        self.name = name
+        self.version = name.rpartition("_")[0]
+        self.folder = layout.instances / name
+
+    @property
+    def _port(self) -> int:
+        found = re.search(r"TS_INFERENCE_ADDRESS=\S+:(\d+)", (self.folder / "torchserve.env").read_text())
+        if found is None:
+            raise InstanceError(f"{self.folder}/torchserve.env names no port")
+        return int(found[1])
+
+    @property
+    def exists(self) -> bool:
+        """Whether its folder is there, whole."""
+        return (self.folder / "torchserve.env").is_file()
+
+    @property
+    def served(self) -> Served:
+        """Return it as the front knows it."""
+        if not self.exists:
+            raise InstanceError(
+                f"{self.folder} is gone. Stop {services.unit(self.name)}, remove deployment.json beside it, "
+                f"and run: springboard deploy {self.version}"
+            )
+        told = json.loads((self.folder / "served.json").read_text())
+        return Served(release=self.version, address=f"http://127.0.0.1:{self._port}", **told)
+
+    def workers(self) -> list[dict[str, Any]] | None:
+        """Return TorchServe's own list of workers, None until it answers."""
+        try:
+            answer = httpx.get(f"{self.served.management}/models/{MODEL}/{self.version}", timeout=2)
+        except httpx.HTTPError:
+            return None
+        return list(answer.json()[0]["workers"]) if answer.is_success else []
+
+    def ready(self) -> bool:
+        """Whether every worker has loaded the model."""
+        workers = self.workers()
+        return bool(workers) and all(worker["status"] == "READY" for worker in workers or ())
+
+    def start(self, timeout_s: float) -> None:
+        """Start it and return when it is ready; raise `InstanceError` with its log's word if it cannot be."""
+        began = time.time()
+        services.start(self.name)
+        before = services.restarts(self.name)
+        deadline = time.monotonic() + timeout_s
+        while not self.ready():
+            said = services.log(self.name, began)
+            deaths = sum("worker process died" in line for line in said)
+            failed = any("Load model failed" in line for line in said)
+            if self.workers() == [] or failed or deaths >= _PATIENCE_DEATHS:
+                raise InstanceError(f"{self.version} cannot be loaded: {_gist(said)}. {self._where}")
+            restarts = services.restarts(self.name) - before
+            if restarts >= _PATIENCE_RESTARTS or not services.running(self.name):
+                raise InstanceError(f"{self.version} dies while it starts: {_gist(said)}. {self._where}")
+            if time.monotonic() > deadline:
+                raise InstanceError(
+                    f"{self.version} was not ready after {timeout_s:g} s (ready_timeout_seconds): "
+                    f"{_gist(said)}. {self._where}"
+                )
+            time.sleep(_LOOK_SECONDS)
+
+    @property
+    def _where(self) -> str:
+        return f"Read: journalctl -u {services.unit(self.name)}"
+
+    def stop(self) -> None:
+        """Stop it, now and at boot."""
+        services.disable(self.name)
+        services.stop(self.name)
+
+    def remove(self) -> None:
+        """Stop it and remove its folder."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def warm_up(self, clip: bytes, golden: Golden) -> float:
+        """Have every worker score the golden clip, and return its score; raise unless it is the manifest's.
+
+        It goes straight to the instance: nobody's traffic is there yet.
+        """
+        workers = max(len(self.workers() or ()), 1)
+        with ThreadPoolExecutor(workers) as threads:
+            # Twice each: TorchServe gives a request to whichever worker asks first.
+            scores = list(threads.map(self._score, [clip] * (2 * workers)))
+        return self._judged(scores, golden)
+
+    def check(self, clip: bytes, golden: Golden) -> float:
+        """Have the golden clip scored once, beside callers' traffic; as `warm_up` otherwise."""
+        return self._judged([self._score(clip)], golden)
+
+    def _judged(self, scores: list[float], golden: Golden) -> float:
+        for score in scores:
+            if not abs(score - golden.score) <= golden.tolerance:  # nor is nan within it
+                raise InstanceError(
+                    f"{self.version} gives the golden clip {score:.4f} points, and its manifest says "
+                    f"{golden.score:.4f} with a tolerance of {golden.tolerance:g}"
+                )
+        return scores[0]
+
+    def _score(self, clip: bytes) -> float:
+        try:
+            answer = httpx.post(
+                f"{self.served.address}/predictions/{MODEL}/{self.version}",
+                content=clip,
+                headers={"Content-Type": "application/octet-stream"},
+                timeout=_ANSWER_SECONDS,
+            )
+            return float(answer.raise_for_status().json()["score"])
+        except httpx.HTTPStatusError as error:
+            said = f"{error.response.status_code} {' '.join(error.response.text.split())[:300]}"
+            raise InstanceError(
+                f"{self.version} does not score its golden clip: {said}. {self._where}"
+            ) from error
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise InstanceError(
+                f"{self.version} does not score its golden clip: {type(error).__name__}. {self._where}"
+            ) from error
+
+
+def every(layout: Layout) -> list[Instance]:
+    """Return the instances on this host, by name."""
+    folders = sorted(layout.instances.iterdir()) if layout.instances.is_dir() else []
+    return [Instance(layout, folder.name) for folder in folders]
+
+
+def _gist(lines: list[str]) -> str:
+    """Return the line of TorchServe's log that tells most: the worker's first exception, or its last word.
+
+    Later exceptions are TorchServe's own, raised over the first.
+    """
+    model = [line.partition("MODEL_LOG - ")[2].strip() for line in lines if "MODEL_LOG - " in line]
+    raised = [line for line in model if re.match(r"[\w.]*(Error|Exception)\b: ?\S", line)]
+    complaints = [line for line in lines if "[WARN" in line or "[ERROR" in line]
+    candidates = [*raised, *reversed(model), *complaints, *reversed(lines)]
+    return next((line.strip() for line in candidates if line.strip()), "its log is empty")

@@ -1,0 +1,114 @@
+"""What a host remembers of its deployments, and the lock that lets only one work at a time."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from springboard.system.files import write_atomically
+
+TIDY = "springboard tidy"
+_LOOK_SECONDS = 0.2
+
+
+class Busy(Exception):
+    """Another deployment is at work; the message says whose."""
+
+
+class StateError(Exception):
+    """deployment.json cannot be read; the message says why."""
+
+
+class Place(BaseModel):
+    """A release and the instance that serves it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: str
+    instance: str
+
+
+class Unfinished(Place):
+    """A deployment at work, or one that was killed: nothing of it is promised to anybody."""
+
+    phase: str
+
+
+class State(BaseModel):
+    """deployment.json.
+
+    `promoted` is what the host serves, now and after a reboot. `previous` is what a rollback returns to; its
+    instance stays up until `warm_until` (Unix time). `shadow` gets copies. `last` says how the last
+    deployment ended.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    promoted: Place | None = None
+    previous: Place | None = None
+    warm_until: float = 0.0
+    shadow: Place | None = None
+    deploying: Unfinished | None = None
+    last: str = ""
+
+    @property
+    def warm(self) -> bool:
+        """Whether the previous release's instance shall still be up."""
+        return self.previous is not None and time.time() < self.warm_until
+
+
+def load(path: Path) -> State:
+    """Return the state; a host without one has nothing deployed. Raises `StateError`."""
+    try:
+        return State.model_validate_json(path.read_text())
+    except FileNotFoundError:
+        return State()
+    except (OSError, ValidationError) as error:
+        raise StateError(f"{path} cannot be read: {error}") from error
+
+
+def save(path: Path, state: State) -> None:
+    """Write the state, whole and on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(state.model_dump(), indent=2) + "\n")
+
+
+@contextmanager
+def alone(path: Path, what: str, wait: bool) -> Iterator[None]:
+    """Hold the lock; raise `Busy` where another holds it, unless told to `wait`. It goes with the process.
+
+    A timer's tidying up is waited for: nobody asked for it, and it is short.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        while not _locked(file):
+            file.seek(0)
+            holder = file.read().strip()
+            if not wait and holder and not holder.startswith(TIDY):
+                raise Busy(
+                    f"another deployment is at work: {holder}. Wait for its end (--wait), or have it roll "
+                    "back: kill the process"
+                )
+            if what == TIDY:
+                raise Busy(f"a deployment is at work: {holder}")
+            time.sleep(_LOOK_SECONDS)
+        file.truncate(0)
+        file.write(f"{what}, process {os.getpid()}, since {datetime.now(UTC):%H:%M:%S} UTC")
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

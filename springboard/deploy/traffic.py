@@ -1,0 +1,99 @@
+"""Who gets the traffic: writes endpoint.yml, and waits until the front does as it says."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import yaml
+
+from springboard.deploy.figures import FrontError, FrontFigures
+from springboard.deploy.instances import Instance
+from springboard.deploy.settings import Host, Layout
+from springboard.endpoint.document import Endpoint, Served, Shadow, Variant
+from springboard.system.files import write_atomically
+
+_TAKE_OVER_SECONDS = 60.0
+# What a request may take beyond its deadline; the front gives up on it then.
+_OVERTIME_SECONDS = 40.0
+_HEADER = "# Written by `springboard deploy` from host.yml and deployment.json; edits are lost.\n"
+
+# Name, who serves it, percent.
+Share = tuple[str, Instance, int]
+
+
+class Traffic:
+    """The endpoint of one host."""
+
+    def __init__(self, layout: Layout, host: Host) -> None:
+        self._path = layout.endpoint
+        self._host = host
+        self.front = FrontFigures(host.front_url)
+        self.shadow: Instance | None = None
+
+    def show(self, shares: Sequence[Share]) -> bool:
+        """Have the front serve these, and return when it does; return whether that was a change."""
+        return self._write([_variant(name, one.served, weight) for name, one, weight in shares])
+
+    def pause(self, release: str) -> None:
+        """Have requests wait in the front, up to their deadline: nobody listens on the discard port."""
+        self._write([_variant("stable", Served(release=release, address="http://127.0.0.1:9"), 1)])
+
+    def would_change(self, shares: Sequence[Share]) -> bool:
+        """Whether `show` would change anything."""
+        return not self._is([_variant(name, one.served, weight) for name, one, weight in shares])
+
+    def drained(self, say: Callable[[str], None]) -> None:
+        """Return when no request is at a release that left the endpoint."""
+        told = False
+        try:
+            for sample in self.front.wait(self._host.limits.deadline_seconds + _OVERTIME_SECONDS):
+                if sample.modified == self._path.stat().st_mtime and not sample.retired_in_flight:
+                    return
+                if sample.retired_in_flight and not told:
+                    say(f"waiting for {sample.retired_in_flight:.0f} requests to be answered")
+                    told = True
+        except FrontError as error:
+            say(f"not waiting for requests: {error}")
+
+    def _write(self, variants: list[Variant]) -> bool:
+        if self._is(variants):
+            return False
+        text = _HEADER + yaml.safe_dump(self._endpoint(variants).model_dump(mode="json"), sort_keys=False)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._path, text)
+        if variants:
+            self._wait_taken_over()
+        return True
+
+    def _is(self, variants: list[Variant]) -> bool:
+        try:
+            found = yaml.safe_load(self._path.read_text(encoding="utf-8"))
+            return Endpoint.model_validate(found) == self._endpoint(variants)
+        except (OSError, ValueError, yaml.YAMLError):
+            return False
+
+    def _endpoint(self, variants: list[Variant]) -> Endpoint:
+        shadow, wanted = None, self._host.shadow
+        if variants and self.shadow and wanted:
+            shadow = Shadow(sample_percent=wanted.sample_percent, **self.shadow.served.model_dump())
+        return Endpoint(
+            shadow=shadow,
+            endpoint=self._host.endpoint,
+            variants=tuple(variants),
+            limits=self._host.limits,
+            allowed_buckets=self._host.allowed_buckets,
+        )
+
+    def _wait_taken_over(self) -> None:
+        written = self._path.stat().st_mtime
+        for sample in self.front.wait(_TAKE_OVER_SECONDS, patient=True):
+            if sample.modified == written:
+                return
+            time.sleep(0.1)
+        raise FrontError(
+            f"the front did not take over {self._path} within {_TAKE_OVER_SECONDS:g} s; "
+            "see: journalctl -u springboard-front"
+        )
+
+
+def _variant(name: str, served: Served, weight: int) -> Variant:
+    return Variant(name=name, weight=weight, **served.model_dump())

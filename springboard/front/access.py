@@ -1,0 +1,56 @@
+"""A request's id, its line in the log, and the end of its connection while draining."""
+
+import logging
+import time
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from springboard.front import sagemaker as wire
+from springboard.front.front import Front
+from springboard.system import logs
+
+log = logging.getLogger("springboard.access")
+
+# Asked every few seconds by machines: a line for each would bury the others.
+_QUIET = ("/ping", "/metrics")
+
+
+class AccessLog:
+    """ASGI middleware; Starlette's own base class for one would hide a client's going away."""
+
+    def __init__(self, app: ASGIApp, front: Front) -> None:
+        self._app = app
+        self._front = front
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request under a new id."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = wire.new_request_id()
+        logs.request_id.set(request_id)
+        told: dict[str, object] = {}
+        logs.told.set(told)
+        began = time.perf_counter()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["x-amzn-RequestId"] = request_id
+                if self._front.draining:
+                    headers["Connection"] = "close"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            if not scope["path"].startswith(_QUIET):
+                milliseconds = round((time.perf_counter() - began) * 1000, 1)
+                # The path as it was sent, without its query: no decoded line break, no secret from a URL.
+                path = scope["raw_path"].decode("latin-1")
+                extra = {"status": status, "ms": milliseconds, **told}
+                log.info("%s %s %d", scope["method"], path, status, extra=extra)

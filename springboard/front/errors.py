@@ -1,0 +1,151 @@
+"""What the front itself refuses or gives up, on top of what the model answers.
+
+Each class has, like its base, the plain HTTP status and a stable code for `/invocations`, and beside them
+`sagemaker`: the status and error type that boto3 reads on `/endpoints/{name}/invocations`. Errors without one
+(the model's own, and faults of the video) become SageMaker's 424 ModelError there.
+
+    headers ──> body ──────────> storage ──> queue ────────────> worker ─────────> answer
+    NotAuthorized  BodyTooLarge              Overloaded          DeadlineExceeded
+    InvalidHeader  UploadTooSlow             NotReady, Draining  ModelFailed
+    UnknownEndpoint                          DeadlineExceeded    KillsWorkers
+    UnknownVariant
+"""
+
+from typing import ClassVar
+
+from model_handler.request.errors import ScoringError
+
+
+class FrontError(ScoringError):
+    """A request the front answers itself; `retry_after` in seconds where waiting helps."""
+
+    sagemaker: ClassVar[tuple[int, str] | None] = None
+    retry_after: ClassVar[int | None] = None
+
+
+class NotAuthorized(FrontError):
+    """No or wrong credentials. The message never says which part was wrong."""
+
+    status = 403
+    code = "not_authorized"
+    sagemaker = (403, "AccessDeniedException")
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The request is not authorized: its credentials, signature or date were not accepted."
+        )
+
+
+class InvalidHeader(FrontError):
+    """A request header breaks SageMaker's rules for it."""
+
+    status = 400
+    code = "invalid_header"
+    sagemaker = (400, "ValidationError")
+
+
+class UnknownEndpoint(FrontError):
+    """The path names another endpoint than the one served here."""
+
+    status = 404
+    code = "unknown_endpoint"
+    sagemaker = (400, "ValidationError")
+
+
+class UnknownVariant(FrontError):
+    """Target-Variant names no variant of this endpoint."""
+
+    status = 400
+    code = "unknown_variant"
+    sagemaker = (400, "ValidationError")
+
+
+class BodyTooLarge(FrontError):
+    """The body is over the endpoint's limit."""
+
+    status = 413
+    code = "body_too_large"
+    sagemaker = (400, "ValidationError")
+
+    def __init__(self, allowed: int) -> None:
+        """Name the limit: `allowed` bytes."""
+        super().__init__(
+            f"The body is larger than this endpoint takes: max_body_bytes is {allowed:,}. "
+            "Send a shorter or smaller video, or put it into S3 and send its s3_uri.",
+            limit="max_body_bytes",
+            allowed=allowed,
+        )
+
+
+class UploadTooSlow(FrontError):
+    """The body did not arrive in time."""
+
+    status = 408
+    code = "upload_too_slow"
+    sagemaker = (400, "ValidationError")
+
+
+class Overloaded(FrontError):
+    """The queue is full, by requests or by bytes, or the deadline passed in it."""
+
+    status = 429
+    code = "overloaded"
+    sagemaker = (429, "ThrottlingException")
+    retry_after = 5
+
+
+class NotReady(FrontError):
+    """No worker became ready before the deadline."""
+
+    status = 503
+    code = "not_ready"
+    sagemaker = (503, "ServiceUnavailable")
+    retry_after = 5
+
+
+class Draining(FrontError):
+    """The server is shutting down and takes nothing new."""
+
+    status = 503
+    code = "draining"
+    sagemaker = (503, "ServiceUnavailable")
+    retry_after = 5
+
+    def __init__(self) -> None:
+        super().__init__("This server is shutting down; another attempt reaches its replacement.")
+
+
+class InternalFailure(FrontError):
+    """A bug of ours; the log has the traceback under the request's id."""
+
+    status = 500
+    code = "internal_error"
+    sagemaker = (500, "InternalFailure")
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"Internal error. The server's log tells more under request id {request_id}.")
+
+
+class DeadlineExceeded(FrontError):
+    """The model had the request and did not answer before the deadline."""
+
+    status = 504
+    code = "deadline_exceeded"
+
+
+class ModelFailed(FrontError):
+    """The model failed on this video, and failed again when it was tried again."""
+
+    status = 502
+    code = "model_failed"
+
+
+class KillsWorkers(FrontError):
+    """Workers died of this body, one after the other, so it is tried no more for a while."""
+
+    status = 424
+    code = "kills_workers"
+
+
+class ClientGone(Exception):
+    """The client closed its connection before the answer was there."""

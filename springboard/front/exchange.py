@@ -1,0 +1,159 @@
+"""One request's way: who calls, what they send, the score, and the answer in their dialect."""
+
+import asyncio
+import logging
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from model_handler.request.errors import ScoringError
+from springboard.endpoint.document import Endpoint
+from springboard.front import sagemaker as wire
+from springboard.front.errors import ClientGone, Draining, InternalFailure, NotReady, UnknownEndpoint
+from springboard.front.front import NOTHING_DEPLOYED, Front
+from springboard.front.intake.admission import Seat
+from springboard.front.intake.source import client_gone, discard, read_body, read_source
+from springboard.front.scheduling.dispatch import Video
+from springboard.front.scheduling.queue import Ticket, unknown_variant
+from springboard.system import logs
+
+log = logging.getLogger("springboard.exchange")
+
+# nginx's status for a client that left before its answer; seen in logs and metrics only.
+CLIENT_GONE = 499
+# Bodies above this are hashed on a thread: 256 KiB take about 0.2 ms.
+_HASH_INLINE_BYTES = 1 << 18
+
+
+async def invoke(
+    front: Front, request: Request, request_id: str, endpoint_name: str | None = None
+) -> Response:
+    """Answer one request for a score; with an `endpoint_name`, in boto3's dialect."""
+    return await _Exchange(front, request, request_id, endpoint_name).answer()
+
+
+class _Exchange:
+    def __init__(self, front: Front, request: Request, request_id: str, endpoint_name: str | None) -> None:
+        self._front = front
+        self._request = request
+        self._endpoint_name = endpoint_name
+        self._call = wire.Call(request_id, typed=endpoint_name is not None)
+        self._body_read = False
+        self._variant = self._release = ""
+        # As on /invocations: boto3's 424 hides whose fault it was.
+        self._status = 0
+        self._told = logs.told.get()
+
+    async def answer(self) -> Response:
+        front, clock = self._front, asyncio.get_running_loop().time
+        began = clock()
+        try:
+            response = await self._admitted()
+        except ScoringError as error:
+            response = self._refused(error)
+            if not self._body_read:
+                await discard(self._request)
+        except ClientGone:
+            self._status = CLIENT_GONE
+            response = Response(status_code=CLIENT_GONE)
+        except Exception:
+            log.exception("a bug of ours")
+            response = self._refused(InternalFailure(self._call.request_id))
+        outcome = outcome_of(self._status)
+        labels = (front.name, self._variant, self._release)
+        front.metrics.requests.labels(*labels, str(response.status_code), outcome).inc()
+        front.metrics.duration.labels(*labels).observe(clock() - began)
+        self._told |= {"variant": self._variant, "release": self._release, "outcome": outcome}
+        if self._call.inference_id is not None:
+            self._told["inference_id"] = self._call.inference_id
+        return response
+
+    def _refused(self, error: ScoringError) -> Response:
+        self._status = error.status
+        self._told["code"] = error.code
+        self._front.metrics.refused.labels(error.code).inc()
+        return wire.refusal(self._call, error)
+
+    async def _admitted(self) -> Response:
+        front = self._front
+        if front.refusing:
+            raise Draining
+        with front.accepted(), front.admission.seat() as seat:
+            return await self._handled(seat)
+
+    async def _handled(self, seat: Seat) -> Response:
+        front, request = self._front, self._request
+        verify = front.auth.begin(request)
+        self._call = wire.read_call(request.headers, self._call)
+        self._check_names()
+        front.admission.check()
+        endpoint = front.endpoint
+        body = await read_body(request, seat, endpoint.limits)
+        self._body_read = True
+        if verify and len(body) > _HASH_INLINE_BYTES:
+            await asyncio.to_thread(verify, body)
+        elif verify:
+            verify(body)
+        seat.count()
+        scoring = asyncio.create_task(self._score(body, endpoint, seat))
+        leaving = asyncio.create_task(client_gone(request))
+        try:
+            await asyncio.wait({scoring, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not scoring.done():
+                raise ClientGone
+            return scoring.result()
+        finally:
+            scoring.cancel()
+            leaving.cancel()
+
+    def _check_names(self) -> None:
+        front, name = self._front, self._endpoint_name
+        if name is not None and name != front.name:
+            raise UnknownEndpoint(f"Endpoint {name} was not found; this server has {front.name}.")
+        if not front.queue.lanes:
+            raise NotReady(f"{NOTHING_DEPLOYED[0].upper()}{NOTHING_DEPLOYED[1:]}.")
+        if self._call.variant is not None and self._call.variant not in front.queue.lanes:
+            raise unknown_variant(self._call.variant, front.queue.lanes)
+
+    async def _score(self, body: bytes, endpoint: Endpoint, seat: Seat) -> Response:
+        front, call, clock = self._front, self._call, asyncio.get_running_loop().time
+        began = clock()
+        deadline = began + endpoint.limits.deadline_seconds
+        s3_seconds = None
+        source = await read_source(body, self._request.headers.get("Content-Type"))
+        if not isinstance(source, bytes):
+            source = await front.downloads.fetch(source, endpoint, seat, deadline - began)
+            s3_seconds = clock() - began
+        front.metrics.request_bytes.inc(len(source))
+        self._told["bytes"] = len(source)
+        ticket = Ticket(pin=call.variant, session=call.session)
+        try:
+            scored = await front.dispatcher.score(Video(source, call.request_id), ticket, deadline)
+        finally:
+            if ticket.lane is not None:
+                self._variant, self._release = ticket.lane.name, ticket.lane.served.release
+        self._status = scored.answer.status
+        points = front.metrics.record_answer(scored, s3_seconds)
+        front.mirror.offer(source, scored.answer, call.request_id)
+        stages = {"queue": scored.queued_seconds * 1000}
+        if s3_seconds is not None:
+            stages["s3"] = s3_seconds * 1000
+        self._told["stages_ms"] = {k: round(v, 1) for k, v in (stages | scored.answer.stages).items()}
+        if scored.answer.code:
+            self._told["code"] = scored.answer.code
+        if points is not None:
+            self._told["score"] = points
+        return wire.answer(call, scored.answer, scored.variant, stages)
+
+
+def outcome_of(status: int) -> str:
+    """Return whose doing an answer was, from its status on `/invocations`: what the objectives count.
+
+    `scored`; `refused`: the caller's or the video's fault; `failed`: ours, a full queue too; `left`: the
+    caller did not wait.
+    """
+    if status == CLIENT_GONE:
+        return "left"
+    if status == 429 or status >= 500:
+        return "failed"
+    return "scored" if status == 200 else "refused"

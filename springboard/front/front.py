@@ -1,0 +1,112 @@
+"""One front: its endpoint, its queue, what it knows of its workers, what it counts; and its end."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import httpx
+
+from springboard.auth.check import Auth
+from springboard.endpoint.document import Endpoint
+from springboard.front.intake.admission import Admission
+from springboard.front.intake.source import Downloads
+from springboard.front.metrics import Metrics
+from springboard.front.scheduling.dispatch import Dispatcher
+from springboard.front.scheduling.queue import Queue
+from springboard.front.scheduling.readiness import Readiness
+from springboard.front.scheduling.shadow import Mirror
+from springboard.torchserve.client import Backend
+
+log = logging.getLogger("springboard.front")
+
+
+NOTHING_DEPLOYED = "no release is deployed yet; run playbooks/deploy.yml -e release=X.Y.Z"
+
+
+class Front:
+    """Everything one server process serves. `run` must be running for workers to be found ready."""
+
+    def __init__(
+        self, endpoint: Endpoint, auth: Auth, client: httpx.AsyncClient, has_successor: bool = False
+    ) -> None:
+        """`client` talks to TorchServe; it must bound neither connections nor time itself.
+
+        With `has_successor` another front takes over when this one drains, so no caller is sent away.
+        """
+        self.endpoint = endpoint
+        self.auth = auth
+        self.draining = False
+        self.has_successor = has_successor
+        self.stop_at_once = False
+        self.active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.queue = Queue()
+        self.admission = Admission(endpoint.limits)
+        self.metrics = Metrics(self)
+        self.readiness = Readiness(self.queue)
+        self._client = client
+        self._changed = asyncio.Event()
+        self.dispatcher = Dispatcher(self.queue, self.readiness.lost_worker, self.metrics.record_attempt)
+        self.mirror = Mirror(self.queue, self.metrics)
+        threads = ThreadPoolExecutor(endpoint.limits.s3_concurrency, thread_name_prefix="s3")
+        self.downloads = Downloads(threads)
+        self.use(endpoint)
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name."""
+        return self.endpoint.endpoint
+
+    def use(self, endpoint: Endpoint) -> None:
+        """Serve this endpoint from now on; what runs or waits carries on. `s3_concurrency` stays."""
+        self.endpoint = endpoint
+        self.admission.limits = endpoint.limits
+        self.queue.use(endpoint.variants, endpoint.shadow, lambda served: Backend(self._client, served))
+        for variant in endpoint.variants:
+            self.metrics.expect(self.name, variant.name, variant.release)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Watch the workers until cancelled."""
+        await self.readiness.run(self._changed)
+
+    @property
+    def refusing(self) -> bool:
+        """Whether new requests are sent away, because this server ends."""
+        return self.draining and not self.has_successor
+
+    def why_not_ready(self) -> str:
+        """Return why /ping is not 200; empty when it is."""
+        if self.refusing:
+            return "draining: this server is shutting down"
+        if not self.queue.lanes:
+            return NOTHING_DEPLOYED
+        if self.queue.serving:
+            return ""
+        return "; ".join(f"variant {lane.name}: {lane.reason}" for lane in self.queue.lanes.values())
+
+    @contextmanager
+    def accepted(self) -> Iterator[None]:
+        """Count a request that shall get its answer even if the server is told to stop meanwhile."""
+        self.active += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self.active -= 1
+            if not self.active:
+                self._idle.set()
+
+    async def drain(self, lead_seconds: float) -> None:
+        """Take nothing new; return once balancers had time to notice and what was accepted is answered."""
+        self.draining = True
+        log.info("draining: %d requests to finish, listening for %g s more", self.active, lead_seconds)
+        await asyncio.sleep(lead_seconds)
+        try:
+            async with asyncio.timeout(self.endpoint.limits.deadline_seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("%d requests were not finished within their deadline", self.active)

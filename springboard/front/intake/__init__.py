@@ -1,0 +1,1 @@
+"""From bytes on a socket to one video in memory, within the limits."""

@@ -1,0 +1,216 @@
+"""A video's way through the queue to an answer: deadline, attempts, and bodies that kill workers."""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from springboard.front.errors import DeadlineExceeded, KillsWorkers, ModelFailed, NotReady, Overloaded
+from springboard.front.scheduling.queue import Lane, Queue, Ticket
+from springboard.torchserve.client import Answer, AttemptFailed, HandlerRaised, ModelError, WorkerDied
+
+log = logging.getLogger("springboard.dispatch")
+
+# One worker may die of anything; three in a row, with this body alone in them, died of it, unless another
+# release has not had it yet.
+STRIKES = 3
+# A handler that failed will fail again, unless its worker or its release was the trouble: another try, at
+# another release if there is one, is enough to tell.
+RAISES = 2
+# How long after the client's deadline TorchServe may sit on a request before its turn is taken away. Its
+# responseTimeout is below the deadline, so only a TorchServe that lost the request gets here.
+OVERTIME_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Video:
+    """A body to score, under the id of its request."""
+
+    body: bytes
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An answer of the model, by whom, and the seconds the video waited for its turns."""
+
+    answer: Answer
+    variant: str
+    release: str
+    queued_seconds: float
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt as metrics count it. `outcome` is `answered` or an `AttemptFailed.outcome`."""
+
+    variant: str
+    release: str
+    outcome: str
+    seconds: float
+    again: bool
+
+
+class Strikes:
+    """Remembers for a while, by SHA-256, the bodies in which workers died; bounded, oldest out first.
+
+    Of each, how many died of which release.
+    """
+
+    def __init__(self, memory_seconds: float = 600.0, size: int = 1000) -> None:
+        self._seconds = memory_seconds
+        self._size = size
+        self._strikes: OrderedDict[bytes, tuple[Counter[str], float]] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._strikes)
+
+    def count(self, digest: bytes) -> Counter[str]:
+        """Return how many workers of each release died of this body since its last success."""
+        strikes, at = self._strikes.get(digest, (Counter[str](), 0.0))
+        if strikes and time.monotonic() - at > self._seconds:
+            del self._strikes[digest]
+            return Counter()
+        return strikes
+
+    def add(self, digest: bytes, release: str) -> None:
+        """Count one more death."""
+        self._strikes[digest] = (self.count(digest) + Counter([release]), time.monotonic())
+        self._strikes.move_to_end(digest)
+        while len(self._strikes) > self._size:
+            self._strikes.popitem(last=False)
+
+    def clear(self, digest: bytes) -> None:
+        """Forget this body: a worker lived through it."""
+        self._strikes.pop(digest, None)
+
+
+class Dispatcher:
+    """Gets videos scored."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        lost_worker: Callable[[Lane, AttemptFailed], None],
+        record: Callable[[Attempt], None],
+    ) -> None:
+        """`lost_worker` is told at once of every failed attempt, `record` of every attempt."""
+        self._queue = queue
+        self._lost_worker = lost_worker
+        self._record = record
+        self._strikes = Strikes()
+        self._running: set[asyncio.Task[Answer]] = set()
+
+    @property
+    def running(self) -> int:
+        """Attempts that TorchServe has, those whose client left among them."""
+        return len(self._running)
+
+    async def score(self, video: Video, ticket: Ticket, deadline: float) -> Scored:
+        """Return the model's answer, of whatever status, before `deadline` (on the event loop's clock).
+
+        `ticket.lane` tells afterwards who had the video last, also when this raises.
+
+        Raises `Overloaded` or `NotReady` when the deadline passes in the line, `DeadlineExceeded` when it
+        passes at work, `KillsWorkers`, `ModelFailed`, `UnknownVariant`.
+        """
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._attempts(video, ticket, deadline)
+        except TimeoutError:
+            raise self._too_late(ticket) from None
+
+    async def _attempts(self, video: Video, ticket: Ticket, deadline: float) -> Scored:
+        clock = asyncio.get_running_loop().time
+        queued, raised, again = 0.0, 0, False
+        while True:
+            await self._check_strikes(video, ticket)
+            since = clock()
+            lane = await self._queue.turn(ticket, again)
+            queued += clock() - since
+            served = lane.served
+            # Shielded: TorchServe goes on with a request whose client left, so its turn is not over either.
+            attempt = asyncio.create_task(self._attempt(video, lane, ticket.alone, deadline, again))
+            self._running.add(attempt)
+            attempt.add_done_callback(self._running.discard)
+            attempt.add_done_callback(_retrieve)
+            ticket.at_work = True
+            try:
+                answer = await asyncio.shield(attempt)
+            except AttemptFailed as failure:
+                log.warning("attempt on %s failed, %s: %s", lane.name, failure.outcome, failure)
+                raised += isinstance(failure, HandlerRaised)
+                if raised == RAISES and isinstance(failure, ModelError):
+                    return Scored(failure.answer, lane.name, served.release, queued)
+                if raised == RAISES:
+                    raise ModelFailed(f"The model failed on this video {RAISES} times.") from failure
+                ticket.at_work = False
+                ticket.alone |= isinstance(failure, WorkerDied)
+                ticket.failed.add(lane)
+                ticket.choice = None
+                again = True
+            else:
+                return Scored(answer, lane.name, served.release, queued)
+
+    async def _attempt(self, video: Video, lane: Lane, alone: bool, deadline: float, again: bool) -> Answer:
+        clock = asyncio.get_running_loop().time
+        variant, release, began = lane.name, lane.served.release, clock()
+        shared = lane.workers.batch_size > 1 and not alone
+        outcome = AttemptFailed.outcome
+        try:
+            answer = await lane.backend.predict(
+                video.body, video.request_id, deadline - began + OVERTIME_SECONDS
+            )
+            outcome = "answered"
+        except AttemptFailed as failure:
+            outcome = failure.outcome
+            self._lost_worker(lane, failure)
+            if isinstance(failure, WorkerDied) and not shared:
+                self._strikes.add(await digest_of(video.body), release)
+            raise
+        finally:
+            self._queue.done(lane)
+            self._record(Attempt(variant, release, outcome, clock() - began, again))
+        if self._strikes:
+            self._strikes.clear(await digest_of(video.body))
+        return answer
+
+    async def _check_strikes(self, video: Video, ticket: Ticket) -> None:
+        if not self._strikes:  # nearly always: no hash to pay for
+            return
+        strikes = self._strikes.count(await digest_of(video.body))
+        if not strikes:
+            return
+        ticket.alone = True
+        lanes = self._queue.open_to(ticket)
+        ticket.failed |= {lane for lane in lanes if lane.served.release in strikes}
+        if strikes.total() >= STRIKES and all(lane.served.release in strikes for lane in lanes):
+            raise KillsWorkers(
+                f"This video ended {strikes.total()} workers one after the other, so it is refused for some "
+                "minutes. Re-encode it, or send the request id to whoever runs this server."
+            )
+
+    def _too_late(self, ticket: Ticket) -> Exception:
+        if ticket.at_work:
+            return DeadlineExceeded("The model did not answer before the deadline.")
+        pinned = self._queue.lanes.get(ticket.pin or "")
+        if pinned and not pinned.living:
+            reason = pinned.reason
+            return NotReady(f"Variant {ticket.pin} was not ready before the deadline: {reason}.")
+        if not self._queue.serving:
+            return NotReady("No worker was ready before the deadline.")
+        return Overloaded("The deadline passed while this request waited for a worker. Try again shortly.")
+
+
+async def digest_of(body: bytes) -> bytes:
+    """Return the SHA-256 of a body, off the event loop: 25 MB take tens of milliseconds."""
+    return await asyncio.to_thread(lambda: hashlib.sha256(body).digest())
+
+
+def _retrieve(task: asyncio.Task[Answer]) -> None:
+    # An attempt whose client left ends unseen; asyncio would log its exception as never retrieved.
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,1 @@
+"""A release as a document, where releases are kept, and how one is built."""

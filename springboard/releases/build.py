@@ -1,0 +1,139 @@
+"""Builds a release's manifest, which manifest.py reads; archive.sh calls it. Needs torch, to score clips."""
+
+import argparse
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from model_handler import checkpoint, scoring, video
+from model_handler.network import CLIP_FRAMES, CLIP_SIZE
+from model_handler.request.errors import ScoringError
+from springboard.releases.manifest import archive_name, sha256
+
+# Points between the float32 score in the manifest and what a host may answer in bf16 or fp16 for the very
+# same bytes: 0.06 was measured for bf16 (README, "Parity"); a wrong preprocessing step costs 1 and more.
+GOLDEN_TOLERANCE = 0.5
+
+PREPROCESSING = {
+    "resize": [video.RESIZED_WIDTH, video.RESIZED_HEIGHT],
+    "interpolation": "OpenCV INTER_LINEAR",
+    "crop": {
+        "top": video.CROP_TOP,
+        "left": video.CROP_LEFT,
+        "size": CLIP_SIZE,
+    },
+    "colour": "RGB",
+    "mean": scoring.MEAN,
+    "std": scoring.STD,
+    "clip_frames": CLIP_FRAMES,
+    "padding": "zero frames to a multiple of clip_frames, clip_frames of them where it already is one",
+}
+
+
+def build(
+    archive: Path, weights: Path, version: str, golden: Path | None, reference: Path | None
+) -> dict[str, Any]:
+    """Return the manifest of a release; raises `ScoringError` where the golden clip cannot be scored."""
+    loaded = checkpoint.load(weights)
+    scorer = scoring.Scorer(loaded, torch.device("cpu"), torch.float32)
+    return {
+        "name": "dive",
+        "version": version,
+        "archive": {
+            "file": archive_name(version),
+            "sha256": sha256(archive),
+            "size_bytes": archive.stat().st_size,
+        },
+        "weights": {
+            "sha256": sha256(weights),
+            "width": loaded.width,
+            "parts": sorted(loaded.parts),
+            "trained_on": loaded.trained_on,
+        },
+        "git_commit": _git_commit(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "preprocessing": PREPROCESSING,
+        "golden": _golden(scorer, golden) if golden else None,
+        "reference_scores": _distribution(scorer, sorted(reference.iterdir())) if reference else None,
+    }
+
+
+def _score(scorer: scoring.Scorer, clip: Path) -> float:
+    clips = scorer.clips([video.decode(clip.read_bytes(), video.Limits()).frames])
+    if refusal := scorer.refusals(clips)[0]:
+        raise refusal
+    return scorer.score(clips)[0].score
+
+
+def _golden(scorer: scoring.Scorer, clip: Path) -> dict[str, Any]:
+    return {
+        "file": clip.name,
+        "sha256": sha256(clip),
+        "score": round(_score(scorer, clip), 4),
+        "tolerance": GOLDEN_TOLERANCE,
+    }
+
+
+def _distribution(scorer: scoring.Scorer, clips: Iterable[Path]) -> dict[str, Any]:
+    """Score every clip; those that cannot be scored are named, so that nothing is left out in silence."""
+    scores, refused = [], {}
+    for clip in clips:
+        try:
+            scores.append(_score(scorer, clip))
+        except ScoringError as error:
+            refused[clip.name] = error.code
+    if not scores:
+        raise ScoringError("none of the clips in --reference can be scored")
+    quantiles = (0, 5, 25, 50, 75, 95, 100)
+    return {
+        "clips": len(scores),
+        "refused": refused,
+        "mean": round(float(np.mean(scores)), 3),
+        "sd": round(float(np.std(scores)), 3),
+        "percentiles": {str(q): round(float(np.percentile(scores, q)), 3) for q in quantiles},
+    }
+
+
+def _git_commit() -> str | None:
+    """Return the commit this was built from, `-dirty` if files differ from it, None outside a checkout."""
+    if shutil.which("git") is None:
+        return None
+    run = subprocess.run(
+        ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return run.stdout.strip() or None
+
+
+def main() -> None:
+    """Print the manifest as JSON."""
+    parser = argparse.ArgumentParser(prog="springboard.releases.build", description=main.__doc__)
+    parser.add_argument("archive", type=Path)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("version")
+    parser.add_argument("--golden", type=Path)
+    parser.add_argument("--reference", type=Path)
+    args = parser.parse_args()
+    try:
+        manifest = build(args.archive, args.weights, args.version, args.golden, args.reference)
+    except ScoringError as error:
+        sys.exit(f"archive.sh: cannot score {args.golden or args.reference}: {error}")
+    json.dump(manifest, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""A release's manifest: what its archive holds, and which scores to expect of it.
+
+build_manifest.py writes it; it is read wherever releases are published or deployed, and there without torch.
+"""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from springboard.endpoint.document import Release
+
+MODEL = "dive"
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# A plain file name: it is joined to folders and keys.
+FileName = Annotated[str, Field(pattern=r"^[^/\x00]+$", max_length=200)]
+
+
+class ManifestError(ValueError):
+    """A manifest that cannot be used; the message says why."""
+
+
+class _Part(BaseModel):
+    # Later versions may add fields; a host need not know them.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Archive(_Part):
+    """The .mar; `size_bytes` lets a host see ahead whether it fits."""
+
+    file: FileName
+    sha256: Sha256
+    size_bytes: Annotated[int, Field(gt=0)]
+
+
+class Golden(_Part):
+    """A clip, its score in points, and how far a host's answer may be off."""
+
+    file: FileName
+    sha256: Sha256
+    score: float
+    tolerance: Annotated[float, Field(gt=0)]
+
+
+class ReferenceScores(_Part):
+    """The scores of many dives, in points."""
+
+    clips: int
+    mean: float
+    sd: float
+
+
+class Manifest(_Part):
+    """What a host needs to know of a release."""
+
+    version: Release
+    archive: Archive
+    golden: Golden | None = None
+    reference_scores: ReferenceScores | None = None
+    torch: str
+    python: str = ""
+    created: str = ""
+    git_commit: str | None = None
+
+    @property
+    def reference(self) -> ReferenceScores | None:
+        """Its reference scores; None where they are too few, or too alike, to measure a shift by."""
+        scores = self.reference_scores
+        return scores if scores and scores.clips > 1 and scores.sd > 0 else None
+
+    @property
+    def archive_key(self) -> str:
+        """The archive's name in the registry; it holds its checksum, so that no other can take its place."""
+        return f"{MODEL}-{self.version}-{self.archive.sha256}.mar"
+
+    @property
+    def golden_key(self) -> str:
+        """The golden clip's name in the registry, empty without one."""
+        return f"golden-{self.golden.sha256}{Path(self.golden.file).suffix}" if self.golden else ""
+
+    @property
+    def golden_name(self) -> str:
+        """The golden clip's name on a host, empty without one."""
+        return f"golden{Path(self.golden.file).suffix}" if self.golden else ""
+
+
+def archive_name(version: str) -> str:
+    """Return the file name of a release's archive; TorchServe's model store wants it."""
+    return f"{MODEL}-{version}.mar"
+
+
+def parse(text: str | bytes, origin: str) -> Manifest:
+    """Read a manifest; raise `ManifestError`, which names `origin`, the fault and its place."""
+    try:
+        return Manifest.model_validate(json.loads(text))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise ManifestError(f"{origin} is no manifest: {where}: {fault['msg']}") from error
+    except ValueError as error:
+        raise ManifestError(f"{origin} is no manifest: {error}") from error
+
+
+def sha256(path: Path) -> str:
+    """Return the file's SHA-256 in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def order(version: str) -> tuple[int, int, int, bool, list[tuple[bool, int, str]]]:
+    """Return what sorts versions as SemVer does: 1.10.0-rc.2 after 1.9.0, before 1.10.0."""
+    core, _, pre = version.partition("-")
+    major, minor, patch = (int(number) for number in core.split("."))
+    parts = [
+        (not re.fullmatch(r"\d+", part), int(part) if part.isdigit() else 0, part) for part in pre.split(".")
+    ]
+    return major, minor, patch, not pre, parts

@@ -1,0 +1,288 @@
+"""The registry: releases in S3, whole or not there, and never changed.
+
+`s3://BUCKET/releases/dive/X.Y.Z/` holds the archive and the golden clip under names with their checksums,
+and, written last and only if absent, `manifest.json`: without it there is no release.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from urllib3.exceptions import HTTPError
+
+from springboard.releases import manifest
+from springboard.releases.manifest import MODEL, Manifest, ManifestError, archive_name
+from springboard.system.files import sync_folder
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_CHUNK_BYTES = 1 << 20
+# The release, its instance's own where workers differ, what TorchServe unpacks; and logs need some room.
+_COPIES = 3
+_SPARE_BYTES = 200_000_000
+
+
+class ReleaseError(Exception):
+    """A release cannot be read, fetched or published; the message says which, why and what to do."""
+
+
+class Registry:
+    """The releases in one bucket. Credentials, region and endpoint are boto3's own business."""
+
+    def __init__(self, models: str, client: "S3Client | None" = None) -> None:
+        """`models` is `s3://BUCKET`."""
+        self.bucket = models.removeprefix("s3://").rstrip("/")
+        if not models.startswith("s3://") or not self.bucket or "/" in self.bucket:
+            raise ReleaseError(f"the registry should look like s3://my-bucket, found {models!r}")
+        config = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 3})
+        self._client = client or boto3.client("s3", config=config)
+
+    def url(self, version: str, name: str = "") -> str:
+        """Return an object's address, for messages."""
+        return f"s3://{self.bucket}/{_prefix(version)}{name}"
+
+    def versions(self) -> list[str]:
+        """Return the published versions, oldest first."""
+        found = []
+        with self._explained(f"s3://{self.bucket}"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=f"releases/{MODEL}/"
+            )
+            for page in pages:
+                for item in page.get("Contents", []):
+                    version, _, name = item["Key"].removeprefix(f"releases/{MODEL}/").partition("/")
+                    if name == "manifest.json":
+                        found.append(version)
+        return sorted(found, key=manifest.order)
+
+    def manifest(self, version: str) -> Manifest:
+        """Return a release's manifest."""
+        return self._parsed(version, self.manifest_bytes(version))
+
+    def manifest_bytes(self, version: str) -> bytes:
+        """Return a release's manifest as it was published."""
+        if (text := self._published(version)) is None:
+            known = ", ".join(self.versions()[-5:]) or "none"
+            raise ReleaseError(
+                f"there is no release {version} in s3://{self.bucket}; the latest are: {known}"
+            )
+        return text
+
+    def verify(self, version: str) -> Manifest:
+        """Read a release's archive and golden clip whole and compare their checksums."""
+        found = self.manifest(version)
+        for name, sha256 in _objects(found):
+            self._download(version, name, sha256, None)
+        return found
+
+    def fetch(self, version: str, releases: Path) -> bool:
+        """Have a verified copy of the release in `releases/version`; return False where it was there already.
+
+        It is written beside and renamed: a half copy is never taken for a whole one.
+        """
+        folder = releases / version
+        if is_whole(folder, version):
+            return False
+        text = self.manifest_bytes(version)
+        found = self._parsed(version, text)
+        part = releases / f"{version}.part"
+        for stale in (part, folder):
+            shutil.rmtree(stale, ignore_errors=True)
+        part.mkdir(parents=True)
+        try:
+            _check_space(part, found)
+            names = (archive_name(version), found.golden_name)
+            for (key, sha256), name in zip(_objects(found), names, strict=False):
+                self._download(version, key, sha256, part / name)
+            (part / "manifest.json").write_bytes(text)
+            sync_folder(part)
+            part.rename(folder)
+            sync_folder(releases)
+        except OSError as error:
+            raise ReleaseError(f"{releases}: {error.strerror}, while fetching release {version}") from error
+        finally:
+            # Of a failure nothing stays; a success has been renamed by then.
+            shutil.rmtree(part, ignore_errors=True)
+        return True
+
+    def publish(self, archive: Path, golden: Path) -> bool:
+        """Publish an archive with the manifest beside it; return False where the very same is published.
+
+        Of two publishers of one version exactly one wins; the other is told, and has changed nothing.
+        """
+        text = _read(archive.with_suffix(".json"))
+        found = _parse(text, str(archive.with_suffix(".json")))
+        _check_sources(found, archive, golden)
+        version = found.version
+        if (published := self._published(version)) is not None:
+            if published == text:
+                return False
+            raise ReleaseError(_taken(version, self.bucket))
+        for path, (key, _) in zip((archive, golden), _objects(found), strict=True):
+            with self._explained(self.url(version, key)), path.open("rb") as body:
+                self._client.put_object(Bucket=self.bucket, Key=_prefix(version) + key, Body=body)
+        try:
+            with self._explained(self.url(version, "manifest.json")):
+                self._client.put_object(
+                    Bucket=self.bucket,
+                    Key=f"{_prefix(version)}manifest.json",
+                    Body=text,
+                    ContentType="application/json",
+                    IfNoneMatch="*",
+                )
+        except _Conflict:
+            if self._published(version) == text:
+                return False
+            raise ReleaseError(_taken(version, self.bucket)) from None
+        return True
+
+    def _published(self, version: str) -> bytes | None:
+        key = f"{_prefix(version)}manifest.json"
+        try:
+            with self._explained(self.url(version, "manifest.json")):
+                return self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        except _NotThere:
+            return None
+
+    def _parsed(self, version: str, text: bytes) -> Manifest:
+        found = _parse(text, self.url(version, "manifest.json"))
+        if found.version != version:
+            raise ReleaseError(f"{self.url(version, 'manifest.json')} is that of release {found.version}")
+        return found
+
+    def _download(self, version: str, key: str, sha256: str, to: Path | None) -> None:
+        """Read an object whole, into a file if one is named; raise unless it is what the manifest says."""
+        digest = hashlib.sha256()
+        url = self.url(version, key)
+        with self._explained(url), open(to or os.devnull, "wb") as file:
+            answer = self._client.get_object(Bucket=self.bucket, Key=_prefix(version) + key)
+            with closing(answer["Body"]) as body:
+                for chunk in body.iter_chunks(_CHUNK_BYTES):
+                    digest.update(chunk)
+                    file.write(chunk)
+            if to:
+                file.flush()
+                os.fsync(file.fileno())
+        if digest.hexdigest() != sha256:
+            raise ReleaseError(
+                f"{url} is not what the manifest of {version} says: its sha256 is {digest.hexdigest()}, "
+                f"expected {sha256}. Somebody changed it; publish the model anew under another version"
+            )
+
+    @contextmanager
+    def _explained(self, url: str) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "unknown")
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if code in ("PreconditionFailed", "ConditionalRequestConflict") or status in (409, 412):
+                raise _Conflict(url) from error
+            if code == "NoSuchBucket":
+                raise ReleaseError(
+                    f"there is no bucket {self.bucket}; run playbooks/provision.yml"
+                ) from error
+            if status == 404:
+                raise _NotThere(f"{url} is missing, though its manifest names it") from error
+            if status in (401, 403):
+                raise ReleaseError(
+                    f"S3 refused {url} ({code}): check the credentials, and what they may do in "
+                    f"s3://{self.bucket}/releases/{MODEL}/"
+                ) from error
+            raise ReleaseError(f"S3 answered {status} {code} for {url}") from error
+        except NoCredentialsError as error:
+            raise ReleaseError(
+                f"there are no AWS credentials for {url}: give a host an instance role, elsewhere run: "
+                "aws configure"
+            ) from error
+        except (BotoCoreError, HTTPError) as error:
+            raise ReleaseError(f"S3 could not be reached for {url}: {error}") from error
+
+
+class _Conflict(Exception):
+    """The object is there already."""
+
+
+class _NotThere(ReleaseError):
+    """The object is not there."""
+
+
+def load(folder: Path) -> Manifest:
+    """Return the manifest of a release on this host."""
+    return _parse(_read(folder / "manifest.json"), str(folder / "manifest.json"))
+
+
+def is_whole(folder: Path, version: str) -> bool:
+    """Whether `folder` holds the release, unchanged since it was fetched."""
+    try:
+        found = load(folder)
+        names = (archive_name(version), found.golden_name)
+        return found.version == version and all(
+            manifest.sha256(folder / name) == sha256
+            for name, (_, sha256) in zip(names, _objects(found), strict=False)
+        )
+    except (ReleaseError, OSError):
+        return False
+
+
+def _objects(found: Manifest) -> list[tuple[str, str]]:
+    """Return the archive's and the golden clip's keys and checksums."""
+    objects = [(found.archive_key, found.archive.sha256)]
+    return [*objects, (found.golden_key, found.golden.sha256)] if found.golden else objects
+
+
+def _check_space(folder: Path, found: Manifest) -> None:
+    needed = _COPIES * found.archive.size_bytes + _SPARE_BYTES
+    if (free := shutil.disk_usage(folder).free) < needed:
+        raise ReleaseError(
+            f"the disk of {folder.parent} has {free / 1e6:,.0f} MB left, and release {found.version} needs "
+            f"{needed / 1e6:,.0f} MB (room for three copies of its archive). Lower keep_releases, or "
+            "enlarge the volume"
+        )
+
+
+def _check_sources(found: Manifest, archive: Path, golden: Path) -> None:
+    if found.golden is None:
+        raise ReleaseError(
+            f"release {found.version} has no golden clip, so no host could check it; archive it with --golden"
+        )
+    for path, sha256 in ((archive, found.archive.sha256), (golden, found.golden.sha256)):
+        try:
+            same = manifest.sha256(path) == sha256
+        except OSError as error:
+            raise ReleaseError(f"{path}: {error.strerror}") from error
+        if not same:
+            raise ReleaseError(f"{path} is not the file that the manifest describes; run archive.sh again")
+
+
+def _parse(text: bytes, origin: str) -> Manifest:
+    try:
+        return manifest.parse(text, origin)
+    except ManifestError as error:
+        raise ReleaseError(str(error)) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ReleaseError(f"{path}: {error.strerror}") from error
+
+
+def _prefix(version: str) -> str:
+    return f"releases/{MODEL}/{version}/"
+
+
+def _taken(version: str, bucket: str) -> str:
+    return (
+        f"release {version} is in s3://{bucket} already, with other contents, and releases never change; "
+        "publish yours under another version"
+    )

@@ -1,0 +1,191 @@
+"""The one place that talks to TorchServe."""
+
+import json
+from dataclasses import dataclass
+
+import httpx
+
+from springboard.endpoint.document import Served
+
+MODEL = "dive"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model said: an HTTP status, its JSON, and the stages it took in milliseconds."""
+
+    status: int
+    body: bytes
+    stages: dict[str, float]
+
+    def json(self) -> dict[str, object]:
+        """Return the body as the object it is."""
+        parsed: dict[str, object] = json.loads(self.body)
+        return parsed
+
+    @property
+    def code(self) -> str:
+        """The error's code as in model_handler/request/errors.py; empty for a score."""
+        if self.status == 200:
+            return ""
+        error = self.json().get("error")
+        return str(error.get("code", "")) if isinstance(error, dict) else ""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """TorchServe's own account of a release: its workers, by process id those READY, and its batch size."""
+
+    ready: frozenset[int]
+    total: int
+    batch_size: int
+
+
+class AttemptFailed(Exception):
+    """An attempt ended without an answer of the model; another attempt may get one.
+
+    `outcome` is its name in metrics.
+    """
+
+    outcome = "failed"
+
+
+class WorkerDied(AttemptFailed):
+    """The request's worker died, or was silent past TorchServe's responseTimeout and was killed."""
+
+    outcome = "worker_died"
+
+
+class NoWorker(AttemptFailed):
+    """TorchServe had no worker for the request; nothing has seen the body."""
+
+    outcome = "no_worker"
+
+
+class Unreachable(AttemptFailed):
+    """TorchServe itself could not be reached, or went away."""
+
+    outcome = "unreachable"
+
+
+class HandlerRaised(AttemptFailed):
+    """The worker lives, but its handler raised instead of answering."""
+
+    outcome = "handler_raised"
+
+
+class ModelError(HandlerRaised):
+    """The handler answered that it failed: a fault of its own, or no memory. `answer` is for the caller."""
+
+    outcome = "model_error"
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"{answer.status} {answer.code}")
+        self.answer = answer
+
+
+class Backend:
+    """A client of one release's TorchServe."""
+
+    def __init__(self, client: httpx.AsyncClient, served: Served) -> None:
+        self._client = client
+        self.served = served
+
+    async def predict(self, video: bytes, request_id: str, timeout: float) -> Answer:  # noqa: ASYNC109
+        """Have `video` scored within `timeout` seconds; raise `AttemptFailed` without the model's answer.
+
+        Always the versioned path and opaque bytes: TorchServe's bare /invocations forgets its model after a
+        delete, and bodies sent as form-urlencoded are lost in it.
+        """
+        try:
+            response = await self._client.post(
+                f"{self.served.address}/predictions/{MODEL}/{self.served.release}",
+                content=video,
+                headers={"Content-Type": "application/octet-stream", "X-Request-Id": request_id},
+                timeout=httpx.Timeout(timeout, connect=2.0),
+            )
+        except httpx.HTTPError as error:
+            raise Unreachable(f"{type(error).__name__}: {error}") from error
+        return _read_answer(response)
+
+    async def workers(self) -> Workers:
+        """Ask TorchServe's management API which workers are READY; raise `Unreachable` with the reason."""
+        url = f"{self.served.management}/models/{MODEL}/{self.served.release}"
+        try:
+            response = await self._client.get(url, timeout=1.0)
+        except httpx.HTTPError as error:
+            raise Unreachable(f"TorchServe at {self.served.management} does not answer") from error
+        if response.status_code != 200:
+            raise Unreachable(
+                f"TorchServe at {self.served.management} does not serve release {self.served.release} "
+                f"(status {response.status_code})"
+            )
+        try:
+            (model,) = response.json()
+            workers = model["workers"]
+            return Workers(
+                ready=frozenset(worker["pid"] for worker in workers if worker["status"] == "READY"),
+                total=max(len(workers), model["minWorkers"]),
+                batch_size=model["batchSize"],
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise Unreachable(f"what answers at {self.served.management} is not TorchServe") from error
+
+    async def metrics(self) -> str:
+        """Return TorchServe's own metrics in Prometheus' text format; raise `Unreachable`."""
+        try:
+            response = await self._client.get(f"{self.served.metrics}/metrics", timeout=2.0)
+            response.raise_for_status()
+        except httpx.HTTPError as error:
+            raise Unreachable(f"TorchServe's metrics at {self.served.metrics}: {error}") from error
+        return response.text
+
+
+def _read_answer(response: httpx.Response) -> Answer:
+    """Tell the handler's own answers from TorchServe's errors, whatever status they share."""
+    if response.status_code == 200 or _is_handlers(response):
+        answer = Answer(
+            response.status_code, response.content, read_stages(response.headers.get("Server-Timing", ""))
+        )
+        if answer.status >= 500:
+            raise ModelError(answer)
+        return answer
+    message = _torchserves_message(response)
+    reason = f"{response.status_code} {message}"
+    match response.status_code:
+        case 500 | 507 if "Worker" in message:  # "Worker died.", and what it says past responseTimeout
+            raise WorkerDied(reason)
+        case 503 if "no worker" in message:  # also when its queue is full
+            raise NoWorker(reason)
+        case 404:
+            raise Unreachable(reason)
+        case _:  # 503 Prediction failed; 507 Out of resources for whatever names CUDA; anything not foreseen
+            raise HandlerRaised(reason)
+
+
+def _is_handlers(response: httpx.Response) -> bool:
+    """Whether this is one of model_handler.request.errors; TorchServe's own have `code` at the top."""
+    try:
+        error = response.json()["error"]
+        return isinstance(error["code"], str) and isinstance(error["message"], str)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _torchserves_message(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return response.text[:200]
+
+
+def read_stages(header: str) -> dict[str, float]:
+    """Parse `decode;dur=51.2, gate;dur=80.1`, a Server-Timing header, into milliseconds by stage."""
+    stages = {}
+    for part in header.split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        for parameter in parameters:
+            key, _, value = parameter.partition("=")
+            if key == "dur" and value.replace(".", "", 1).isdigit():
+                stages[name] = float(value)
+    return stages
