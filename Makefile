@@ -73,6 +73,7 @@ check: setup test-tools
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/lint-imports
 	.venv/bin/shellcheck archive.sh .ci/run tests/hosts/*.sh
 	.venv/bin/yamllint --strict .
 	.venv/bin/ansible-lint playbooks inventory

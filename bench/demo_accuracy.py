@@ -17,7 +17,8 @@ from tqdm import tqdm
 from demo.client import ask_about
 from demo.dataset import read_labels, render_dataset
 from demo.figures import figures
-from springboard.torchserve.process import ROOT, TorchServe
+from springboard.system.checkout import ROOT
+from springboard.torchserve.process import TorchServe
 
 
 @contextmanager

@@ -15,8 +15,8 @@ import httpx
 from rich.console import Console
 
 from springboard.client.score import render, score_all
+from springboard.system.ports import free_ports
 from springboard.system.processes import Child
-from springboard.torchserve.process import free_ports
 
 _START_SECONDS = 300
 _STOP_SECONDS = 30

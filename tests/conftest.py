@@ -13,7 +13,7 @@ import torch
 
 from model_handler import checkpoint
 from model_handler.scoring import DIVING_CLASS
-from springboard.torchserve.process import ROOT
+from springboard.system.checkout import ROOT
 from tests.clips import encode, moving_frames
 from tests.seaweedfs import seaweedfs
 

@@ -12,8 +12,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from springboard.system.ports import free_ports
 from springboard.system.processes import Child
-from springboard.torchserve.process import free_ports
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

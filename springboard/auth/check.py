@@ -17,7 +17,7 @@ from botocore.credentials import Credentials
 from starlette.requests import Request
 
 from springboard.auth.keys import Keys
-from springboard.front.errors import NotAuthorized
+from springboard.refusal import Refusal
 
 SERVICE = "sagemaker"
 # AWS's own bound for most services.
@@ -32,6 +32,19 @@ _MUST_SIGN = {"host", "x-amz-date"}
 
 # Checks a body; None where the headers have told everything.
 Verify = Callable[[bytes], None] | None
+
+
+class NotAuthorized(Refusal):
+    """No or wrong credentials. The message never says which part was wrong."""
+
+    status = 403
+    code = "not_authorized"
+    sagemaker = (403, "AccessDeniedException")
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The request is not authorized: its credentials, signature or date were not accepted."
+        )
 
 
 class Mode(StrEnum):

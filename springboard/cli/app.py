@@ -26,8 +26,8 @@ from springboard.endpoint import document as endpoints
 from springboard.endpoint.document import Endpoint, EndpointFileError, Limits, Variant
 from springboard.front.server import ChildFailed, Companion, Options, listen, serve
 from springboard.system import logs, systemd
+from springboard.system.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 KEYS_FILE = Path.home() / ".config" / "springboard" / "keys.json"
 LOCAL_VERSION = "0.0.0-local"
 

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from springboard.auth.check import SERVICE
-from springboard.torchserve.client import read_stages
+from springboard.servertiming import read_stages
 
 # The server's own deadline is 60 s, after an upload of as much.
 _TIMEOUT_SECONDS = 150.0

@@ -11,32 +11,10 @@ Each class has, like its base, the plain HTTP status and a stable code for `/inv
     UnknownVariant
 """
 
-from typing import ClassVar
-
-from model_handler.request.errors import ScoringError
+from springboard.refusal import Refusal
 
 
-class FrontError(ScoringError):
-    """A request the front answers itself; `retry_after` in seconds where waiting helps."""
-
-    sagemaker: ClassVar[tuple[int, str] | None] = None
-    retry_after: ClassVar[int | None] = None
-
-
-class NotAuthorized(FrontError):
-    """No or wrong credentials. The message never says which part was wrong."""
-
-    status = 403
-    code = "not_authorized"
-    sagemaker = (403, "AccessDeniedException")
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The request is not authorized: its credentials, signature or date were not accepted."
-        )
-
-
-class InvalidHeader(FrontError):
+class InvalidHeader(Refusal):
     """A request header breaks SageMaker's rules for it."""
 
     status = 400
@@ -44,7 +22,7 @@ class InvalidHeader(FrontError):
     sagemaker = (400, "ValidationError")
 
 
-class UnknownEndpoint(FrontError):
+class UnknownEndpoint(Refusal):
     """The path names another endpoint than the one served here."""
 
     status = 404
@@ -52,7 +30,7 @@ class UnknownEndpoint(FrontError):
     sagemaker = (400, "ValidationError")
 
 
-class UnknownVariant(FrontError):
+class UnknownVariant(Refusal):
     """Target-Variant names no variant of this endpoint."""
 
     status = 400
@@ -60,7 +38,7 @@ class UnknownVariant(FrontError):
     sagemaker = (400, "ValidationError")
 
 
-class BodyTooLarge(FrontError):
+class BodyTooLarge(Refusal):
     """The body is over the endpoint's limit."""
 
     status = 413
@@ -77,7 +55,7 @@ class BodyTooLarge(FrontError):
         )
 
 
-class UploadTooSlow(FrontError):
+class UploadTooSlow(Refusal):
     """The body did not arrive in time."""
 
     status = 408
@@ -85,7 +63,7 @@ class UploadTooSlow(FrontError):
     sagemaker = (400, "ValidationError")
 
 
-class Overloaded(FrontError):
+class Overloaded(Refusal):
     """The queue is full, by requests or by bytes, or the deadline passed in it."""
 
     status = 429
@@ -94,7 +72,7 @@ class Overloaded(FrontError):
     retry_after = 5
 
 
-class NotReady(FrontError):
+class NotReady(Refusal):
     """No worker became ready before the deadline."""
 
     status = 503
@@ -103,7 +81,7 @@ class NotReady(FrontError):
     retry_after = 5
 
 
-class Draining(FrontError):
+class Draining(Refusal):
     """The server is shutting down and takes nothing new."""
 
     status = 503
@@ -115,7 +93,7 @@ class Draining(FrontError):
         super().__init__("This server is shutting down; another attempt reaches its replacement.")
 
 
-class InternalFailure(FrontError):
+class InternalFailure(Refusal):
     """A bug of ours; the log has the traceback under the request's id."""
 
     status = 500
@@ -126,21 +104,21 @@ class InternalFailure(FrontError):
         super().__init__(f"Internal error. The server's log tells more under request id {request_id}.")
 
 
-class DeadlineExceeded(FrontError):
+class DeadlineExceeded(Refusal):
     """The model had the request and did not answer before the deadline."""
 
     status = 504
     code = "deadline_exceeded"
 
 
-class ModelFailed(FrontError):
+class ModelFailed(Refusal):
     """The model failed on this video, and failed again when it was tried again."""
 
     status = 502
     code = "model_failed"
 
 
-class KillsWorkers(FrontError):
+class KillsWorkers(Refusal):
     """Workers died of this body, one after the other, so it is tried no more for a while."""
 
     status = 424

@@ -50,7 +50,7 @@ class Front:
         self._client = client
         self._changed = asyncio.Event()
         self.dispatcher = Dispatcher(self.queue, self.readiness.lost_worker, self.metrics.record_attempt)
-        self.mirror = Mirror(self.queue, self.metrics)
+        self.mirror = Mirror(self.queue, self.metrics.record_mirrored)
         threads = ThreadPoolExecutor(endpoint.limits.s3_concurrency, thread_name_prefix="s3")
         self.downloads = Downloads(threads)
         self.use(endpoint)

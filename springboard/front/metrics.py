@@ -22,8 +22,9 @@ from prometheus_client.registry import Collector
 from springboard.front.intake.admission import Admission
 from springboard.front.scheduling.dispatch import Attempt, Scored
 from springboard.front.scheduling.queue import Queue
+from springboard.front.scheduling.shadow import Mirrored
 from springboard.system.gpu import GpuCollector
-from springboard.torchserve.client import Answer, HandlerRaised, ModelError, NoWorker, Unreachable, WorkerDied
+from springboard.torchserve.client import HandlerRaised, ModelError, NoWorker, Unreachable, WorkerDied
 
 # They would be a second series for each counter, which Prometheus does not read.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -168,6 +169,14 @@ class Metrics:
         if attempt.again:
             self.retries.labels(*labels).inc()
 
+    def record_mirrored(self, mirrored: Mirrored) -> None:
+        """Count a copy that went to the shadow."""
+        release = mirrored.attempt.release
+        self.shadow_requests.labels(release, mirrored.outcome).inc()
+        if mirrored.difference is not None:
+            self.shadow_difference.labels(release).observe(mirrored.difference)
+        self.record_attempt(mirrored.attempt)
+
     def record_answer(self, scored: Scored, s3_seconds: float | None) -> float | None:
         """Count what the model said, and where the time went; `s3_seconds` for videos that came from S3.
 
@@ -180,7 +189,7 @@ class Metrics:
         for name in _STAGES:
             if name in scored.answer.stages:
                 self.stage.labels(name, *labels).observe(scored.answer.stages[name] / 1000)
-        if (points := score_of(scored.answer)) is not None:
+        if (points := scored.answer.score) is not None:
             # Below 0 the sum would fall, which Prometheus takes for a restart.
             self.score.labels(*labels).observe(max(points, 0.0))
         elif scored.answer.code == "not_a_dive":
@@ -203,14 +212,6 @@ class Metrics:
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""
         return generate_latest(self.registry)
-
-
-def score_of(answer: Answer) -> float | None:
-    """Return the points an answer gives, None where it is a refusal."""
-    if answer.status != 200:
-        return None
-    score = answer.json().get("score")
-    return float(score) if isinstance(score, int | float) else None
 
 
 class _StateCollector(Collector):

@@ -9,13 +9,14 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
-from springboard.auth.check import MetricsRule, is_loopback
+from springboard.auth.check import MetricsRule, NotAuthorized, is_loopback
 from springboard.front import sagemaker as wire
 from springboard.front import schema, status, workermetrics
 from springboard.front.access import AccessLog
-from springboard.front.errors import FrontError, NotAuthorized, NotReady, UnknownEndpoint
+from springboard.front.errors import NotReady, UnknownEndpoint
 from springboard.front.exchange import invoke
 from springboard.front.front import Front
+from springboard.refusal import Refusal
 from springboard.system import logs
 
 _ABOUT = """Scores videos of dives. Send a video as the body (raw bytes, a form, or a pointer into S3) to
@@ -30,7 +31,7 @@ def create_app(front: Front, metrics_rule: MetricsRule) -> FastAPI:
     )
     app.add_middleware(AccessLog, front=front)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(FrontError, _front_error)
+    app.add_exception_handler(Refusal, _refusal)
 
     @app.get("/ping", responses=_errors(503), tags=["health"])
     async def ping() -> schema.Ready:
@@ -116,8 +117,8 @@ def _http_error(_: Request, error: Exception) -> Response:
     return JSONResponse(body, error.status_code, headers=error.headers)
 
 
-def _front_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, FrontError)  # noqa: S101 - what it was registered for
+def _refusal(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)  # noqa: S101 - what it was registered for
     return JSONResponse(error.body(), error.status)
 
 

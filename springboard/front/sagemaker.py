@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from starlette.responses import Response
 
 from model_handler.request.errors import ScoringError
-from springboard.front.errors import FrontError, InvalidHeader
+from springboard.front.errors import InvalidHeader
+from springboard.refusal import Refusal
 from springboard.torchserve.client import Answer
 
 PREFIX = "X-Amzn-SageMaker-"
@@ -88,11 +89,11 @@ def answer(call: Call, model: Answer, variant: str, extra_stages: Mapping[str, f
 
 def refusal(call: Call, error: ScoringError) -> Response:
     """Return what the front itself refuses or gives up, in the caller's dialect."""
-    retry_after = error.retry_after if isinstance(error, FrontError) else None
+    retry_after = error.retry_after if isinstance(error, Refusal) else None
     headers = {"Retry-After": str(retry_after)} if retry_after else {}
     if not call.typed:
         return _respond(call, error.status, json.dumps(error.body()).encode(), headers)
-    typed = error.sagemaker if isinstance(error, FrontError) else None
+    typed = error.sagemaker if isinstance(error, Refusal) else None
     if typed is None:
         return _respond(
             call, *_model_error(call, error.status, json.dumps(error.body()), "the front"), headers

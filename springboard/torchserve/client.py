@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import httpx
 
 from springboard.endpoint.document import Served
+from springboard.servertiming import read_stages
 
 MODEL = "dive"
 
@@ -22,6 +23,12 @@ class Answer:
         """Return the body as the object it is."""
         parsed: dict[str, object] = json.loads(self.body)
         return parsed
+
+    @property
+    def score(self) -> float | None:
+        """Return the points it gives, None where it is a refusal."""
+        score = self.json().get("score") if self.status == 200 else None
+        return float(score) if isinstance(score, int | float) else None
 
     @property
     def code(self) -> str:
@@ -177,15 +184,3 @@ def _torchserves_message(response: httpx.Response) -> str:
         return str(response.json()["message"])
     except (ValueError, KeyError, TypeError):
         return response.text[:200]
-
-
-def read_stages(header: str) -> dict[str, float]:
-    """Parse `decode;dur=51.2, gate;dur=80.1`, a Server-Timing header, into milliseconds by stage."""
-    stages = {}
-    for part in header.split(","):
-        name, *parameters = (piece.strip() for piece in part.split(";"))
-        for parameter in parameters:
-            key, _, value = parameter.partition("=")
-            if key == "dur" and value.replace(".", "", 1).isdigit():
-                stages[name] = float(value)
-    return stages

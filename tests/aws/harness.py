@@ -13,8 +13,8 @@ from typing import Any
 
 import boto3
 
+from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
-from springboard.torchserve.process import ROOT
 from tests.aws.standin import G_QUOTA
 
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIM5bXQLamBpKk8O/Xal83ORaBvtm21sA5KeRwEXjmF3S"

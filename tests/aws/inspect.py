@@ -1,5 +1,7 @@
 """What of a deployment there is in an account, asked service by service and not through our own playbooks."""
 
+from typing import Any
+
 from tests.aws.harness import Aws
 
 
@@ -27,13 +29,28 @@ def tagged(aws: Aws, region: str, deployment: str) -> set[tuple[str, str]]:
             for item in reservation["Instances"]
             if tag in item.get("Tags", []) and item["State"]["Name"] != "terminated"
         }
-    for role in iam.list_roles()["Roles"]:
-        if tag in iam.list_role_tags(RoleName=role["RoleName"])["Tags"]:
-            found.add(("role", role["RoleName"]))
-    for profile in iam.list_instance_profiles()["InstanceProfiles"]:
-        name = profile["InstanceProfileName"]
-        if tag in iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"].get("Tags", []):
-            found.add(("instance-profile", name))
+    found |= _tagged_in_iam(iam, tag) | _tagged_in_s3(s3, tag)
+    # The tagging service sees EC2's and S3's; it keeps terminated instances for an hour.
+    for resource in aws.client("resourcegroupstaggingapi", region).get_resources(
+        TagFilters=[{"Key": tag["Key"], "Values": [deployment]}]
+    )["ResourceTagMappingList"]:
+        arn = resource["ResourceARN"]
+        assert ":instance/" in arn or any(arn.endswith(name) for _, name in found), arn
+    return found
+
+
+def _tagged_in_iam(iam: Any, tag: dict[str, str]) -> set[tuple[str, str]]:
+    roles = [role["RoleName"] for role in iam.list_roles()["Roles"]]
+    profiles = [item["InstanceProfileName"] for item in iam.list_instance_profiles()["InstanceProfiles"]]
+    return {("role", name) for name in roles if tag in iam.list_role_tags(RoleName=name)["Tags"]} | {
+        ("instance-profile", name)
+        for name in profiles
+        if tag in iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"].get("Tags", [])
+    }
+
+
+def _tagged_in_s3(s3: Any, tag: dict[str, str]) -> set[tuple[str, str]]:
+    found = set()
     for bucket in s3.list_buckets()["Buckets"]:
         try:
             tags = s3.get_bucket_tagging(Bucket=bucket["Name"])["TagSet"]
@@ -41,10 +58,4 @@ def tagged(aws: Aws, region: str, deployment: str) -> set[tuple[str, str]]:
             continue
         if tag in tags:
             found.add(("bucket", bucket["Name"]))
-    # The tagging service sees EC2's and S3's; it keeps terminated instances for an hour.
-    for resource in aws.client("resourcegroupstaggingapi", region).get_resources(
-        TagFilters=[{"Key": tag["Key"], "Values": [deployment]}]
-    )["ResourceTagMappingList"]:
-        arn = resource["ResourceARN"]
-        assert ":instance/" in arn or any(arn.endswith(name) for _, name in found), arn
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from springboard.torchserve.process import ROOT
+from springboard.system.checkout import ROOT
 from tests.aws.harness import Aws
 
 pytestmark = pytest.mark.xdist_group("aws")

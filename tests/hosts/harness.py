@@ -24,8 +24,8 @@ from typing import Any
 
 import yaml
 
+from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
-from springboard.torchserve.process import ROOT
 
 HERE = Path(__file__).parent
 SCRIPT = str(HERE / "node.sh")

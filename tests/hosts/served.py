@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from springboard.torchserve.process import ROOT
+from springboard.system.checkout import ROOT
 from tests.hosts.harness import Hosts, Node, Play
 from tests.seaweedfs import seaweedfs
 from tests.serving.harness import wait_until

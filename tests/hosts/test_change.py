@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from springboard.torchserve.process import ROOT
+from springboard.system.checkout import ROOT
 from tests.hosts.harness import Hosts, Node
 from tests.hosts.served import CLIP, Caller, Models, settings
 from tests.serving.harness import at_work

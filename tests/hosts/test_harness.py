@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from springboard.torchserve.process import ROOT
+from springboard.system.checkout import ROOT
 from tests.hosts.harness import Hosts, Node
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from springboard.torchserve.process import ROOT
+from springboard.system.checkout import ROOT
 from tests.hosts.harness import Hosts, Node
 from tests.hosts.served import CLIP, Caller, Models, publisher, settings
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 
+from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
-from springboard.torchserve.process import ROOT
 from tests.serving.harness import wait_until
 
 ROLE = ROOT / "playbooks" / "roles" / "prometheus"

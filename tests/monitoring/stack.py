@@ -19,7 +19,9 @@ from typing import Any
 
 import httpx
 
-from springboard.torchserve.process import ROOT, TorchServe, free_ports
+from springboard.system.checkout import ROOT
+from springboard.system.ports import free_ports
+from springboard.torchserve.process import TorchServe
 from tests.monitoring.parts import Webhook, certificate, daemon, nginx_conf, render
 from tests.serving.harness import (
     SPRINGBOARD,

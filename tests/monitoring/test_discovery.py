@@ -10,7 +10,7 @@ import boto3
 import httpx
 import pytest
 
-from springboard.torchserve.process import free_ports
+from springboard.system.ports import free_ports
 from tests.monitoring.parts import certificate, daemon, render
 from tests.serving.harness import wait_until
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from springboard.torchserve.process import free_ports
+from springboard.system.ports import free_ports
 from tests.monitoring.parts import NAME, certificate, daemon, render
 
 pytestmark = pytest.mark.usefixtures("tools")

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from springboard.client import top
+from springboard.system.ports import free_ports
 from springboard.system.processes import Child
-from springboard.torchserve.process import free_ports
 from tests.monitoring.stack import Stack
 from tests.serving.harness import SPRINGBOARD, FrontProcess, wait_until
 

@@ -16,7 +16,7 @@ import yaml
 
 from springboard.releases.manifest import archive_name, sha256
 from springboard.releases.registry import Registry
-from springboard.torchserve.process import ROOT
+from springboard.system.checkout import ROOT
 from tests.conftest import ObjectStore
 from tests.serving import stand_in_systemd as stand_in
 from tests.serving.harness import build_puppet

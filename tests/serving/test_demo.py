@@ -12,7 +12,8 @@ from demo.client import ask, ask_about
 from demo.dataset import Label, drawing_processes, read_labels, render_dataset
 from demo.figures import figures, spearman
 from demo.render import Video, draw, encode, perform
-from springboard.torchserve.process import ROOT, TorchServe
+from springboard.system.checkout import ROOT
+from springboard.torchserve.process import TorchServe
 from tests.conftest import archive
 
 pytestmark = pytest.mark.xdist_group("demo")

@@ -16,7 +16,7 @@ from botocore.client import BaseClient
 from springboard.releases import registry as releases
 from springboard.releases.manifest import archive_name, order
 from springboard.releases.registry import Registry, ReleaseError
-from springboard.torchserve.process import ROOT
+from springboard.system.checkout import ROOT
 from tests.clips import encode, moving_frames
 from tests.conftest import ObjectStore, archive
 

@@ -16,7 +16,9 @@ import pytest
 import yaml
 
 from model_handler import checkpoint
-from springboard.torchserve.process import ROOT, TorchServe, TorchServeError, free_ports
+from springboard.system.checkout import ROOT
+from springboard.system.ports import free_ports
+from springboard.torchserve.process import TorchServe, TorchServeError
 from tests.clips import encode, moving_frames
 from tests.conftest import ObjectStore, archive, small_checkpoint
 
@@ -249,7 +251,9 @@ def test_a_damaged_archive_is_named_at_once(small_archive: Path, tmp_path: Path)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_nothing_outlives_whoever_started_it(small_archive: Path, number: signal.Signals) -> None:
     """Not even when that is killed: an orphan would hold its memory and GPU for ever."""
-    code = "import sys, time; from pathlib import Path; from springboard.torchserve import TorchServe\n"
+    code = (
+        "import sys, time; from pathlib import Path; from springboard.torchserve.process import TorchServe\n"
+    )
     code += "t = TorchServe(Path(sys.argv[1])); t.start(); t.wait_ready()\n"
     code += "print(t.pid, flush=True); time.sleep(600)"
     command = [sys.executable, "-c", code, str(small_archive)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from springboard.torchserve.process import ROOT
+from springboard.system.checkout import ROOT
 from tests.clips import encode, moving_frames
 from tests.conftest import archive
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from springboard.torchserve.process import ROOT
+from springboard.system.checkout import ROOT
 
 FILES = 1000
 MAX_ADDED_MIB = 200

@@ -14,7 +14,7 @@ from model_handler.pipeline import Answer, Pipeline, Settings
 from model_handler.request.errors import EmptyBody, OutOfMemory
 from model_handler.request.source import S3Object
 from model_handler.video import Limits, Video, decode
-from springboard.torchserve.process import ROOT
+from springboard.system.checkout import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from springboard.torchserve.process import ROOT
+from springboard.system.checkout import ROOT
 
 ROLES = sorted(path for path in (ROOT / "playbooks" / "roles").iterdir() if path.is_dir())
 VARIABLES = sorted((ROOT / "inventory" / "group_vars").rglob("*.yml"))

@@ -23,7 +23,7 @@ from model_handler.request.errors import (
 )
 from model_handler.request.source import S3Object
 from model_handler.request.storage import fetch
-from springboard.torchserve.process import free_ports
+from springboard.system.ports import free_ports
 from tests.conftest import ObjectStore
 
 if TYPE_CHECKING:

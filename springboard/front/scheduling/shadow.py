@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from springboard.endpoint.document import Shadow
-from springboard.front.metrics import Metrics, score_of
 from springboard.front.scheduling.dispatch import OVERTIME_SECONDS, Attempt
 from springboard.front.scheduling.queue import Lane, Queue
 from springboard.torchserve.client import Answer, AttemptFailed
@@ -12,12 +13,22 @@ from springboard.torchserve.client import Answer, AttemptFailed
 log = logging.getLogger("springboard.shadow")
 
 
+@dataclass(frozen=True)
+class Mirrored:
+    """One copy as metrics count it: its attempt, how it compares, and how far its score was off."""
+
+    attempt: Attempt
+    outcome: str
+    difference: float | None
+
+
 class Mirror:
     """Copies a share of the answered videos to the shadow, one at a time, and only while workers idle."""
 
-    def __init__(self, queue: Queue, metrics: Metrics) -> None:
+    def __init__(self, queue: Queue, record: Callable[[Mirrored], None]) -> None:
+        """`record` is told of every copy."""
         self._queue = queue
-        self._metrics = metrics
+        self._record = record
         self._credit = 0.0
         self._task: asyncio.Task[None] | None = None
 
@@ -36,18 +47,17 @@ class Mirror:
     async def _mirror(self, lane: Lane, body: bytes, answer: Answer, request_id: str) -> None:
         clock = asyncio.get_running_loop().time
         began, outcome, release = clock(), "answered", lane.served.release
+        compared, difference = AttemptFailed.outcome, None
         try:
             shadowed = await lane.backend.predict(body, request_id, OVERTIME_SECONDS)
         except AttemptFailed as failure:
-            outcome = failure.outcome
-            self._metrics.shadow_requests.labels(release, outcome).inc()
+            outcome = compared = failure.outcome
             log.warning("the shadow %s failed, %s: %s", release, outcome, failure)
         else:
-            agrees = "agrees" if shadowed.status == answer.status else "differs"
-            self._metrics.shadow_requests.labels(release, agrees).inc()
-            theirs, ours = score_of(shadowed), score_of(answer)
-            if theirs is not None and ours is not None:
-                self._metrics.shadow_difference.labels(release).observe(abs(theirs - ours))
+            compared = "agrees" if shadowed.status == answer.status else "differs"
+            if shadowed.score is not None and answer.score is not None:
+                difference = abs(shadowed.score - answer.score)
         finally:
             lane.done()
-            self._metrics.record_attempt(Attempt("shadow", release, outcome, clock() - began, again=False))
+            attempt = Attempt("shadow", release, outcome, clock() - began, again=False)
+            self._record(Mirrored(attempt, compared, difference))
