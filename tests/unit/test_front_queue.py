@@ -9,8 +9,9 @@ import pytest
 from springboard.endpoint.document import Limits, Served, Variant
 from springboard.front.errors import ClientGone, KillsWorkers, Overloaded, UnknownVariant
 from springboard.front.intake.admission import Admission
-from springboard.front.scheduling.dispatch import Dispatcher, Strikes, Video
+from springboard.front.scheduling.dispatch import Dispatcher, Video
 from springboard.front.scheduling.queue import NO_WORKERS, Queue, Ticket
+from springboard.front.scheduling.strikes import Strikes
 from springboard.torchserve.client import (
     Answer,
     AttemptFailed,

@@ -1,15 +1,13 @@
-"""A video's way through the queue to an answer: deadline, attempts, and bodies that kill workers."""
+"""A video's way through the queue to an answer: its deadline and its attempts."""
 
 import asyncio
-import hashlib
 import logging
-import time
-from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from springboard.front.errors import DeadlineExceeded, KillsWorkers, ModelFailed, NotReady, Overloaded
 from springboard.front.scheduling.queue import Lane, Queue, Ticket
+from springboard.front.scheduling.strikes import Strikes, digest_of
 from springboard.torchserve.client import Answer, AttemptFailed, HandlerRaised, ModelError, WorkerDied
 
 log = logging.getLogger("springboard.dispatch")
@@ -52,40 +50,6 @@ class Attempt:
     outcome: str
     seconds: float
     again: bool
-
-
-class Strikes:
-    """Remembers for a while, by SHA-256, the bodies in which workers died; bounded, oldest out first.
-
-    Of each, how many died of which release.
-    """
-
-    def __init__(self, memory_seconds: float = 600.0, size: int = 1000) -> None:
-        self._seconds = memory_seconds
-        self._size = size
-        self._strikes: OrderedDict[bytes, tuple[Counter[str], float]] = OrderedDict()
-
-    def __bool__(self) -> bool:
-        return bool(self._strikes)
-
-    def count(self, digest: bytes) -> Counter[str]:
-        """Return how many workers of each release died of this body since its last success."""
-        strikes, at = self._strikes.get(digest, (Counter[str](), 0.0))
-        if strikes and time.monotonic() - at > self._seconds:
-            del self._strikes[digest]
-            return Counter()
-        return strikes
-
-    def add(self, digest: bytes, release: str) -> None:
-        """Count one more death."""
-        self._strikes[digest] = (self.count(digest) + Counter([release]), time.monotonic())
-        self._strikes.move_to_end(digest)
-        while len(self._strikes) > self._size:
-            self._strikes.popitem(last=False)
-
-    def clear(self, digest: bytes) -> None:
-        """Forget this body: a worker lived through it."""
-        self._strikes.pop(digest, None)
 
 
 class Dispatcher:
@@ -203,11 +167,6 @@ class Dispatcher:
         if not self._queue.serving:
             return NotReady("No worker was ready before the deadline.")
         return Overloaded("The deadline passed while this request waited for a worker. Try again shortly.")
-
-
-async def digest_of(body: bytes) -> bytes:
-    """Return the SHA-256 of a body, off the event loop: 25 MB take tens of milliseconds."""
-    return await asyncio.to_thread(lambda: hashlib.sha256(body).digest())
 
 
 def _retrieve(task: asyncio.Task[Answer]) -> None:
