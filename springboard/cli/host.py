@@ -13,16 +13,17 @@ import typer
 from springboard.deploy import plan
 from springboard.deploy import settings as host
 from springboard.deploy import state as deployment
-from springboard.deploy.figures import FrontError
+from springboard.deploy.figures import FrontAway
 from springboard.deploy.instances import InstanceError
+from springboard.deploy.layout import Layout
 from springboard.deploy.rollout import Rollout, RolloutError
-from springboard.deploy.settings import HostFileError, Layout
+from springboard.deploy.settings import HostFileError
 from springboard.deploy.state import Busy, StateError
 from springboard.deploy.units import ServiceError
-from springboard.releases.registry import ReleaseError
+from springboard.releases.manifest import ReleaseError
 
 _EXPECTED = (
-    *(Busy, StateError, FrontError, HostFileError, InstanceError),
+    *(Busy, StateError, FrontAway, HostFileError, InstanceError),
     *(ReleaseError, RolloutError, ServiceError, OSError),
 )
 

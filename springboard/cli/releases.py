@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from springboard.releases.registry import Registry, ReleaseError
+from springboard.releases.manifest import ReleaseError
+from springboard.releases.registry import Registry
 
 app = typer.Typer(help="List, show, verify and publish releases in S3.", no_args_is_help=True)
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import yaml
 
 from springboard.deploy.instances import Instance, InstanceError, every
-from springboard.deploy.settings import Host, Layout
-from springboard.releases import registry as releases
+from springboard.deploy.layout import Layout
+from springboard.deploy.settings import Host
+from springboard.releases import copies
 from springboard.releases.manifest import MODEL, Manifest, archive_name
 from springboard.system import gpu
 from springboard.system.files import sync_folder, write_atomically
@@ -83,7 +84,7 @@ def make(layout: Layout, host: Host, version: str) -> Instance:
         return instance
     if len(str(instance.folder / _SOCKET)) > _SOCKET_PATH:
         raise InstanceError(f"{version} is too long a version: TorchServe's sockets do not fit into a path")
-    release, manifest = layout.releases / version, releases.load(layout.releases / version)
+    release, manifest = layout.releases / version, copies.load(layout.releases / version)
     runtime = Runtime.load(host.worker.runtime)
     shutil.rmtree(instance.folder, ignore_errors=True)
     for folder in (instance.folder / "model-store", instance.folder / "work"):

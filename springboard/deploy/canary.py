@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from springboard.deploy import units as services
-from springboard.deploy.figures import FrontError, Sample, Window
+from springboard.deploy.figures import FrontAway, Sample, Window
 from springboard.deploy.instances import Instance
 from springboard.deploy.judge import why_bad
 from springboard.deploy.settings import Canary
@@ -124,7 +124,7 @@ class Trial:
         try:
             self._last = self._traffic.front.read()
             self._heard = time.monotonic()
-        except FrontError:
+        except FrontAway:
             if time.monotonic() - self._heard > _SILENT_SECONDS:
                 raise
         return self._last

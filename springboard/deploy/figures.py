@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 _TIMEOUT_SECONDS = 10.0
 
 
-class FrontError(Exception):
+class FrontAway(Exception):
     """The front does not answer, or not as it should; the message says what to look at."""
 
 
@@ -125,17 +125,17 @@ class FrontFigures:
         self._url = url
 
     def read(self) -> Sample:
-        """Return its figures now; raise `FrontError`."""
+        """Return its figures now; raise `FrontAway`."""
         try:
             # A front that restarts answers once its successor listens: systemd holds the socket meanwhile.
             answer = httpx.get(f"{self._url}/metrics", timeout=_TIMEOUT_SECONDS, trust_env=False)
         except httpx.HTTPError as error:
-            raise FrontError(
+            raise FrontAway(
                 f"the front at {self._url} does not answer ({type(error).__name__}); "
                 "see: systemctl status springboard-front"
             ) from error
         if answer.status_code != 200:
-            raise FrontError(
+            raise FrontAway(
                 f"the front at {self._url} answers {answer.status_code} for /metrics; it must let this "
                 "machine read them: springboard serve --metrics loopback"
             )
@@ -147,7 +147,7 @@ class FrontFigures:
         while True:
             try:
                 yield self.read()
-            except FrontError:
+            except FrontAway:
                 if not patient or time.monotonic() > end:
                     raise
             if time.monotonic() > end:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from springboard.deploy import units as services
-from springboard.deploy.settings import Layout
+from springboard.deploy.layout import Layout
 from springboard.endpoint.document import Served
 from springboard.releases.manifest import MODEL, Golden
 

@@ -4,9 +4,10 @@ from springboard.deploy import assemble
 from springboard.deploy import state as deployment
 from springboard.deploy import units as services
 from springboard.deploy.instances import Instance, InstanceError
-from springboard.deploy.settings import Host, Layout
+from springboard.deploy.layout import Layout
+from springboard.deploy.settings import Host
 from springboard.deploy.traffic import Traffic
-from springboard.releases import registry as releases
+from springboard.releases import copies
 from springboard.releases.registry import Registry
 
 
@@ -41,7 +42,7 @@ def steps(layout: Layout, host: Host, version: str | None, in_place: bool) -> li
 
 def _unfit(layout: Layout, host: Host, version: str) -> bool:
     try:
-        assemble.check(host, releases.load(layout.releases / version))
+        assemble.check(host, copies.load(layout.releases / version))
     except assemble.OtherTorch:
         return True
     except InstanceError:

@@ -18,15 +18,16 @@ from springboard.deploy import state as deployment
 from springboard.deploy import units as services
 from springboard.deploy.assemble import OtherTorch
 from springboard.deploy.canary import Rejected, Trial
-from springboard.deploy.figures import FrontError
+from springboard.deploy.figures import FrontAway
 from springboard.deploy.instances import Instance, InstanceError
-from springboard.deploy.settings import Host, Layout
+from springboard.deploy.layout import Layout
+from springboard.deploy.settings import Host
 from springboard.deploy.state import Place, Unfinished
 from springboard.deploy.traffic import Traffic
 from springboard.deploy.units import ServiceError
-from springboard.releases import registry as releases
-from springboard.releases.manifest import Manifest
-from springboard.releases.registry import Registry, ReleaseError
+from springboard.releases import copies
+from springboard.releases.manifest import Manifest, ReleaseError
+from springboard.releases.registry import Registry
 
 
 class RolloutError(Exception):
@@ -146,7 +147,7 @@ class Rollout:
         return registry.fetch(version, self._layout.releases)
 
     def _manifest(self, version: str) -> Manifest:
-        manifest = releases.load(self._layout.releases / version)
+        manifest = copies.load(self._layout.releases / version)
         if manifest.golden is None:
             raise ReleaseError(
                 f"release {version} has no golden clip to check it by; archive it with --golden"
@@ -172,7 +173,7 @@ class Rollout:
             self._golden(new, manifest)
             if old and not in_place and trial and old.version != new.version and self._host.canary.weight:
                 self._try(old, new, manifest)
-        except (InstanceError, ServiceError, FrontError, ReleaseError, Rejected, OSError) as error:
+        except (InstanceError, ServiceError, FrontAway, ReleaseError, Rejected, OSError) as error:
             why = str(error)
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                 why = f"the disk is full ({why}): free or enlarge it, see df -h {self._layout.instances}"
@@ -189,7 +190,7 @@ class Rollout:
         instance.start(self._host.ready_timeout_seconds)
 
     def _golden(self, instance: Instance, manifest: Manifest, in_traffic: bool = False) -> None:
-        assert manifest.golden is not None  # noqa: S101 - _check saw to it
+        assert manifest.golden is not None  # noqa: S101 - _manifest saw to it
         clip = (self._layout.releases / manifest.version / manifest.golden_name).read_bytes()
         score = (instance.check if in_traffic else instance.warm_up)(clip, manifest.golden)
         self._say(f"the golden clip scores {score:.2f}, expected {manifest.golden.score:.2f}")
@@ -279,7 +280,7 @@ class Rollout:
         services.stop(old.name)
 
     def _fits(self, running: Instance, manifest: Manifest) -> None:
-        size = releases.load(self._layout.releases / running.version).archive.size_bytes
+        size = copies.load(self._layout.releases / running.version).archive.size_bytes
         memory.check(running, manifest.version, max(manifest.archive.size_bytes / size, 1.0))
 
     def _stop_others(self, keep: str = "") -> None:

@@ -1,7 +1,5 @@
-"""A host's settings, /etc/springboard/host.yml, and where things are on it."""
+"""A host's settings, /etc/springboard/host.yml: what Ansible writes of what is wanted."""
 
-import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -55,7 +53,7 @@ class Canary(_Strict):
     max_score_shift: Annotated[float, Field(gt=0)] = 0.5
 
 
-class Mirror(_Strict):
+class ShadowRule(_Strict):
     """A release that gets copies of `sample_percent` of the scored videos; its answers reach nobody."""
 
     release: Release
@@ -71,58 +69,11 @@ class Host(_Strict):
     models: str
     worker: Worker
     canary: Canary = Canary()
-    shadow: Mirror | None = None
+    shadow: ShadowRule | None = None
     keep_warm_seconds: Annotated[float, Field(ge=0)] = 900.0
     keep_releases: Annotated[int, Field(ge=2)] = 3
     ready_timeout_seconds: Annotated[float, Field(gt=0)] = 300.0
     front_url: str = "http://127.0.0.1:8080"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where things are. `SPRINGBOARD_ROOT` puts all of it elsewhere, for tests."""
-
-    root: Path
-
-    @classmethod
-    def here(cls) -> "Layout":
-        """Return this machine's."""
-        return cls(Path(os.environ.get("SPRINGBOARD_ROOT", "/")))
-
-    @property
-    def settings(self) -> Path:
-        """What Ansible writes."""
-        return self.root / "etc/springboard/host.yml"
-
-    @property
-    def endpoint(self) -> Path:
-        """What the front reads; only deployments write it."""
-        return self.root / "etc/springboard/endpoint.yml"
-
-    @property
-    def unit(self) -> Path:
-        """The template unit of all instances."""
-        return self.root / "etc/systemd/system/torchserve@.service"
-
-    @property
-    def releases(self) -> Path:
-        """Verified copies of releases, a folder each."""
-        return self.root / "var/lib/springboard/releases"
-
-    @property
-    def instances(self) -> Path:
-        """What runs or ran, a folder each."""
-        return self.root / "var/lib/springboard/instances"
-
-    @property
-    def state(self) -> Path:
-        """What is promoted."""
-        return self.root / "var/lib/springboard/deployment.json"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the one deployment at work."""
-        return self.root / "run/lock/springboard-deploy.lock"
 
 
 def load(path: Path) -> Host:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 
 import yaml
 
-from springboard.deploy.figures import FrontError, FrontFigures
+from springboard.deploy.figures import FrontAway, FrontFigures
 from springboard.deploy.instances import Instance
-from springboard.deploy.settings import Host, Layout
+from springboard.deploy.layout import Layout
+from springboard.deploy.settings import Host
 from springboard.endpoint.document import Endpoint, Served, Shadow, Variant
 from springboard.system.files import write_atomically
 
@@ -51,7 +52,7 @@ class Traffic:
                 if sample.retired_in_flight and not told:
                     say(f"waiting for {sample.retired_in_flight:.0f} requests to be answered")
                     told = True
-        except FrontError as error:
+        except FrontAway as error:
             say(f"not waiting for requests: {error}")
 
     def _write(self, variants: list[Variant]) -> bool:
@@ -89,7 +90,7 @@ class Traffic:
             if sample.modified == written:
                 return
             time.sleep(0.1)
-        raise FrontError(
+        raise FrontAway(
             f"the front did not take over {self._path} within {_TAKE_OVER_SECONDS:g} s; "
             "see: journalctl -u springboard-front"
         )

@@ -1,6 +1,6 @@
 """A release's manifest: what its archive holds, and which scores to expect of it.
 
-build_manifest.py writes it; it is read wherever releases are published or deployed, and there without torch.
+build.py writes it; it is read wherever releases are published or deployed, and there without torch.
 """
 
 import hashlib
@@ -19,7 +19,11 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[^/\x00]+$", max_length=200)]
 
 
-class ManifestError(ValueError):
+class ReleaseError(Exception):
+    """A release cannot be read, fetched or published; the message says which, why and what to do."""
+
+
+class ManifestError(ReleaseError):
     """A manifest that cannot be used; the message says why."""
 
 

@@ -18,20 +18,14 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from urllib3.exceptions import HTTPError
 
 from springboard.releases import manifest
-from springboard.releases.manifest import MODEL, Manifest, ManifestError, archive_name
+from springboard.releases.copies import check_space, is_whole, objects, read
+from springboard.releases.manifest import MODEL, Manifest, ReleaseError, archive_name
 from springboard.system.files import sync_folder
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _CHUNK_BYTES = 1 << 20
-# The release, its instance's own where workers differ, what TorchServe unpacks; and logs need some room.
-_COPIES = 3
-_SPARE_BYTES = 200_000_000
-
-
-class ReleaseError(Exception):
-    """A release cannot be read, fetched or published; the message says which, why and what to do."""
 
 
 class Registry:
@@ -79,7 +73,7 @@ class Registry:
     def verify(self, version: str) -> Manifest:
         """Read a release's archive and golden clip whole and compare their checksums."""
         found = self.manifest(version)
-        for name, sha256 in _objects(found):
+        for name, sha256 in objects(found):
             self._download(version, name, sha256, None)
         return found
 
@@ -98,9 +92,9 @@ class Registry:
             shutil.rmtree(stale, ignore_errors=True)
         part.mkdir(parents=True)
         try:
-            _check_space(part, found)
+            check_space(part, found)
             names = (archive_name(version), found.golden_name)
-            for (key, sha256), name in zip(_objects(found), names, strict=False):
+            for (key, sha256), name in zip(objects(found), names, strict=False):
                 self._download(version, key, sha256, part / name)
             (part / "manifest.json").write_bytes(text)
             sync_folder(part)
@@ -118,15 +112,15 @@ class Registry:
 
         Of two publishers of one version exactly one wins; the other is told, and has changed nothing.
         """
-        text = _read(archive.with_suffix(".json"))
-        found = _parse(text, str(archive.with_suffix(".json")))
+        text = read(archive.with_suffix(".json"))
+        found = manifest.parse(text, str(archive.with_suffix(".json")))
         _check_sources(found, archive, golden)
         version = found.version
         if (published := self._published(version)) is not None:
             if published == text:
                 return False
             raise ReleaseError(_taken(version, self.bucket))
-        for path, (key, _) in zip((archive, golden), _objects(found), strict=True):
+        for path, (key, _) in zip((archive, golden), objects(found), strict=True):
             with self._explained(self.url(version, key)), path.open("rb") as body:
                 self._client.put_object(Bucket=self.bucket, Key=_prefix(version) + key, Body=body)
         try:
@@ -153,7 +147,7 @@ class Registry:
             return None
 
     def _parsed(self, version: str, text: bytes) -> Manifest:
-        found = _parse(text, self.url(version, "manifest.json"))
+        found = manifest.parse(text, self.url(version, "manifest.json"))
         if found.version != version:
             raise ReleaseError(f"{self.url(version, 'manifest.json')} is that of release {found.version}")
         return found
@@ -215,40 +209,6 @@ class _NotThere(ReleaseError):
     """The object is not there."""
 
 
-def load(folder: Path) -> Manifest:
-    """Return the manifest of a release on this host."""
-    return _parse(_read(folder / "manifest.json"), str(folder / "manifest.json"))
-
-
-def is_whole(folder: Path, version: str) -> bool:
-    """Whether `folder` holds the release, unchanged since it was fetched."""
-    try:
-        found = load(folder)
-        names = (archive_name(version), found.golden_name)
-        return found.version == version and all(
-            manifest.sha256(folder / name) == sha256
-            for name, (_, sha256) in zip(names, _objects(found), strict=False)
-        )
-    except (ReleaseError, OSError):
-        return False
-
-
-def _objects(found: Manifest) -> list[tuple[str, str]]:
-    """Return the archive's and the golden clip's keys and checksums."""
-    objects = [(found.archive_key, found.archive.sha256)]
-    return [*objects, (found.golden_key, found.golden.sha256)] if found.golden else objects
-
-
-def _check_space(folder: Path, found: Manifest) -> None:
-    needed = _COPIES * found.archive.size_bytes + _SPARE_BYTES
-    if (free := shutil.disk_usage(folder).free) < needed:
-        raise ReleaseError(
-            f"the disk of {folder.parent} has {free / 1e6:,.0f} MB left, and release {found.version} needs "
-            f"{needed / 1e6:,.0f} MB (room for three copies of its archive). Lower keep_releases, or "
-            "enlarge the volume"
-        )
-
-
 def _check_sources(found: Manifest, archive: Path, golden: Path) -> None:
     if found.golden is None:
         raise ReleaseError(
@@ -261,20 +221,6 @@ def _check_sources(found: Manifest, archive: Path, golden: Path) -> None:
             raise ReleaseError(f"{path}: {error.strerror}") from error
         if not same:
             raise ReleaseError(f"{path} is not the file that the manifest describes; run archive.sh again")
-
-
-def _parse(text: bytes, origin: str) -> Manifest:
-    try:
-        return manifest.parse(text, origin)
-    except ManifestError as error:
-        raise ReleaseError(str(error)) from error
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ReleaseError(f"{path}: {error.strerror}") from error
 
 
 def _prefix(version: str) -> str:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 
-from springboard.releases import registry as releases
-from springboard.releases.manifest import archive_name, order
-from springboard.releases.registry import Registry, ReleaseError
+from springboard.releases import copies
+from springboard.releases.manifest import ReleaseError, archive_name, order
+from springboard.releases.registry import Registry
 from springboard.system.checkout import ROOT
 from tests.clips import encode, moving_frames
 from tests.conftest import ObjectStore, archive
@@ -78,7 +78,7 @@ def test_a_published_release_is_fetched_whole_once(
     # A copy that was changed on the host is fetched again.
     (host / "5.0.0" / "dive-5.0.0.mar").write_bytes(b"rotten")
     assert registry.fetch("5.0.0", host)
-    assert releases.is_whole(host / "5.0.0", "5.0.0")
+    assert copies.is_whole(host / "5.0.0", "5.0.0")
     assert [path.name for path in host.iterdir()] == ["5.0.0"]
 
 

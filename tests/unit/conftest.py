@@ -13,10 +13,11 @@ from springboard.deploy import assemble, rollout, traffic
 from springboard.deploy import state as deployment
 from springboard.deploy import units as services
 from springboard.deploy.canary import Rejected, Trial
-from springboard.deploy.figures import FrontError
+from springboard.deploy.figures import FrontAway
 from springboard.deploy.instances import Instance
+from springboard.deploy.layout import Layout
 from springboard.deploy.rollout import Rollout
-from springboard.deploy.settings import Host, Layout
+from springboard.deploy.settings import Host
 from springboard.deploy.state import State
 from springboard.releases.manifest import sha256
 from springboard.system import gpu
@@ -69,7 +70,7 @@ class Bench:
     def _fail(self, at: str) -> None:
         if self.fails_at == at:
             self.fails_at = ""
-            raise FrontError(f"failed at {at}")
+            raise FrontAway(f"failed at {at}")
 
     def _start(self, instance: Instance) -> None:
         services.start(instance.name)

@@ -7,7 +7,7 @@ import pytest
 
 from springboard.deploy import units as services
 from springboard.deploy.instances import Instance, InstanceError
-from springboard.deploy.settings import Layout
+from springboard.deploy.layout import Layout
 from springboard.releases.manifest import Golden
 
 GOLDEN = Golden(file="g.mp4", sha256="0" * 64, score=84.0, tolerance=0.5)

@@ -13,13 +13,13 @@ import yaml
 
 from springboard.deploy import assemble, memory, plan, traffic
 from springboard.deploy import state as deployment
-from springboard.deploy.figures import FrontError
+from springboard.deploy.figures import FrontAway
 from springboard.deploy.instances import Instance, InstanceError
 from springboard.deploy.rollout import RolloutError
-from springboard.deploy.settings import HostFileError, Mirror
+from springboard.deploy.settings import HostFileError, ShadowRule
 from springboard.deploy.settings import load as load_host
 from springboard.deploy.state import Busy, Place, Unfinished
-from springboard.releases import registry as releases
+from springboard.releases import copies
 from springboard.system import gpu
 from tests.unit.conftest import Bench
 
@@ -178,7 +178,7 @@ def test_two_that_do_not_fit_into_memory_are_refused_and_go_in_place(
 
 
 def test_a_shadow_comes_stays_is_promoted_and_goes(bench: Bench) -> None:
-    mirrored = {"shadow": Mirror(release="1.1.0", sample_percent=20)}
+    mirrored = {"shadow": ShadowRule(release="1.1.0", sample_percent=20)}
 
     def shadow() -> Any:
         return yaml.safe_load(bench.layout.endpoint.read_text())["shadow"]
@@ -197,8 +197,8 @@ def test_a_shadow_comes_stays_is_promoted_and_goes(bench: Bench) -> None:
     assert bench.consistent("1.1.0")
     assert shadow() is None
     bench.fails_at = "start"
-    with pytest.raises(FrontError):
-        bench.rollout(shadow=Mirror(release="1.2.0")).deploy(None)
+    with pytest.raises(FrontAway):
+        bench.rollout(shadow=ShadowRule(release="1.2.0")).deploy(None)
     assert not bench.rollout().deploy(None)  # the failed shadow left nothing
     assert bench.consistent("1.1.0")
 
@@ -324,4 +324,4 @@ def test_faults_in_host_yml_are_named(tmp_path: Path) -> None:
 
 def test_the_plain_copy_of_a_release_is_recognised_as_whole(bench: Bench) -> None:
     bench.release("1.0.0")
-    assert not releases.is_whole(bench.layout.releases / "1.0.0", "1.0.0")  # its golden clip is another
+    assert not copies.is_whole(bench.layout.releases / "1.0.0", "1.0.0")  # its golden clip is another

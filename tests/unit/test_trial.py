@@ -11,7 +11,8 @@ from springboard.deploy import units as services
 from springboard.deploy.canary import Rejected, Trial
 from springboard.deploy.figures import Sample
 from springboard.deploy.instances import Instance
-from springboard.deploy.settings import Canary, Layout
+from springboard.deploy.layout import Layout
+from springboard.deploy.settings import Canary
 from springboard.releases.manifest import ReferenceScores
 
 NEW, OLD = ("canary", "1.1.0"), ("stable", "1.0.0")

@@ -1,0 +1,52 @@
+"""Where things are on a host."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things are. `SPRINGBOARD_ROOT` puts all of it elsewhere, for tests."""
+
+    root: Path
+
+    @classmethod
+    def here(cls) -> "Layout":
+        """Return this machine's."""
+        return cls(Path(os.environ.get("SPRINGBOARD_ROOT", "/")))
+
+    @property
+    def settings(self) -> Path:
+        """What Ansible writes."""
+        return self.root / "etc/springboard/host.yml"
+
+    @property
+    def endpoint(self) -> Path:
+        """What the front reads; only deployments write it."""
+        return self.root / "etc/springboard/endpoint.yml"
+
+    @property
+    def unit(self) -> Path:
+        """The template unit of all instances."""
+        return self.root / "etc/systemd/system/torchserve@.service"
+
+    @property
+    def releases(self) -> Path:
+        """Verified copies of releases, a folder each."""
+        return self.root / "var/lib/springboard/releases"
+
+    @property
+    def instances(self) -> Path:
+        """What runs or ran, a folder each."""
+        return self.root / "var/lib/springboard/instances"
+
+    @property
+    def state(self) -> Path:
+        """What is promoted."""
+        return self.root / "var/lib/springboard/deployment.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one deployment at work."""
+        return self.root / "run/lock/springboard-deploy.lock"
