@@ -15,7 +15,7 @@ from model_handler import checkpoint
 from model_handler.scoring import DIVING_CLASS
 from springboard.system.checkout import ROOT
 from tests.clips import encode, moving_frames
-from tests.seaweedfs import seaweedfs
+from tests.stands.seaweedfs import seaweedfs
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -21,7 +21,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     folder = tmp_path_factory.mktemp("aws")
     (folder / "amis.json").write_text("[]")
     with (folder / "log").open("w") as log:
-        command = [sys.executable, "-m", "tests.aws.standin"]
+        command = [sys.executable, "-m", "tests.stands.aws"]
         environment = os.environ | {"MOTO_AMIS_PATH": str(folder / "amis.json")}  # its own 500 take seconds
         child = Child(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
     try:

@@ -15,7 +15,7 @@ import boto3
 
 from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
-from tests.aws.standin import G_QUOTA
+from tests.stands.aws import G_QUOTA
 
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIM5bXQLamBpKk8O/Xal83ORaBvtm21sA5KeRwEXjmF3S"
 

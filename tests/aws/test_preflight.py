@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.aws.harness import Aws, Checkout
-from tests.aws.standin import UNKNOWN_KEY
+from tests.stands.aws import UNKNOWN_KEY
 
 pytestmark = pytest.mark.xdist_group("aws")
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from springboard.auth import keys
 from springboard.torchserve.process import TorchServe
 from tests.hosts.harness import Hosts, Node, Play
-from tests.serving.harness import FrontProcess, build_puppet, wait_until
+from tests.stands.front import FrontProcess, build_puppet, wait_until
 
 MAX_BODY = 1_000_000
 SETTINGS: dict[str, Any] = {

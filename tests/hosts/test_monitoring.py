@@ -9,7 +9,7 @@ import pytest
 
 from tests.hosts.harness import Hosts, Node
 from tests.monitoring.parts import certificate
-from tests.serving.harness import wait_until
+from tests.stands.front import wait_until
 
 # Of a front only what monitoring sees of it: metrics, for whoever has the token. Its role has its own tests.
 FRONT = """

@@ -15,7 +15,7 @@ import httpx
 
 from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
-from tests.serving.harness import wait_until
+from tests.stands.front import wait_until
 
 ROLE = ROOT / "playbooks" / "roles" / "prometheus"
 NAME = "scores.test"

@@ -23,7 +23,7 @@ from springboard.system.checkout import ROOT
 from springboard.system.ports import free_ports
 from springboard.torchserve.process import TorchServe
 from tests.monitoring.parts import Webhook, certificate, daemon, nginx_conf, render
-from tests.serving.harness import (
+from tests.stands.front import (
     SPRINGBOARD,
     FrontProcess,
     at_work,
@@ -33,7 +33,7 @@ from tests.serving.harness import (
 )
 
 RULES = ROOT / "monitoring" / "rules"
-STAND_IN_NVML = Path(__file__).parent / "stand_in_nvml"
+STAND_IN_NVML = ROOT / "tests" / "stands" / "nvml"
 NEEDED = {
     "prometheus": "prometheus",
     "promtool": "prometheus",

@@ -12,7 +12,7 @@ import pytest
 
 from springboard.system.ports import free_ports
 from tests.monitoring.parts import certificate, daemon, render
-from tests.serving.harness import wait_until
+from tests.stands.front import wait_until
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
 

@@ -18,8 +18,8 @@ from springboard.releases.manifest import archive_name, sha256
 from springboard.releases.registry import Registry
 from springboard.system.checkout import ROOT
 from tests.conftest import ObjectStore
-from tests.serving import stand_in_systemd as stand_in
-from tests.serving.harness import build_puppet
+from tests.stands import stand_in_systemd as stand_in
+from tests.stands.front import build_puppet
 
 GOLDEN = b"score=84.15"
 TORCH = "2.13.0+cpu"

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.serving.conftest import Stage
-from tests.serving.harness import FrontProcess, wait_until, write_endpoint
+from tests.serving.front.conftest import Stage
+from tests.stands.front import FrontProcess, wait_until, write_endpoint
 
 pytestmark = pytest.mark.xdist_group("front")
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from springboard.torchserve.process import TorchServe
-from tests.serving.harness import FrontProcess, build_puppet, steady_load, wait_until, write_endpoint
+from tests.stands.front import FrontProcess, build_puppet, steady_load, wait_until, write_endpoint
 
 pytestmark = pytest.mark.xdist_group("faults")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.serving.harness import FrontProcess
+from tests.stands.front import FrontProcess
 
 pytestmark = pytest.mark.xdist_group("front")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from springboard.torchserve.process import TorchServe
-from tests.serving.harness import FrontProcess, build_puppet, write_endpoint
+from tests.stands.front import FrontProcess, build_puppet, write_endpoint
 
 
 @dataclass

@@ -13,7 +13,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.serving.harness import FrontProcess
+from tests.stands.front import FrontProcess
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.conftest import ObjectStore
-from tests.serving.harness import FrontProcess, steady_load, wait_until
-from tests.serving.machine import CANARY, Machine, machine
+from tests.stands.front import FrontProcess, steady_load, wait_until
+from tests.stands.machine import CANARY, Machine, machine
 
 pytestmark = pytest.mark.xdist_group("releases")
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from springboard.system.processes import Child
-from tests.serving.harness import SPRINGBOARD, FrontProcess, at_work, wait_until, write_endpoint
+from tests.stands.front import SPRINGBOARD, FrontProcess, at_work, wait_until, write_endpoint
 
 pytestmark = pytest.mark.xdist_group("front")
 

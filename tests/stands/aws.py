@@ -1,6 +1,6 @@
 """A stand-in AWS: moto's server with what it lacks for a GPU host.
 
-`python -m tests.aws.standin` prints its URL and serves until SIGTERM.
+`python -m tests.stands.aws` prints its URL and serves until SIGTERM.
 
 Added to moto:
 - the Deep Learning Base AMI and the public SSM parameter that names it, in every region of `REGIONS`;

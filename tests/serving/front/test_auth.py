@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from springboard.auth import keys
 from springboard.client.score import Signed
-from tests.serving.harness import SPRINGBOARD, FrontProcess, wait_until
+from tests.stands.front import SPRINGBOARD, FrontProcess, wait_until
 
 pytestmark = pytest.mark.xdist_group("front")
 

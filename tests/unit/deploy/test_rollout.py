@@ -21,7 +21,7 @@ from springboard.deploy.settings import load as load_host
 from springboard.deploy.state import Busy, Place, Unfinished
 from springboard.releases import copies
 from springboard.system import gpu
-from tests.unit.conftest import Bench
+from tests.unit.deploy.conftest import Bench
 
 
 def test_a_fresh_host_gets_an_empty_endpoint_and_the_first_release_no_trial(bench: Bench) -> None:

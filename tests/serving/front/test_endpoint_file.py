@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.serving.conftest import Stage
-from tests.serving.harness import FrontProcess, wait_until, write_endpoint
+from tests.serving.front.conftest import Stage
+from tests.stands.front import FrontProcess, wait_until, write_endpoint
 
 pytestmark = pytest.mark.xdist_group("front")
 

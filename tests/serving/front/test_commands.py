@@ -13,7 +13,7 @@ import pytest
 
 from springboard.auth import keys
 from tests.conftest import ObjectStore
-from tests.serving.harness import SPRINGBOARD, FrontProcess
+from tests.stands.front import SPRINGBOARD, FrontProcess
 
 pytestmark = pytest.mark.xdist_group("front")
 
