@@ -1,1 +1,1 @@
-"""Benchmarks, run by hand on a quiet machine; see README, Measurements."""
+"""Benchmarks, run by hand on a quiet machine; see docs/measurements.md."""

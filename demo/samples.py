@@ -1,4 +1,4 @@
-"""Draw what README and `make demo` show: a good dive, the same done poorly, no dive at all, a strip of both.
+"""Draw what docs and `make demo` show: a good dive, the same done poorly, no dive at all, a strip of both.
 
 python -m demo.samples
 """

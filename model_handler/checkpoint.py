@@ -1,6 +1,6 @@
 """Trained weights: the five published files, or the one `.safetensors` file that an archive carries.
 
-Published files are plain state dicts that `torch.save` wrote on a GPU (see README, "The checkpoint"). A
+Published files are plain state dicts that `torch.save` wrote on a GPU (see docs/publish.md). A
 `.safetensors` file holds the same tensors as `backbone.*`, `fc6.*`, `score.*`, `dive.*` and `gate.*`, and
 its width and origin as metadata. The gate and the dive classifier may be absent from both.
 """

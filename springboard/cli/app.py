@@ -77,7 +77,7 @@ def serve_command(
     ] = None,
     drain_seconds: Annotated[
         float,
-        typer.Option(min=0, help="Go on answering 503 this long after SIGTERM; see README for systemd's."),
+        typer.Option(min=0, help="Go on answering 503 this long after SIGTERM; docs/serve.md: systemd's."),
     ] = 5,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
 ) -> None:

@@ -20,7 +20,7 @@ from model_handler.request.errors import ScoringError
 from springboard.releases.manifest import archive_name, sha256
 
 # Points between the float32 score in the manifest and what a host may answer in bf16 or fp16 for the very
-# same bytes: 0.06 was measured for bf16 (README, "Precision and parity"); a wrong preprocessing step costs
+# same bytes: 0.06 was measured for bf16 (docs/model.md); a wrong preprocessing step costs
 # 1 and more.
 GOLDEN_TOLERANCE = 0.5
 

@@ -97,7 +97,7 @@ class Checkout:
             holders[0].write_text(pattern.sub(f"{name}: {json.dumps(value)}", holders[0].read_text()))
 
     def play(self, playbook: str, *arguments: str, **environment: str) -> Run:
-        """Run a playbook as README says."""
+        """Run a playbook as docs/aws.md says."""
         text = self.ansible("ansible-playbook", f"playbooks/{playbook}.yml", *arguments, **environment)
         code = int(text.rsplit("exit ", 1)[1])
         changed = sum(int(count) for count in re.findall(r"changed=(\d+)", text))

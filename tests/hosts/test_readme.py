@@ -1,4 +1,4 @@
-"""README's section "On a host", followed word by word with a test host in place of the reader's."""
+"""docs/host.md, followed word by word with a test host in place of the reader's."""
 
 import json
 import os
@@ -12,10 +12,11 @@ from pathlib import Path
 import yaml
 
 from springboard.system.checkout import ROOT
+from tests import pages
 from tests.hosts.harness import Hosts, Node
 from tests.hosts.served import CLIP, Caller, Models, publisher, settings
 
-# What stands in README for things of the reader's.
+# What stands there for things of the reader's.
 READER = {
     "dives.example.com": "{address}",
     "~/checkpoint": "demo/weights",
@@ -26,17 +27,17 @@ READER = {
 }
 
 
-def test_readme_followed_word_by_word_serves(
+def test_page_of_a_host_followed_word_by_word_serves(
     serving: Callable[[str], tuple[Node, Caller]], hosts: Hosts, models: Models, tmp_path: Path
 ) -> None:
     node, caller = serving("read")
-    section = (ROOT / "README.md").read_text().partition("\n## On a host\n")[2].partition("\n### ")[0]
-    for theirs, ours in READER.items():
-        section = section.replace(theirs, ours.format(address=node.address))
-    blocks = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
-    inventory, given = (yaml.safe_load(block) for block in blocks)
-    commands = [line.strip() for line in section.splitlines() if line.startswith("       ")]
-    commands = [line for line in commands if line.startswith((".venv/", "./", "ssh ", "curl "))]
+    ours = [(theirs, text.format(address=node.address)) for theirs, text in READER.items()]
+    inventory, given = (
+        yaml.safe_load(with_ours(block.text, ours)) for block in pages.every("run: host", "yaml")
+    )
+    commands = [
+        with_ours(line, ours) for block in pages.every("run: host", "sh") for line in block.commands()
+    ]
     assert len(commands) == 5
 
     checkout = tmp_path / "springboard"
@@ -68,3 +69,12 @@ def test_readme_followed_word_by_word_serves(
     hosts.forget_connections()
     assert caller.score()["model"]["version"] == "1.2.0"
     assert "my-app" in node.run("springboard", "keys", "list")
+    for block in pages.every("run: on-host", "sh"):
+        for command in block.commands():
+            node.sh(command)
+
+
+def with_ours(text: str, pairs: list[tuple[str, str]]) -> str:
+    for theirs, ours in pairs:
+        text = text.replace(theirs, ours)
+    return text
