@@ -19,6 +19,7 @@ from model_handler.checkpoint import load
 from model_handler.device import choose_device, choose_dtype
 from model_handler.scoring import Scorer
 from model_handler.video import Limits, decode
+from springboard.torchserve.management import NO_WORKERS
 from springboard.torchserve.process import TorchServe
 
 
@@ -69,10 +70,10 @@ def main() -> None:
     args = parser.parse_args()
     clip = args.clip.read_bytes()
     with TorchServe(args.archive) as torchserve, httpx.Client(timeout=120) as client:
-        url = f"{torchserve.inference_url}/invocations"
+        url = f"{torchserve.served.address}/invocations"
         client.post(url, content=clip).raise_for_status()
         served = milliseconds(lambda: client.post(url, content=clip).raise_for_status(), args.requests)
-        worker = resident_mib(int((torchserve.workers() or [])[0]["pid"]))
+        worker = resident_mib(min((torchserve.workers() or NO_WORKERS).ready))
     report(f"/invocations, {args.requests} sequential requests", served)
     print(f"worker memory: {worker['VmRSS']:.0f} MiB resident, {worker['VmHWM']:.0f} MiB at its highest")
     alone = bare(args.archive, clip, args.requests)

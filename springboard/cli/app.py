@@ -164,9 +164,9 @@ def _local(archive: Path, limits: Limits, buckets: tuple[str, ...]) -> tuple[End
     variant = Variant(
         name="local",
         release=child.version,
-        address=child.inference_url,
-        management=child.management_url,
-        metrics=child.metrics_url,
+        address=child.served.address,
+        management=child.served.management,
+        metrics=child.served.metrics,
         sha256=sha256,
     )
     return Endpoint(variants=(variant,), limits=limits, allowed_buckets=buckets), [

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,10 +14,13 @@ import yaml
 from springboard.deploy.instances import Instance, InstanceError, every
 from springboard.deploy.layout import Layout
 from springboard.deploy.settings import Host
+from springboard.endpoint.names import archive_name
 from springboard.releases import copies
-from springboard.releases.manifest import MODEL, Manifest, archive_name
+from springboard.releases.manifest import Manifest
 from springboard.system import gpu
 from springboard.system.files import sync_folder, write_atomically
+from springboard.system.ports import is_free
+from springboard.torchserve.settings import Ports, environment, url
 
 _FIRST_PORT = 18100
 _FIRST_WORKER_PORT = 19000
@@ -97,7 +99,7 @@ def make(layout: Layout, host: Host, version: str) -> Instance:
     (instance.folder / "runtime").symlink_to(runtime.folder)
     (instance.folder / "served.json").write_text(json.dumps(_told(manifest)))
     # Last: it says that the rest is whole.
-    settings = _environment(instance, runtime, _free_slot(layout), archive.name)
+    settings = environment(runtime.java, instance.folder / "work", archive.name, _free_ports(layout))
     write_atomically(
         instance.folder / "torchserve.env", "".join(f"{name}={value}\n" for name, value in settings.items())
     )
@@ -111,40 +113,13 @@ def _told(manifest: Manifest) -> dict[str, object]:
     return {"sha256": manifest.archive.sha256, "reference": reference}
 
 
-def _environment(instance: Instance, runtime: Runtime, slot: int, archive: str) -> dict[str, str]:
-    base, work = _FIRST_PORT + 10 * slot, str(instance.folder / "work")
-    return {
-        "JAVA_HOME": runtime.java,
-        "TEMP": work,
-        "LOG_LOCATION": work,
-        "METRICS_LOCATION": work,
-        "TS_LOAD_MODELS": f"{MODEL}={archive}",
-        "TS_INFERENCE_ADDRESS": f"http://127.0.0.1:{base}",
-        "TS_MANAGEMENT_ADDRESS": f"http://127.0.0.1:{base + 1}",
-        "TS_METRICS_ADDRESS": f"http://127.0.0.1:{base + 2}",
-        "TS_GRPC_INFERENCE_PORT": str(base + 3),
-        "TS_GRPC_MANAGEMENT_PORT": str(base + 4),
-        "TS_INITIAL_WORKER_PORT": str(_FIRST_WORKER_PORT + 100 * slot),
-    }
-
-
-def _free_slot(layout: Layout) -> int:
+def _free_ports(layout: Layout) -> Ports:
     taken = {instance.served.address for instance in every(layout) if instance.exists}
     for slot in range(_SLOTS):
         base = _FIRST_PORT + 10 * slot
-        if f"http://127.0.0.1:{base}" not in taken and all(_is_free(base + n) for n in range(5)):
-            return slot
+        if url(base) not in taken and all(is_free(base + n) for n in range(5)):
+            return Ports(_FIRST_WORKER_PORT + 100 * slot, *(base + n for n in range(5)))
     raise InstanceError(f"no ports are free from {_FIRST_PORT} on; see: ss -ltnp")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 def _workers(host: Host) -> int:

@@ -8,20 +8,21 @@ import re
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import httpx
 
 from springboard.deploy import units as services
 from springboard.deploy.layout import Layout
 from springboard.endpoint.document import Served
-from springboard.releases.manifest import MODEL, Golden
+from springboard.releases.manifest import Golden
+from springboard.torchserve import management
+from springboard.torchserve.client import predictions_url
+from springboard.torchserve.management import NO_WORKERS, Workers
+from springboard.torchserve.starting import NotStarted, wait_ready
 
-_LOOK_SECONDS = 0.25
 _ANSWER_SECONDS = 60.0
-# One that had to be started again this often while loading, or its workers, will not load.
+# One that had to be started again this often while loading will not load.
 _PATIENCE_RESTARTS = 2
-_PATIENCE_DEATHS = 4
 
 
 class InstanceError(Exception):
@@ -59,40 +60,37 @@ class Instance:
         told = json.loads((self.folder / "served.json").read_text())
         return Served(release=self.version, address=f"http://127.0.0.1:{self._port}", **told)
 
-    def workers(self) -> list[dict[str, Any]] | None:
-        """Return TorchServe's own list of workers, None until it answers."""
-        try:
-            answer = httpx.get(f"{self.served.management}/models/{MODEL}/{self.version}", timeout=2)
-        except httpx.HTTPError:
-            return None
-        return list(answer.json()[0]["workers"]) if answer.is_success else []
+    def workers(self) -> Workers | None:
+        """Return its workers as TorchServe tells of them, None until it answers."""
+        return management.ask(self.served)
 
     def ready(self) -> bool:
         """Whether every worker has loaded the model."""
         workers = self.workers()
-        return bool(workers) and all(worker["status"] == "READY" for worker in workers or ())
+        return workers is not None and workers.complete
 
     def start(self, timeout_s: float) -> None:
         """Start it and return when it is ready; raise `InstanceError` with its log's word if it cannot be."""
         began = time.time()
         services.start(self.name)
         before = services.restarts(self.name)
-        deadline = time.monotonic() + timeout_s
-        while not self.ready():
-            said = services.log(self.name, began)
-            deaths = sum("worker process died" in line for line in said)
-            failed = any("Load model failed" in line for line in said)
-            if self.workers() == [] or failed or deaths >= _PATIENCE_DEATHS:
-                raise InstanceError(f"{self.version} cannot be loaded: {_gist(said)}. {self._where}")
+
+        def dying() -> str:
             restarts = services.restarts(self.name) - before
-            if restarts >= _PATIENCE_RESTARTS or not services.running(self.name):
-                raise InstanceError(f"{self.version} dies while it starts: {_gist(said)}. {self._where}")
-            if time.monotonic() > deadline:
-                raise InstanceError(
-                    f"{self.version} was not ready after {timeout_s:g} s (ready_timeout_seconds): "
-                    f"{_gist(said)}. {self._where}"
-                )
-            time.sleep(_LOOK_SECONDS)
+            lives = restarts < _PATIENCE_RESTARTS and services.running(self.name)
+            return "" if lives else "dies while it starts"
+
+        try:
+            wait_ready(
+                self.version,
+                self.workers,
+                lambda: services.log(self.name, began),
+                dying,
+                timeout_s,
+                "ready_timeout_seconds",
+            )
+        except NotStarted as error:
+            raise InstanceError(f"{error}. {self._where}") from error
 
     @property
     def _where(self) -> str:
@@ -113,7 +111,7 @@ class Instance:
 
         It goes straight to the instance: nobody's traffic is there yet.
         """
-        workers = max(len(self.workers() or ()), 1)
+        workers = max((self.workers() or NO_WORKERS).total, 1)
         with ThreadPoolExecutor(workers) as threads:
             # Twice each: TorchServe gives a request to whichever worker asks first.
             scores = list(threads.map(self._score, [clip] * (2 * workers)))
@@ -135,10 +133,11 @@ class Instance:
     def _score(self, clip: bytes) -> float:
         try:
             answer = httpx.post(
-                f"{self.served.address}/predictions/{MODEL}/{self.version}",
+                predictions_url(self.served),
                 content=clip,
                 headers={"Content-Type": "application/octet-stream"},
                 timeout=_ANSWER_SECONDS,
+                trust_env=False,  # proxies of the environment are for elsewhere
             )
             return float(answer.raise_for_status().json()["score"])
         except httpx.HTTPStatusError as error:
@@ -156,15 +155,3 @@ def every(layout: Layout) -> list[Instance]:
     """Return the instances on this host, by name."""
     folders = sorted(layout.instances.iterdir()) if layout.instances.is_dir() else []
     return [Instance(layout, folder.name) for folder in folders]
-
-
-def _gist(lines: list[str]) -> str:
-    """Return the line of TorchServe's log that tells most: the worker's first exception, or its last word.
-
-    Later exceptions are TorchServe's own, raised over the first.
-    """
-    model = [line.partition("MODEL_LOG - ")[2].strip() for line in lines if "MODEL_LOG - " in line]
-    raised = [line for line in model if re.match(r"[\w.]*(Error|Exception)\b: ?\S", line)]
-    complaints = [line for line in lines if "[WARN" in line or "[ERROR" in line]
-    candidates = [*raised, *reversed(model), *complaints, *reversed(lines)]
-    return next((line.strip() for line in candidates if line.strip()), "its log is empty")

@@ -6,7 +6,8 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from springboard.endpoint.document import Limits, Name, Release
+from springboard.endpoint.document import Limits
+from springboard.endpoint.names import Name, Release
 
 Weight = Annotated[int, Field(ge=1, le=99)]
 

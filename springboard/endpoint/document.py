@@ -9,10 +9,7 @@ import httpx
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-# SageMaker's rule for the names of endpoints and variants.
-Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$", max_length=63)]
-Release = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$", max_length=64)]
-Address = Annotated[str, Field(pattern=r"^https?://[^/\s:]+:\d{1,5}$")]
+from springboard.endpoint.names import Address, Name, Release
 
 
 class _Strict(BaseModel):

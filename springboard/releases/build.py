@@ -17,7 +17,8 @@ import torch
 from model_handler import checkpoint, scoring, video
 from model_handler.network import CLIP_FRAMES, CLIP_SIZE
 from model_handler.request.errors import ScoringError
-from springboard.releases.manifest import archive_name, sha256
+from springboard.endpoint.names import archive_name
+from springboard.system.files import sha256
 
 # Points between the float32 score in the manifest and what a host may answer in bf16 or fp16 for the very
 # same bytes: 0.06 was measured for bf16 (docs/model.md); a wrong preprocessing step costs

@@ -3,7 +3,9 @@
 import shutil
 from pathlib import Path
 
-from springboard.releases.manifest import Manifest, ReleaseError, archive_name, parse, sha256
+from springboard.endpoint.names import archive_name
+from springboard.releases.manifest import Manifest, ReleaseError, parse
+from springboard.system.files import sha256
 
 # The release, its instance's own where workers differ, what TorchServe unpacks; and logs need some room.
 _COPIES = 3

@@ -3,7 +3,6 @@
 build.py writes it; it is read wherever releases are published or deployed, and there without torch.
 """
 
-import hashlib
 import json
 import re
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from springboard.endpoint.document import Release
+from springboard.endpoint.names import MODEL, Release
 
-MODEL = "dive"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # A plain file name: it is joined to folders and keys.
 FileName = Annotated[str, Field(pattern=r"^[^/\x00]+$", max_length=200)]
@@ -91,11 +89,6 @@ class Manifest(_Part):
         return f"golden{Path(self.golden.file).suffix}" if self.golden else ""
 
 
-def archive_name(version: str) -> str:
-    """Return the file name of a release's archive; TorchServe's model store wants it."""
-    return f"{MODEL}-{version}.mar"
-
-
 def parse(text: str | bytes, origin: str) -> Manifest:
     """Read a manifest; raise `ManifestError`, which names `origin`, the fault and its place."""
     try:
@@ -106,12 +99,6 @@ def parse(text: str | bytes, origin: str) -> Manifest:
         raise ManifestError(f"{origin} is no manifest: {where}: {fault['msg']}") from error
     except ValueError as error:
         raise ManifestError(f"{origin} is no manifest: {error}") from error
-
-
-def sha256(path: Path) -> str:
-    """Return the file's SHA-256 in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def order(version: str) -> tuple[int, int, int, bool, list[tuple[bool, int, str]]]:

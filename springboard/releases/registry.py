@@ -17,10 +17,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from urllib3.exceptions import HTTPError
 
+from springboard.endpoint.names import MODEL, archive_name
 from springboard.releases import manifest
 from springboard.releases.copies import check_space, is_whole, objects, read
-from springboard.releases.manifest import MODEL, Manifest, ReleaseError, archive_name
-from springboard.system.files import sync_folder
+from springboard.releases.manifest import Manifest, ReleaseError
+from springboard.system import files
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -97,9 +98,9 @@ class Registry:
             for (key, sha256), name in zip(objects(found), names, strict=False):
                 self._download(version, key, sha256, part / name)
             (part / "manifest.json").write_bytes(text)
-            sync_folder(part)
+            files.sync_folder(part)
             part.rename(folder)
-            sync_folder(releases)
+            files.sync_folder(releases)
         except OSError as error:
             raise ReleaseError(f"{releases}: {error.strerror}, while fetching release {version}") from error
         finally:
@@ -216,7 +217,7 @@ def _check_sources(found: Manifest, archive: Path, golden: Path) -> None:
         )
     for path, sha256 in ((archive, found.archive.sha256), (golden, found.golden.sha256)):
         try:
-            same = manifest.sha256(path) == sha256
+            same = files.sha256(path) == sha256
         except OSError as error:
             raise ReleaseError(f"{path}: {error.strerror}") from error
         if not same:

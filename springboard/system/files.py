@@ -1,5 +1,6 @@
 """Files that are whole or not there, also after a crash or a power cut."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -23,3 +24,9 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """Return the file's SHA-256 in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

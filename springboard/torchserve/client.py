@@ -1,4 +1,4 @@
-"""The one place that talks to TorchServe."""
+"""What the front asks of TorchServe: predictions, and its workers and metrics."""
 
 import json
 from dataclasses import dataclass
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import httpx
 
 from springboard.endpoint.document import Served
+from springboard.endpoint.names import MODEL
 from springboard.servertiming import read_stages
-
-MODEL = "dive"
+from springboard.torchserve import management
+from springboard.torchserve.management import Workers
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,6 @@ class Answer:
             return ""
         error = self.json().get("error")
         return str(error.get("code", "")) if isinstance(error, dict) else ""
-
-
-@dataclass(frozen=True)
-class Workers:
-    """TorchServe's own account of a release: its workers, by process id those READY, and its batch size."""
-
-    ready: frozenset[int]
-    total: int
-    batch_size: int
 
 
 class AttemptFailed(Exception):
@@ -106,7 +98,7 @@ class Backend:
         """
         try:
             response = await self._client.post(
-                f"{self.served.address}/predictions/{MODEL}/{self.served.release}",
+                predictions_url(self.served),
                 content=video,
                 headers={"Content-Type": "application/octet-stream", "X-Request-Id": request_id},
                 timeout=httpx.Timeout(timeout, connect=2.0),
@@ -117,9 +109,8 @@ class Backend:
 
     async def workers(self) -> Workers:
         """Ask TorchServe's management API which workers are READY; raise `Unreachable` with the reason."""
-        url = f"{self.served.management}/models/{MODEL}/{self.served.release}"
         try:
-            response = await self._client.get(url, timeout=1.0)
+            response = await self._client.get(management.url(self.served), timeout=1.0)
         except httpx.HTTPError as error:
             raise Unreachable(f"TorchServe at {self.served.management} does not answer") from error
         if response.status_code != 200:
@@ -128,14 +119,8 @@ class Backend:
                 f"(status {response.status_code})"
             )
         try:
-            (model,) = response.json()
-            workers = model["workers"]
-            return Workers(
-                ready=frozenset(worker["pid"] for worker in workers if worker["status"] == "READY"),
-                total=max(len(workers), model["minWorkers"]),
-                batch_size=model["batchSize"],
-            )
-        except (ValueError, KeyError, TypeError) as error:
+            return management.read(response)
+        except ValueError as error:
             raise Unreachable(f"what answers at {self.served.management} is not TorchServe") from error
 
     async def metrics(self) -> str:
@@ -146,6 +131,11 @@ class Backend:
         except httpx.HTTPError as error:
             raise Unreachable(f"TorchServe's metrics at {self.served.metrics}: {error}") from error
         return response.text
+
+
+def predictions_url(served: Served) -> str:
+    """Return the one path that always reaches this release."""
+    return f"{served.address}/predictions/{MODEL}/{served.release}"
 
 
 def _read_answer(response: httpx.Response) -> Answer:

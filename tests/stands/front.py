@@ -146,9 +146,9 @@ def write_endpoint(path: Path, variants: list[tuple[str, TorchServe, int]], **mo
             {
                 "name": name,
                 "release": server.version,
-                "address": server.inference_url,
-                "management": server.management_url,
-                "metrics": server.metrics_url,
+                "address": server.served.address,
+                "management": server.served.management,
+                "metrics": server.served.metrics,
                 "weight": weight,
             }
             for name, server, weight in variants

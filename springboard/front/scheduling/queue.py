@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from springboard.endpoint.document import Served, Shadow, Variant
 from springboard.front.errors import UnknownVariant
 from springboard.front.scheduling.routing import Router
-from springboard.torchserve.client import Backend, Workers
-
-NO_WORKERS = Workers(ready=frozenset(), total=0, batch_size=1)
+from springboard.torchserve.client import Backend
+from springboard.torchserve.management import NO_WORKERS, Workers
 
 
 @dataclass(eq=False)

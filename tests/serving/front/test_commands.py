@@ -151,7 +151,7 @@ def test_an_archive_that_cannot_be_loaded_ends_the_server_with_the_reason(tmp_pa
     command: list[str | Path] = [SPRINGBOARD, "serve", "--port", "0", "--archive", broken]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 2
-    assert "TorchServe cannot load dive-1.0.0.mar" in run.stderr
+    assert "dive-1.0.0.mar cannot be loaded" in run.stderr
     assert "Traceback" not in run.stderr
 
 

@@ -73,8 +73,8 @@ def test_a_dead_variants_share_goes_to_the_living(edited: FrontProcess, file: Pa
     # Nothing listens on port 9 (discard).
     text = file.read_text()
     file.write_text(
-        text.replace(stage.canary.inference_url, "http://127.0.0.1:9").replace(
-            stage.canary.management_url, "http://127.0.0.1:9"
+        text.replace(stage.canary.served.address, "http://127.0.0.1:9").replace(
+            stage.canary.served.management, "http://127.0.0.1:9"
         )
     )
     wait_until(lambda: "does not answer" in str(edited.state()["variants"]), "the canary to be dead")
@@ -88,8 +88,8 @@ def test_the_shadow_sees_a_sample_and_is_compared_while_callers_see_nothing_of_i
 ) -> None:
     shadow = {
         "release": stage.canary.version,
-        "address": stage.canary.inference_url,
-        "management": stage.canary.management_url,
+        "address": stage.canary.served.address,
+        "management": stage.canary.served.management,
         "sample_percent": 50,
     }
     write_endpoint(file, [("stable", stage.stable, 1)], shadow=shadow)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from springboard.torchserve.management import NO_WORKERS
 from springboard.torchserve.process import TorchServe
 from tests.stands.front import FrontProcess, build_puppet, steady_load, wait_until, write_endpoint
 
@@ -63,7 +64,7 @@ class _black_hole:  # noqa: N801 - reads as a function
 
 
 def ready_workers(server: TorchServe) -> list[int]:
-    return [worker["pid"] for worker in server.workers() or [] if worker["status"] == "READY"]
+    return list((server.workers() or NO_WORKERS).ready)
 
 
 def all_ready(front: FrontProcess, count: int = 2) -> None:

@@ -130,7 +130,7 @@ def test_torchserves_own_metrics_come_with_variant_and_release(watched: FrontPro
 
 def test_a_torchserve_that_is_away_shows_as_such(stage: Stage, tmp_path: Path) -> None:
     path = write_endpoint(tmp_path / "endpoint.yml", [("stable", stage.stable, 1)])
-    path.write_text(path.read_text().replace(stage.stable.metrics_url, "http://127.0.0.1:1"))
+    path.write_text(path.read_text().replace(stage.stable.served.metrics, "http://127.0.0.1:1"))
     with FrontProcess("--endpoint-file", path) as front:
         page = httpx.get(f"{front.wait_ready().url}/metrics/torchserve").text
         assert 'springboard_torchserve_up{variant="stable",release="1.0.0"} 0' in page

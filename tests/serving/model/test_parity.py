@@ -173,7 +173,7 @@ def test_the_reference_archive_scores_the_dive_over_http(
     manifest = json.loads(mar.with_suffix(".json").read_text())
     assert manifest["golden"]["score"] == pytest.approx(expected["points"], abs=0.05)
     with TorchServe(mar) as torchserve:
-        answer = httpx.post(f"{torchserve.inference_url}/invocations", content=clip, timeout=120)
+        answer = httpx.post(f"{torchserve.served.address}/invocations", content=clip, timeout=120)
     body = answer.json()
     assert answer.status_code == 200
     assert body["score"] == pytest.approx(expected["points"], abs=0.3)

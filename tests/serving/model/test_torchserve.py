@@ -18,6 +18,7 @@ import yaml
 from model_handler import checkpoint
 from springboard.system.checkout import ROOT
 from springboard.system.ports import free_ports
+from springboard.torchserve.management import NO_WORKERS
 from springboard.torchserve.process import TorchServe, TorchServeError
 from tests.clips import encode, moving_frames
 from tests.conftest import ObjectStore, archive, small_checkpoint
@@ -52,7 +53,7 @@ def config_file(folder: Path, **changes: object) -> Path:
 
 @pytest.mark.parametrize("path", ["/invocations", "/predictions/dive", "/predictions/dive/1.0.0"])
 def test_every_torchserve_path_scores_a_raw_body(served: TorchServe, dive_clip: bytes, path: str) -> None:
-    answer = httpx.post(served.inference_url + path, content=dive_clip, timeout=60)
+    answer = httpx.post(served.served.address + path, content=dive_clip, timeout=60)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/json"
     body = answer.json()
@@ -244,7 +245,7 @@ def test_a_release_that_cannot_load_says_why_and_leaves_nothing_running(
 def test_a_damaged_archive_is_named_at_once(small_archive: Path, tmp_path: Path) -> None:
     broken = tmp_path / "dive-1.0.0.mar"
     broken.write_bytes(small_archive.read_bytes()[:40_000])
-    with pytest.raises(TorchServeError, match=r"cannot load dive-1\.0\.0\.mar"), TorchServe(broken):
+    with pytest.raises(TorchServeError, match=r"dive-1\.0\.0\.mar cannot be loaded"), TorchServe(broken):
         pass
 
 
@@ -269,7 +270,7 @@ def test_nothing_outlives_whoever_started_it(small_archive: Path, number: signal
 
 def test_the_archive_brings_its_own_code(served: TorchServe) -> None:
     """A release must not change when the checkout it was built from does."""
-    process = Path(f"/proc/{(served.workers() or [])[0]['pid']}")
+    process = Path(f"/proc/{min((served.workers() or NO_WORKERS).ready)}")
     environment = dict(v.split("=", 1) for v in (process / "environ").read_text().split("\0") if "=" in v)
     first = Path(environment["PYTHONPATH"].split(":")[0])
     assert (first / "model_handler" / "pipeline.py").is_file()

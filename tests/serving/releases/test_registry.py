@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 
+from springboard.endpoint.names import archive_name
 from springboard.releases import copies
-from springboard.releases.manifest import ReleaseError, archive_name, order
+from springboard.releases.manifest import ReleaseError, order
 from springboard.releases.registry import Registry
 from springboard.system.checkout import ROOT
 from tests.clips import encode, moving_frames

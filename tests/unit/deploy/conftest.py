@@ -19,8 +19,8 @@ from springboard.deploy.layout import Layout
 from springboard.deploy.rollout import Rollout
 from springboard.deploy.settings import Host
 from springboard.deploy.state import State
-from springboard.releases.manifest import sha256
 from springboard.system import gpu
+from springboard.system.files import sha256
 
 
 class Bench:

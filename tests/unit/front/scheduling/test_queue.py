@@ -10,7 +10,7 @@ from springboard.endpoint.document import Limits, Served, Variant
 from springboard.front.errors import ClientGone, KillsWorkers, Overloaded, UnknownVariant
 from springboard.front.intake.admission import Admission
 from springboard.front.scheduling.dispatch import Dispatcher, Video
-from springboard.front.scheduling.queue import NO_WORKERS, Queue, Ticket
+from springboard.front.scheduling.queue import Queue, Ticket
 from springboard.front.scheduling.strikes import Strikes
 from springboard.torchserve.client import (
     Answer,
@@ -19,8 +19,8 @@ from springboard.torchserve.client import (
     HandlerRaised,
     ModelError,
     WorkerDied,
-    Workers,
 )
+from springboard.torchserve.management import NO_WORKERS, Workers
 
 
 def variant(name: str, port: int, weight: int = 1) -> Variant:
