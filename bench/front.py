@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from springboard.torchserve.process import TorchServe
-from tests.stands.front import FrontProcess, build_puppet, write_endpoint
+from tests.stands.front import FrontProcess, write_endpoint
+from tests.stands.release import build_puppet
 
 FRONT_COST_MS = 4.0
 PING_P99_MS = 50.0

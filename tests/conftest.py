@@ -4,9 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -15,10 +13,7 @@ from model_handler import checkpoint
 from model_handler.scoring import DIVING_CLASS
 from springboard.system.checkout import ROOT
 from tests.clips import encode, moving_frames
-from tests.stands.seaweedfs import seaweedfs
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.stands.seaweedfs import ObjectStore, seaweedfs
 
 # In the background of a shell without job control we would ignore Ctrl-C, and so would what tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -85,15 +80,6 @@ def small_archive(small_weights: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 READER_MAY = ["Read:dives", "Read:absent", "Read:models", "List:models"]
-
-
-@dataclass
-class ObjectStore:
-    """A real S3 on loopback: `environment` makes any AWS client use it as a reader without write rights."""
-
-    url: str
-    client: "S3Client"
-    environment: dict[str, str]
 
 
 @pytest.fixture(scope="session")

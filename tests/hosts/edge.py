@@ -5,22 +5,19 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import boto3
 import httpx
 from botocore.config import Config
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from springboard.auth import keys
 from springboard.torchserve.process import TorchServe
 from tests.hosts.harness import Hosts, Node, Play
-from tests.stands.front import FrontProcess, build_puppet, wait_until
+from tests.stands.front import FrontProcess
+from tests.stands.release import build_puppet
+from tests.stands.waiting import wait_until
 
 MAX_BODY = 1_000_000
 SETTINGS: dict[str, Any] = {
@@ -132,29 +129,6 @@ def running_edge(hosts: Hosts, folder: Path) -> Iterator[Edge]:
                 wait_until(lambda: client.get("/ping").status_code == 200, "the front to be ready")
             yield edge
         node.stop()
-
-
-def pair(folder: Path, name: str, address: str, days: int = 90) -> tuple[Path, Path]:
-    """A certificate for `name` and its key, as a certificate authority would hand them over."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    names = x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ip_address(address))])
-    start = datetime.now(UTC) - timedelta(days=100)
-    certificate = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(datetime.now(UTC) + timedelta(days=days))
-        .add_extension(names, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem, secret = folder / f"{name}.pem", folder / f"{name}.key"
-    pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    secret.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return pem, secret
 
 
 def served(edge: Edge) -> str:

@@ -13,8 +13,8 @@ import httpx
 
 from springboard.system.checkout import ROOT
 from tests.hosts.harness import Hosts, Node, Play
-from tests.stands.front import wait_until
 from tests.stands.seaweedfs import seaweedfs
+from tests.stands.waiting import wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -12,7 +12,7 @@ import httpx
 from springboard.system.checkout import ROOT
 from tests.hosts.harness import Hosts, Node
 from tests.hosts.served import CLIP, Caller, Models, settings
-from tests.stands.front import at_work
+from tests.stands.waiting import at_work
 
 Serving = Callable[[str], tuple[Node, Caller]]
 

@@ -14,8 +14,9 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.hosts.edge import MAX_BODY, Edge, pair, running_edge, served
+from tests.hosts.edge import MAX_BODY, Edge, running_edge, served
 from tests.hosts.harness import Hosts, Node
+from tests.stands.certificates import pair
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.hosts.harness import Hosts, Node, Play
-from tests.stands.front import wait_until
+from tests.stands.waiting import wait_until
 
 # Stands in for NVIDIA's tools: answers from a file, makes the device files (as /dev/null) when asked to.
 STAND_IN = """#!/bin/sh

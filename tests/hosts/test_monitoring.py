@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.hosts.harness import Hosts, Node
-from tests.monitoring.parts import certificate
-from tests.stands.front import wait_until
+from tests.stands.certificates import certificate
+from tests.stands.waiting import wait_until
 
 # Of a front only what monitoring sees of it: metrics, for whoever has the token. Its role has its own tests.
 FRONT = """

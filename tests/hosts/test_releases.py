@@ -19,8 +19,8 @@ from springboard.releases.registry import Registry
 from tests.hosts import served
 from tests.hosts.harness import Hosts, Node, Play
 from tests.hosts.served import Caller, Converged, Models, settings
-from tests.stands.front import at_work, wait_until
-from tests.stands.machine import publish
+from tests.stands.release import publish
+from tests.stands.waiting import at_work, wait_until
 
 CLIENTS = 4
 WEIGHT = 40

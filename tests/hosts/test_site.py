@@ -11,7 +11,7 @@ import pytest
 from tests.hosts import served
 from tests.hosts.harness import Hosts, Node
 from tests.hosts.served import CLIP, Caller, Converged
-from tests.stands.front import wait_until
+from tests.stands.waiting import wait_until
 
 Serving = tuple[Node, Caller]
 

@@ -4,10 +4,8 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import httpx
 
 from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
-from tests.stands.front import wait_until
+from tests.stands.waiting import wait_until
 
 ROLE = ROOT / "playbooks" / "roles" / "prometheus"
 NAME = "scores.test"
@@ -40,40 +38,6 @@ def daemon(folder: Path, command: list[str | Path], url: str, **options: Any) ->
         yield
     finally:
         child.stop(5)
-
-
-class Webhook(ThreadingHTTPServer):
-    """What Alertmanager posts its notifications to."""
-
-    def __init__(self) -> None:
-        self.alerts: list[dict[str, Any]] = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(handler) -> None:  # noqa: N805
-                body = handler.rfile.read(int(handler.headers["Content-Length"]))
-                self.alerts += json.loads(body)["alerts"]
-                handler.send_response(200)
-                handler.end_headers()
-
-            def log_message(handler, *_: object) -> None:  # noqa: N805
-                pass
-
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/alerts"
-
-    @contextmanager
-    def running(self) -> Iterator["Webhook"]:
-        thread = threading.Thread(target=self.serve_forever)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.shutdown()
-            thread.join()
-            self.server_close()
 
 
 def render(folder: Path, variables: dict[str, Any], **hosts: dict[str, Any]) -> None:
@@ -125,20 +89,6 @@ def render(folder: Path, variables: dict[str, Any], **hosts: dict[str, Any]) -> 
         cwd=ROOT,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def certificate(folder: Path) -> None:
-    """Make a self-signed certificate for NAME."""
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
-            *("-keyout", "key.pem", "-out", "ca.pem", "-days", "40", "-subj", f"/CN={NAME}"),
-            *("-addext", f"subjectAltName=DNS:{NAME}"),
-        ],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
 
 
 def nginx_conf(folder: Path, edge: int, status: int, front: str) -> str:

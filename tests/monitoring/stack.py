@@ -22,15 +22,12 @@ import httpx
 from springboard.system.checkout import ROOT
 from springboard.system.ports import free_ports
 from springboard.torchserve.process import TorchServe
-from tests.monitoring.parts import Webhook, certificate, daemon, nginx_conf, render
-from tests.stands.front import (
-    SPRINGBOARD,
-    FrontProcess,
-    at_work,
-    build_puppet,
-    wait_until,
-    write_endpoint,
-)
+from tests.monitoring.parts import daemon, nginx_conf, render
+from tests.stands.certificates import certificate
+from tests.stands.front import SPRINGBOARD, FrontProcess, write_endpoint
+from tests.stands.release import build_puppet
+from tests.stands.waiting import at_work, wait_until
+from tests.stands.webhook import Webhook
 
 RULES = ROOT / "monitoring" / "rules"
 STAND_IN_NVML = ROOT / "tests" / "stands" / "nvml"

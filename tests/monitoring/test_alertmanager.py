@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from tests.monitoring.stack import Stack
-from tests.stands.front import wait_until
+from tests.stands.waiting import wait_until
 
 ALERT = "SpringboardGpuXidErrors"
 

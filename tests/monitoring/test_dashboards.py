@@ -14,7 +14,7 @@ import pytest
 from monitoring.dashboards import build
 from tests.monitoring.promql import metrics_of
 from tests.monitoring.stack import Stack
-from tests.stands.front import wait_until
+from tests.stands.waiting import wait_until
 
 FOLDER = Path(build.__file__).parent
 DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}

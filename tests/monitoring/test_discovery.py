@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from springboard.system.ports import free_ports
-from tests.monitoring.parts import certificate, daemon, render
-from tests.stands.front import wait_until
+from tests.monitoring.parts import daemon, render
+from tests.stands.certificates import certificate
+from tests.stands.waiting import wait_until
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
 

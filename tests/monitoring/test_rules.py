@@ -13,7 +13,7 @@ import yaml
 
 from tests.monitoring.promql import metrics_of
 from tests.monitoring.stack import RULES, Stack
-from tests.stands.front import wait_until
+from tests.stands.waiting import wait_until
 
 RUNBOOKS = RULES.parent / "runbooks"
 TESTS = sorted((RULES / "tests").glob("*.yml"))

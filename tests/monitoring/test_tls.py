@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from springboard.system.ports import free_ports
-from tests.monitoring.parts import NAME, certificate, daemon, render
+from tests.monitoring.parts import daemon, render
+from tests.stands.certificates import NAME, certificate
 
 pytestmark = pytest.mark.usefixtures("tools")
 

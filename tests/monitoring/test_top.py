@@ -16,7 +16,8 @@ from springboard.client import top
 from springboard.system.ports import free_ports
 from springboard.system.processes import Child
 from tests.monitoring.stack import Stack
-from tests.stands.front import SPRINGBOARD, FrontProcess, wait_until
+from tests.stands.front import SPRINGBOARD, FrontProcess
+from tests.stands.waiting import wait_until
 
 
 def once(*arguments: str, columns: int = 80) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""Starts what the front's tests talk to: TorchServes with the puppet in them, the front as a process."""
+"""A front as a process, the endpoint file it reads, and load on it."""
 
 import os
 import queue
@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -18,57 +17,9 @@ import yaml
 
 from springboard.system.processes import Child
 from springboard.torchserve.process import TorchServe
+from tests.stands.waiting import at_work, wait_until
 
-HERE = Path(__file__).parent
 SPRINGBOARD = Path(sys.executable).with_name("springboard")
-
-
-def build_puppet(
-    folder: Path,
-    version: str = "1.0.0",
-    *,
-    workers: int = 1,
-    batch_size: int = 1,
-    timeout_s: int = 20,
-    fault: str = "",
-) -> Path:
-    """Archive the puppet as a release; `folder` also takes its configuration. puppet.py tells the faults."""
-    folder.mkdir(parents=True, exist_ok=True)
-    config = folder / f"model-config-{version}.yaml"
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "minWorkers": workers,
-                "maxWorkers": workers,
-                "batchSize": batch_size,
-                "maxBatchDelay": 50,
-                "responseTimeout": timeout_s,
-                "startupTimeout": 120,
-                "handler": {"fault": fault},
-            }
-        )
-    )
-    archiver = Path(sys.executable).with_name("torch-model-archiver")
-    command: list[str | Path] = [
-        archiver,
-        "--model-name",
-        "dive",
-        "--version",
-        version,
-        "--handler",
-        HERE / "puppet.py",
-    ]
-    command += ["--config-file", config, "--export-path", folder, "--force"]
-    subprocess.run(command, check=True, capture_output=True)
-    return (folder / "dive.mar").rename(folder / f"dive-{version}.mar")
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    """Wait for `condition`, however long a busy machine takes within `seconds`."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
-        time.sleep(0.05)
 
 
 class FrontProcess:
@@ -159,26 +110,6 @@ def write_endpoint(path: Path, variants: list[tuple[str, TorchServe, int]], **mo
     draft.write_text(yaml.safe_dump(document))
     draft.replace(path)
     return path
-
-
-@contextmanager
-def at_work(*callers: Callable[[], object]) -> Iterator[None]:
-    """Call each of `callers` over and over, in a thread of its own, until the end."""
-    stop = threading.Event()
-
-    def run(call: Callable[[], object]) -> None:
-        while not stop.is_set():
-            call()
-
-    threads = [threading.Thread(target=run, args=(call,)) for call in callers]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
 
 
 @contextmanager

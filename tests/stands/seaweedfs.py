@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,15 @@ from springboard.system.processes import Child
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+
+@dataclass
+class ObjectStore:
+    """A real S3 on loopback: `environment` makes any AWS client use it as a reader without write rights."""
+
+    url: str
+    client: "S3Client"
+    environment: dict[str, str]
 
 
 @contextmanager

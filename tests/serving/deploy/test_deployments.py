@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.conftest import ObjectStore
-from tests.stands.front import FrontProcess, steady_load, wait_until
+from tests.stands.front import FrontProcess, steady_load
 from tests.stands.machine import CANARY, Machine, machine
+from tests.stands.seaweedfs import ObjectStore
+from tests.stands.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("releases")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from springboard.torchserve.process import TorchServe
-from tests.stands.front import FrontProcess, build_puppet, write_endpoint
+from tests.stands.front import FrontProcess, write_endpoint
+from tests.stands.release import build_puppet
 
 
 @dataclass

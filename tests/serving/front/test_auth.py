@@ -18,7 +18,8 @@ from botocore.exceptions import ClientError
 
 from springboard.auth import keys
 from springboard.client.score import Signed
-from tests.stands.front import SPRINGBOARD, FrontProcess, wait_until
+from tests.stands.front import SPRINGBOARD, FrontProcess
+from tests.stands.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("front")
 

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from springboard.auth import keys
-from tests.conftest import ObjectStore
 from tests.stands.front import SPRINGBOARD, FrontProcess
+from tests.stands.seaweedfs import ObjectStore
 
 pytestmark = pytest.mark.xdist_group("front")
 

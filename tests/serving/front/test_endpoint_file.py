@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from tests.serving.front.conftest import Stage
-from tests.stands.front import FrontProcess, wait_until, write_endpoint
+from tests.stands.front import FrontProcess, write_endpoint
+from tests.stands.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("front")
 

@@ -16,7 +16,9 @@ import pytest
 
 from springboard.torchserve.management import NO_WORKERS
 from springboard.torchserve.process import TorchServe
-from tests.stands.front import FrontProcess, build_puppet, steady_load, wait_until, write_endpoint
+from tests.stands.front import FrontProcess, steady_load, write_endpoint
+from tests.stands.release import build_puppet
+from tests.stands.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("faults")
 

@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 from springboard.system.processes import Child
-from tests.stands.front import SPRINGBOARD, FrontProcess, at_work, wait_until, write_endpoint
+from tests.stands.front import SPRINGBOARD, FrontProcess, write_endpoint
+from tests.stands.waiting import at_work, wait_until
 
 pytestmark = pytest.mark.xdist_group("front")
 

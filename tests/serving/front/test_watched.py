@@ -11,7 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.serving.front.conftest import Stage
-from tests.stands.front import FrontProcess, wait_until, write_endpoint
+from tests.stands.front import FrontProcess, write_endpoint
+from tests.stands.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("front")
 

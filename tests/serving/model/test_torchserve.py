@@ -21,7 +21,8 @@ from springboard.system.ports import free_ports
 from springboard.torchserve.management import NO_WORKERS
 from springboard.torchserve.process import TorchServe, TorchServeError
 from tests.clips import encode, moving_frames
-from tests.conftest import ObjectStore, archive, small_checkpoint
+from tests.conftest import archive, small_checkpoint
+from tests.stands.seaweedfs import ObjectStore
 
 pytestmark = pytest.mark.xdist_group("torchserve")
 

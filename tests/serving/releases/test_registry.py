@@ -19,7 +19,8 @@ from springboard.releases.manifest import ReleaseError, order
 from springboard.releases.registry import Registry
 from springboard.system.checkout import ROOT
 from tests.clips import encode, moving_frames
-from tests.conftest import ObjectStore, archive
+from tests.conftest import archive
+from tests.stands.seaweedfs import ObjectStore
 
 pytestmark = pytest.mark.xdist_group("releases")
 

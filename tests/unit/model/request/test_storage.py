@@ -24,7 +24,7 @@ from model_handler.request.errors import (
 from model_handler.request.source import S3Object
 from model_handler.request.storage import fetch
 from springboard.system.ports import free_ports
-from tests.conftest import ObjectStore
+from tests.stands.seaweedfs import ObjectStore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

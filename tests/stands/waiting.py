@@ -1,0 +1,34 @@
+"""Waiting for what others do, and calling while one waits."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Wait for `condition`, however long a busy machine takes within `seconds`."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.05)
+
+
+@contextmanager
+def at_work(*callers: Callable[[], object]) -> Iterator[None]:
+    """Call each of `callers` over and over, in a thread of its own, until the end."""
+    stop = threading.Event()
+
+    def run(call: Callable[[], object]) -> None:
+        while not stop.is_set():
+            call()
+
+    threads = [threading.Thread(target=run, args=(call,)) for call in callers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
