@@ -1,4 +1,4 @@
-"""A stand-in for systemctl and journalctl: what springboard/deploy/units.py asks of them, for torchserve@ alone.
+"""A stand-in for systemctl and journalctl: what springboard/deploy/units.py asks of them, torchserve@ only.
 
 Runs what the unit of playbooks/roles/torchserve runs, without its sandbox, and again when it ends. State is
 in $STAND_IN_SYSTEMD, a folder an instance; everything ends with the process whose id is in its file `owner`.
