@@ -13,36 +13,36 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
+
+from springboard.system import documents
+from springboard.system.documents import Strict
 
 
 class KeysFileError(Exception):
     """The file of keys cannot be read or written; the message says why."""
 
 
-class AccessKey(BaseModel):
+class AccessKey(Strict):
     """A pair that signs requests, like AWS's own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     access_key_id: Annotated[str, Field(pattern=r"^[A-Z0-9]{16,32}$")]
     secret_access_key: Annotated[str, Field(min_length=32)]
     created: datetime
 
 
-class Token(BaseModel):
+class Token(Strict):
     """A bearer token, known by its hash."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     created: datetime
 
 
-class Keys(BaseModel):
+class Keys(Strict):
     """Every credential this server accepts."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     access_keys: tuple[AccessKey, ...] = ()
     tokens: tuple[Token, ...] = ()
 
@@ -53,16 +53,7 @@ class Keys(BaseModel):
 
 def load(path: Path) -> Keys:
     """Read the file; one that is not there holds no keys. Raises `KeysFileError`."""
-    try:
-        return Keys.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return Keys()
-    except OSError as error:
-        raise KeysFileError(f"{path}: {error}") from error
-    except ValidationError as error:
-        # Not the error itself: pydantic quotes its input, and that is secret.
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['type']}" for fault in error.errors())
-        raise KeysFileError(f"{path} is not a file of keys: {faults}") from None
+    return documents.load(path, Keys, KeysFileError, as_json=True, missing=Keys())
 
 
 def create_access_key(path: Path, name: str) -> AccessKey:

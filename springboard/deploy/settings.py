@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from springboard.endpoint.document import Limits
 from springboard.endpoint.names import Name, Release
+from springboard.system import documents
+from springboard.system.documents import Strict
 
 Weight = Annotated[int, Field(ge=1, le=99)]
 
@@ -16,11 +17,7 @@ class HostFileError(Exception):
     """host.yml cannot be used; the message has one line a fault."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Worker(_Strict):
+class Worker(Strict):
     """What a release runs on: a virtual environment with `runtime.json`, and how many processes at once.
 
     `workers` are per GPU, or in all on a host without one; 0 takes what the release's model-config says.
@@ -30,7 +27,7 @@ class Worker(_Strict):
     workers: Annotated[int, Field(ge=0, le=64)] = 1
 
 
-class Canary(_Strict):
+class Canary(Strict):
     """How a new release is tried before it takes all traffic, and what stops it.
 
     It gets `weight` percent for `bake_seconds`, then each of `steps` for `step_seconds`; weight 0: no trial.
@@ -54,14 +51,14 @@ class Canary(_Strict):
     max_score_shift: Annotated[float, Field(gt=0)] = 0.5
 
 
-class ShadowRule(_Strict):
+class ShadowRule(Strict):
     """A release that gets copies of `sample_percent` of the scored videos; its answers reach nobody."""
 
     release: Release
     sample_percent: Annotated[float, Field(gt=0, le=100)] = 5.0
 
 
-class Host(_Strict):
+class Host(Strict):
     """The whole of host.yml. `models` is the registry, s3://BUCKET."""
 
     endpoint: Name = "dive-scoring"
@@ -78,13 +75,10 @@ class Host(_Strict):
 
 
 def load(path: Path) -> Host:
-    """Read and check host.yml; raise `HostFileError` with field and reason."""
+    """Read and check host.yml; raise `HostFileError` with lines and reasons."""
     try:
-        return Host.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise HostFileError(f"{path}: {error.strerror}; run playbooks/configure.yml") from error
-    except yaml.YAMLError as error:
-        raise HostFileError(f"{path}: {error}") from error
-    except ValidationError as error:
-        faults = (f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise HostFileError("\n".join(faults)) from error
+        return documents.load(path, Host, HostFileError)
+    except HostFileError as error:
+        if path.exists():
+            raise
+        raise HostFileError(f"{error}; run playbooks/configure.yml") from error

@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from springboard.system import documents
+from springboard.system.documents import Strict
 from springboard.system.files import write_atomically
 
 TIDY = "springboard tidy"
@@ -26,10 +28,8 @@ class StateError(Exception):
     """deployment.json cannot be read; the message says why."""
 
 
-class Place(BaseModel):
+class Place(Strict):
     """A release and the instance that serves it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: str
     instance: str
@@ -66,12 +66,7 @@ class State(BaseModel):
 
 def load(path: Path) -> State:
     """Return the state; a host without one has nothing deployed. Raises `StateError`."""
-    try:
-        return State.model_validate_json(path.read_text())
-    except FileNotFoundError:
-        return State()
-    except (OSError, ValidationError) as error:
-        raise StateError(f"{path} cannot be read: {error}") from error
+    return documents.load(path, State, StateError, as_json=True, missing=State())
 
 
 def save(path: Path, state: State) -> None:

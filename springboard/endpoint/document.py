@@ -1,22 +1,17 @@
 """The endpoint as `endpoint.yml` says it: its name, its variants and their shares, its shadow, its limits."""
 
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
 import httpx
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from springboard.endpoint.names import Address, Name, Release
+from springboard.system import documents
+from springboard.system.documents import Strict
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Reference(_Strict):
+class Reference(Strict):
     """A release's own scores over its reference clips, in points: what drift is measured against."""
 
     mean: float
@@ -24,7 +19,7 @@ class Reference(_Strict):
     clips: Annotated[int, Field(ge=2)]
 
 
-class Served(_Strict):
+class Served(Strict):
     """One release at work in one TorchServe process.
 
     `address` is TorchServe's inference address (`http://host:port`), `management` and `metrics` its other
@@ -67,7 +62,7 @@ class Shadow(Served):
     sample_percent: Annotated[float, Field(ge=0, le=100)] = 100.0
 
 
-class Limits(_Strict):
+class Limits(Strict):
     """What the front takes, in bytes, seconds and requests.
 
     `deadline_seconds` covers fetching from S3, queueing and work; uploading has limits of its own.
@@ -91,7 +86,7 @@ class Limits(_Strict):
         return self
 
 
-class Endpoint(_Strict):
+class Endpoint(Strict):
     """The whole of `endpoint.yml`. Without variants nothing is deployed yet."""
 
     endpoint: Name = "dive-scoring"
@@ -120,60 +115,4 @@ class EndpointFileError(Exception):
 
 def load(path: Path) -> Endpoint:
     """Read and check an endpoint file; raise `EndpointFileError` with lines and reasons."""
-    try:
-        return _checked(path, path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise EndpointFileError(f"{path}: {error.strerror}") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise EndpointFileError(f"{path}:{line}: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # Characters YAML does not allow, a date that is none, an alias of itself: YAML tells no line of them.
-        raise EndpointFileError(f"{path}:1: {error}") from error
-
-
-def _checked(path: Path, text: str) -> Endpoint:
-    document = yaml.compose(text, Loader=yaml.SafeLoader)
-    if not isinstance(document, yaml.MappingNode):
-        raise EndpointFileError(f"{path}:1: expected a mapping with `variants:`")
-    # PyYAML takes the last of two equal keys in silence; half an edit must not pass for a whole one.
-    seen = set()
-    for node, key in _keys(document):
-        if (id(node), str(key.value)) in seen:
-            raise EndpointFileError(f"{path}:{key.start_mark.line + 1}: {key.value} stands twice")
-        seen.add((id(node), str(key.value)))
-    try:
-        return Endpoint.model_validate(yaml.safe_load(text))
-    except ValidationError as error:
-        faults = [
-            f"{path}:{_line(document, fault['loc'])}: {'.'.join(map(str, fault['loc'])) or 'endpoint'}: "
-            f"{re.sub('^Value error, ', '', fault['msg'])}"
-            for fault in error.errors()
-        ]
-        raise EndpointFileError("\n".join(faults)) from error
-
-
-def _keys(node: yaml.Node) -> list[tuple[yaml.MappingNode, yaml.Node]]:
-    """Return every mapping in the document with each of its keys."""
-    if isinstance(node, yaml.SequenceNode):
-        return [pair for child in node.value for pair in _keys(child)]
-    if not isinstance(node, yaml.MappingNode):
-        return []
-    return [pair for key, value in node.value for pair in ((node, key), *_keys(value))]
-
-
-def _line(node: yaml.Node, path: Sequence[int | str]) -> int:
-    """Return the line (from 1) of the deepest node on a pydantic error's path."""
-    line = node.start_mark.line + 1
-    for step in path:
-        if isinstance(node, yaml.MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == str(step)]
-            if not found:
-                break
-            line, node = found[0][0].start_mark.line + 1, found[0][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-            node = node.value[step]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line
+    return documents.load(path, Endpoint, EndpointFileError)

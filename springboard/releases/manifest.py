@@ -3,14 +3,14 @@
 build.py writes it; it is read wherever releases are published or deployed, and there without torch.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from springboard.endpoint.names import MODEL, Release
+from springboard.system import documents
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # A plain file name: it is joined to folders and keys.
@@ -89,16 +89,9 @@ class Manifest(_Part):
         return f"golden{Path(self.golden.file).suffix}" if self.golden else ""
 
 
-def parse(text: str | bytes, origin: str) -> Manifest:
+def parse(text: bytes, origin: str) -> Manifest:
     """Read a manifest; raise `ManifestError`, which names `origin`, the fault and its place."""
-    try:
-        return Manifest.model_validate(json.loads(text))
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise ManifestError(f"{origin} is no manifest: {where}: {fault['msg']}") from error
-    except ValueError as error:
-        raise ManifestError(f"{origin} is no manifest: {error}") from error
+    return documents.parse(text, Manifest, origin, ManifestError, as_json=True)
 
 
 def order(version: str) -> tuple[int, int, int, bool, list[tuple[bool, int, str]]]:

@@ -319,7 +319,7 @@ def test_faults_in_host_yml_are_named(tmp_path: Path) -> None:
     path.write_text("models: s3://m\nworker: {runtime: /opt/x}\ncanary: {weight: 100}\nkeep: 1\n")
     with pytest.raises(HostFileError, match=r"canary.weight: .*less than or equal to 99") as caught:
         load_host(path)
-    assert "keep: Extra inputs" in str(caught.value)
+    assert f"{path}:4: keep: Extra inputs" in str(caught.value)
 
 
 def test_the_plain_copy_of_a_release_is_recognised_as_whole(bench: Bench) -> None:

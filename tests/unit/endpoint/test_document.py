@@ -54,7 +54,7 @@ def test_a_valid_file_is_read_whole(tmp_path: Path) -> None:
         ("name: canary", "name: \x07", 1, "special characters"),
         ("release: 1.1.0", "release: 2026-13-45", 1, "month must be"),
         ("name: canary", "name: canary\n    [a, b]: c", 9, "unhashable"),
-        ("variants:", "loop: &x [*x]\nvariants:", 1, "recursion"),
+        ("variants:", "loop: &x [*x]\nvariants:", 2, "recursion"),
         ("sample_percent: 25", "sample_percent: 250", 15, "less than or equal to 100"),
     ],
 )
