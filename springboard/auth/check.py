@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from botocore.auth import SIGV4_TIMESTAMP, SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -63,6 +63,20 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def address_of(request: Request) -> str:
+    """Return the address a request came from; of IPv6 its /64, which is one line's to use (RFC 6177)."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(ip_network((address, 64), strict=False))
+    return host
+
+
 class MetricsRule(StrEnum):
     """Who may read /metrics: this machine, whoever may call too, or everybody."""
 
@@ -98,6 +112,23 @@ class Auth:
         if Mode.SIGV4 in self.modes and scheme == "AWS4-HMAC-SHA256":
             return self._begin_signature(request)
         raise NotAuthorized
+
+    def caller(self, request: Request) -> str:
+        """Return who sends a request that `begin` let in: their key's name, else their address.
+
+        Of a signature it is the name claimed, until `begin`'s function has checked it.
+        """
+        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+        if Mode.NONE in self.modes:
+            return address_of(request)
+        if scheme.lower() == "bearer":
+            given = hashlib.sha256(credentials.strip().encode(errors="replace")).hexdigest()
+            names = {token.sha256: token.name for token in self.keys.tokens}
+        else:
+            parts = _SIGNATURE.fullmatch(request.headers.get("Authorization", ""))
+            given = parts["key"] if parts else ""
+            names = {key.access_key_id: key.name for key in self.keys.access_keys}
+        return f"key {names[given]}" if given in names else address_of(request)
 
     def _check_token(self, token: str) -> None:
         given = hashlib.sha256(token.encode(errors="replace")).hexdigest()

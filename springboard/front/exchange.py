@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from model_handler.request.errors import ScoringError
+from springboard.auth.check import Verify, address_of
 from springboard.endpoint.document import Endpoint
 from springboard.front import sagemaker as wire
 from springboard.front.errors import ClientGone, Draining, InternalFailure, NotReady, UnknownEndpoint
@@ -39,7 +40,7 @@ class _Exchange:
         self._endpoint_name = endpoint_name
         self._call = wire.Call(request_id, typed=endpoint_name is not None)
         self._body_read = False
-        self._variant = self._release = ""
+        self._caller = self._variant = self._release = ""
         # As on /invocations: boto3's 424 hides whose fault it was.
         self._status = 0
         self._told = logs.told.get()
@@ -78,15 +79,19 @@ class _Exchange:
         front = self._front
         if front.refusing:
             raise Draining
-        with front.accepted(), front.admission.seat() as seat:
-            return await self._handled(seat)
+        with front.accepted():
+            verify = front.auth.begin(self._request)
+            self._caller = front.auth.caller(self._request)
+            # Until its signature was seen, a key's name alone takes nothing from the key's share.
+            sender = f"{self._caller} {address_of(self._request)}" if verify else self._caller
+            async with front.admission.seat(sender) as seat:
+                return await self._handled(seat, verify)
 
-    async def _handled(self, seat: Seat) -> Response:
+    async def _handled(self, seat: Seat, verify: Verify) -> Response:
         front, request = self._front, self._request
-        verify = front.auth.begin(request)
         self._call = wire.read_call(request.headers, self._call)
         self._check_names()
-        front.admission.check()
+        front.admission.check(seat.caller)
         endpoint = front.endpoint
         body = await read_body(request, seat, endpoint.limits)
         self._body_read = True
@@ -127,6 +132,7 @@ class _Exchange:
         front.metrics.request_bytes.inc(len(source))
         self._told["bytes"] = len(source)
         ticket = Ticket(pin=call.variant, session=call.session)
+        seat.may_leave = lambda: not ticket.at_work
         try:
             scored = await front.dispatcher.score(Video(source, call.request_id), ticket, deadline)
         finally:

@@ -1,9 +1,18 @@
-"""Admission: what the front holds at once, in requests and in bytes."""
+"""Admission: what the front holds at once, in requests and in bytes, shared fairly by its callers.
 
+A caller alone may fill all of it. When it is full, a request of one who holds less than another takes the
+place of the newest request of whoever holds most ("buffer stealing": P. E. McKenney, Stochastic Fairness
+Queueing, IEEE INFOCOM 1990): one who floods, or stalls in its uploads, leaves the others their part. What a
+worker has already is never taken away. Memory for callers is bounded by what is held: one who holds nothing
+is forgotten.
+"""
+
+import asyncio
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 
 from springboard.endpoint.document import Limits
 from springboard.front.errors import ClientGone, Overloaded
@@ -19,56 +28,116 @@ class Admission:
         self.limits = limits
         self.requests = 0
         self.bytes = 0
+        self._seats: dict[Seat, None] = {}  # in the order they came
         self._lock = threading.Lock()
 
-    @contextmanager
-    def seat(self) -> Iterator["Seat"]:
-        """Let one request in, holding nothing yet; whatever it comes to hold is given back at the end."""
-        seat = Seat(self)
-        try:
-            yield seat
-        finally:
-            with self._lock:
-                seat.left = True
-                self.requests -= seat.counted
-                self.bytes -= seat.bytes
+    @asynccontextmanager
+    async def seat(self, caller: str = "") -> AsyncIterator["Seat"]:
+        """Let one request of `caller` in, holding nothing yet; what it comes to hold is given back.
 
-    def check(self) -> None:
+        Ends what runs in it by `Overloaded` when another caller's request needs the place.
+        """
+        try:
+            async with asyncio.timeout(None) as patience:
+                loop = asyncio.get_running_loop()
+                seat = Seat(self, caller, lambda: loop.call_soon_threadsafe(_end, patience))
+                with self._lock:
+                    self._seats[seat] = None
+                try:
+                    yield seat
+                finally:
+                    with self._lock:
+                        self._leave(seat)
+        except TimeoutError:
+            if not patience.expired():
+                raise
+            raise _pushed_out() from None
+
+    def check(self, caller: str = "") -> None:
         """Refuse a request before its body is read if there is no place for it; raise `Overloaded`."""
-        if self.requests >= self.limits.queue_requests:
-            raise Overloaded(
-                f"The queue is full: queue_requests is {self.limits.queue_requests}. Try again shortly."
-            )
+        with self._lock:
+            if self.requests >= self.limits.queue_requests and self._victim(caller, 1, _requests) is None:
+                raise self._full()
 
     def hold(self, seat: "Seat", size: int) -> None:
         """Hold `size` more bytes for a request; raise `Overloaded` when there is no room for them."""
         with self._lock:
-            if seat.left:  # a download whose client went away
-                raise ClientGone
-            if self.bytes + size > self.limits.queue_bytes:
-                raise Overloaded(
-                    f"The queue is full: its videos fill queue_bytes = {self.limits.queue_bytes:,}. "
-                    "Try again shortly."
-                )
+            seat.check()
+            while self.bytes + size > self.limits.queue_bytes:
+                if (victim := self._victim(seat.caller, size, _bytes)) is None:
+                    raise Overloaded(
+                        f"The queue is full: its videos fill queue_bytes = {self.limits.queue_bytes:,}. "
+                        "Try again shortly."
+                    )
+                self._push_out(victim)
             self.bytes += size
             seat.bytes += size
 
     def count(self, seat: "Seat") -> None:
         """Count a request whose body is here: slow uploads must not fill the queue. Raises `Overloaded`."""
         with self._lock:
-            self.check()
+            seat.check()
+            if self.requests >= self.limits.queue_requests:
+                if (victim := self._victim(seat.caller, 1, _requests)) is None:
+                    raise self._full()
+                self._push_out(victim)
             self.requests += 1
             seat.counted = True
+
+    def _full(self) -> Overloaded:
+        return Overloaded(
+            f"The queue is full: queue_requests is {self.limits.queue_requests}. Try again shortly."
+        )
+
+    def _victim(self, caller: str, more: int, held: Callable[["Seat"], int]) -> "Seat | None":
+        """Return the seat that leaves for `more` of `caller`, None if no other caller would hold as much."""
+        shares = Counter[str]()
+        for seat in self._seats:
+            shares[seat.caller] += held(seat)
+        largest = max(shares, key=shares.__getitem__, default=caller)
+        if shares[caller] + more >= shares[largest]:
+            return None
+        return next(
+            (
+                seat
+                for seat in reversed(self._seats)
+                if seat.caller == largest and held(seat) and seat.may_leave()
+            ),
+            None,
+        )
+
+    def _push_out(self, seat: "Seat") -> None:
+        seat.pushed_out = True
+        self._leave(seat)
+        seat.end()
+
+    def _leave(self, seat: "Seat") -> None:
+        if not seat.left:
+            seat.left = True
+            del self._seats[seat]
+            self.requests -= seat.counted
+            self.bytes -= seat.bytes
 
 
 @dataclass(eq=False)
 class Seat:
-    """What one request holds of the admission."""
+    """What one request holds of the admission. `may_leave` says whether its place may be given to another."""
 
     admission: Admission
+    caller: str
+    end: Callable[[], object]
     bytes: int = 0
     counted: bool = False
     left: bool = False
+    pushed_out: bool = False
+    may_leave: Callable[[], bool] = field(default=lambda: True)
+
+    def check(self) -> None:
+        """Raise when the seat is no more: a download goes on for a moment after its request has ended."""
+        if self.pushed_out:
+            raise _pushed_out()
+        if self.left:
+            raise ClientGone
 
     def hold(self, size: int) -> None:
         """See `Admission.hold`."""
@@ -77,3 +146,20 @@ class Seat:
     def count(self) -> None:
         """See `Admission.count`."""
         self.admission.count(self)
+
+
+def _requests(seat: Seat) -> int:
+    return int(seat.counted)
+
+
+def _bytes(seat: Seat) -> int:
+    return seat.bytes
+
+
+def _end(patience: asyncio.Timeout) -> None:
+    with suppress(RuntimeError):  # it has ended by itself meanwhile
+        patience.reschedule(asyncio.get_running_loop().time())
+
+
+def _pushed_out() -> Overloaded:
+    return Overloaded("The queue is full, and its place went to a caller who holds less. Try again shortly.")
