@@ -1,8 +1,6 @@
 """`springboard deploy | rollback | tidy`: what Ansible and timers run on a host, as root."""
 
-import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -10,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from springboard.cli.said import say
 from springboard.deploy import plan
 from springboard.deploy import settings as host
 from springboard.deploy import state as deployment
@@ -49,8 +48,8 @@ def deploy(
             layout = Layout.here()
             steps = plan.steps(layout, host.load(layout.settings), version, in_place)
             for step in steps:
-                _say(f"would {step}")
-        _say("changed" if steps else "unchanged")
+                say(f"would {step}")
+        say("changed" if steps else "unchanged")
         return
     what = f"springboard deploy {version or ''}".strip()
     _work(what, wait, lambda rollout: rollout.deploy(version, in_place))
@@ -69,7 +68,7 @@ def tidy() -> None:
     try:
         _work(deployment.TIDY, False, _tidy)
     except Busy:
-        _say("unchanged: a deployment is at work")
+        say("unchanged: a deployment is at work")
 
 
 def _tidy(rollout: Rollout) -> bool:
@@ -84,7 +83,7 @@ def _work(what: str, wait: bool, act: Callable[[Rollout], bool]) -> None:
     # Ansible or ssh may go away: a canary must not bake without its judge, so this goes on to the end.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with _explained(busy_is_fine=what == deployment.TIDY), deployment.alone(layout.lock, what, wait):
-        rollout = Rollout(layout, host.load(layout.settings), _say)
+        rollout = Rollout(layout, host.load(layout.settings), say)
 
         def stop(number: int, _: FrameType | None) -> None:
             if not rollout.interruptible:
@@ -96,7 +95,7 @@ def _work(what: str, wait: bool, act: Callable[[Rollout], bool]) -> None:
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         changed = act(rollout)
-    _say("changed" if changed else "unchanged")
+    say("changed" if changed else "unchanged")
 
 
 @contextmanager
@@ -106,18 +105,9 @@ def _explained(busy_is_fine: bool = False) -> Iterator[None]:
     except _EXPECTED as error:
         if busy_is_fine and isinstance(error, Busy):
             raise
-        _say(" ".join(str(error).split()))
+        say(" ".join(str(error).split()))
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         promoted = deployment.load(Layout.here().state).promoted
-        _say(f"stopped; {promoted.version if promoted else 'nothing'} serves")
+        say(f"stopped; {promoted.version if promoted else 'nothing'} serves")
         raise typer.Exit(1) from None
-
-
-def _say(line: str) -> None:
-    """Print a line at once; whoever read them may be gone."""
-    try:
-        print(line, flush=True)  # noqa: T201 - the command's output
-    except OSError:
-        # Otherwise Python complains at its end, and exits with 120.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115

@@ -1,13 +1,25 @@
-"""The TorchServe processes the front starts itself, on a developer's machine; on a host systemd does it."""
+"""An archive on a developer's machine: packed, and TorchServe as a child; on a host systemd has it."""
 
 import asyncio
 import logging
+import os
+import signal
+import subprocess
+import sys
 import time
+from collections.abc import Mapping
+from pathlib import Path
 
+from springboard.cli.said import fail
+from springboard.endpoint.document import Endpoint, Limits, Variant
+from springboard.endpoint.names import archive_name
 from springboard.front.front import Front
-from springboard.front.server import ChildFailed
+from springboard.front.server import ChildFailed, Companion
+from springboard.system.checkout import ROOT
+from springboard.system.files import sha256
 from springboard.torchserve.process import TorchServe, TorchServeError
 
+LOCAL_VERSION = "0.0.0-local"
 log = logging.getLogger("springboard.children")
 
 _LOOK_SECONDS = 0.5
@@ -16,6 +28,42 @@ _LONGEST_BACKOFF = 30.0
 _SETTLED_SECONDS = 60.0
 # TorchServe gives a worker that keeps dying up after 300 s, for good, and lives on without any.
 _GIVEN_UP_SECONDS = 330.0
+
+
+def endpoint(archive: Path, limits: Limits, buckets: tuple[str, ...]) -> tuple[Endpoint, list[Companion]]:
+    """Return an endpoint of one variant, and the TorchServe that shall run beside the front for it."""
+    if not archive.is_file():
+        fail(f"{archive} does not exist; make it with: ./archive.sh --weights DIR --version X.Y.Z")
+    child = TorchServe(archive, environment=_without_credentials(os.environ))
+    variant = Variant(**{**child.served.model_dump(), "name": "local", "sha256": sha256(archive)})
+    return Endpoint(variants=(variant,), limits=limits, allowed_buckets=buckets), [
+        lambda front: keep_running(child, front)
+    ]
+
+
+def _without_credentials(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what a process that parses strangers' videos may know: the front alone reads S3."""
+    return {name: value for name, value in environment.items() if not name.startswith("AWS_")} | {
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def archive(weights: Path) -> Path:
+    """Run archive.sh; stop it when we are stopped meanwhile."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    command = [str(ROOT / "archive.sh"), "--weights", str(weights), "--version", LOCAL_VERSION]
+    with subprocess.Popen(command, stdout=sys.stderr) as process:
+        try:
+            status = process.wait()
+        except BaseException:
+            process.terminate()
+            raise
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if status:
+        fail(f"archive.sh failed with status {status}")
+    return ROOT / "build" / archive_name(LOCAL_VERSION)
 
 
 async def keep_running(child: TorchServe, front: Front) -> None:

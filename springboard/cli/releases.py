@@ -1,13 +1,13 @@
 """`springboard releases`: the registry, with the caller's own AWS credentials."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from springboard.cli.said import explained
+from springboard.endpoint.names import version_of
 from springboard.releases.manifest import ReleaseError
 from springboard.releases.registry import Registry
 
@@ -20,7 +20,7 @@ Version = Annotated[str, typer.Argument(help="X.Y.Z")]
 @app.command("list")
 def list_releases(models: Models) -> None:
     """List what is published, oldest first."""
-    with _explained():
+    with explained(ReleaseError, status=1):
         registry = Registry(models)
         for version in registry.versions():
             found = registry.manifest(version)
@@ -33,14 +33,14 @@ def list_releases(models: Models) -> None:
 @app.command()
 def show(version: Version, models: Models) -> None:
     """Print a release's manifest."""
-    with _explained():
+    with explained(ReleaseError, status=1):
         typer.echo(json.dumps(json.loads(Registry(models).manifest_bytes(version)), indent=2))
 
 
 @app.command()
 def verify(version: Version, models: Models) -> None:
     """Read a release whole and compare its checksums; exits with 1 when something was changed."""
-    with _explained():
+    with explained(ReleaseError, status=1):
         found = Registry(models).verify(version)
     typer.echo(f"{version} is whole: sha256 {found.archive.sha256}, {found.archive.size_bytes:,} bytes")
 
@@ -52,17 +52,8 @@ def publish(
     golden: Annotated[Path, typer.Option(help="The clip that archive.sh was given as --golden.")],
 ) -> None:
     """Publish an archive; published releases never change."""
-    with _explained():
+    with explained(ReleaseError, status=1):
         registry = Registry(models)
-        version = archive.stem.removeprefix("dive-")
+        version = version_of(archive.name)
         new = registry.publish(archive, golden)
     typer.echo(f"{'published' if new else 'unchanged'}: {registry.url(version)}")
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except ReleaseError as error:
-        typer.echo(f"springboard: {error}", err=True)
-        raise typer.Exit(1) from error

@@ -12,7 +12,8 @@ from typing import Self
 import httpx
 import pytest
 
-from springboard.client import top
+from springboard.client.source import Away, Source
+from springboard.client.view import quantile
 from springboard.system.ports import free_ports
 from springboard.system.processes import Child
 from tests.monitoring.stack import Stack
@@ -45,8 +46,8 @@ def test_once_shows_everything_within_a_small_terminal(stack: Stack) -> None:
 
 def test_from_elsewhere_it_says_how_to_get_a_token() -> None:
     client = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(403)))
-    with client, pytest.raises(top.Away, match="--token"):
-        top.Source(client, "http://elsewhere").read()
+    with client, pytest.raises(Away, match="--token"):
+        Source(client, "http://elsewhere").read()
 
 
 def test_without_a_server_it_says_so() -> None:
@@ -58,8 +59,8 @@ def test_without_a_server_it_says_so() -> None:
 
 def test_another_server_is_told_apart() -> None:
     client = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, text="<html>")))
-    with client, pytest.raises(top.Away, match="is it a Springboard"):
-        top.Source(client, "http://elsewhere").read()
+    with client, pytest.raises(Away, match="is it a Springboard"):
+        Source(client, "http://elsewhere").read()
 
 
 class Terminal:
@@ -117,7 +118,7 @@ def test_it_comes_back_when_the_server_does(tmp_path: Path) -> None:
 
 def test_quantiles_are_prometheus_own() -> None:
     buckets = {"0.5": 0.0, "1.0": 80.0, "2.0": 100.0, "+Inf": 100.0}
-    assert top.quantile(0.4, buckets) == pytest.approx(0.75)
-    assert top.quantile(0.9, buckets) == pytest.approx(1.5)
-    assert top.quantile(0.9, {"1.0": 0.0, "+Inf": 0.0}) is None
-    assert top.quantile(0.9, {"1.0": 1.0, "+Inf": 10.0}) == 1.0
+    assert quantile(0.4, buckets) == pytest.approx(0.75)
+    assert quantile(0.9, buckets) == pytest.approx(1.5)
+    assert quantile(0.9, {"1.0": 0.0, "+Inf": 0.0}) is None
+    assert quantile(0.9, {"1.0": 1.0, "+Inf": 10.0}) == 1.0

@@ -1,0 +1,130 @@
+"""`springboard serve`: the server."""
+
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from springboard.auth import keys
+from springboard.auth.check import MetricsRule, Mode, is_loopback
+from springboard.cli.keys import DEFAULT, KeysFile
+from springboard.cli.said import fail
+from springboard.endpoint import document as endpoints
+from springboard.endpoint.document import EndpointFileError, Limits
+from springboard.front.server import ChildFailed, Companion, Options, listen
+from springboard.front.server import serve as run
+from springboard.system import logs, systemd
+
+log = logging.getLogger("springboard.cli")
+
+
+def serve(
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of checkpoint files; archived, then served.")
+    ] = None,
+    archive: Annotated[Path | None, typer.Option(help="A dive-X.Y.Z.mar to serve.")] = None,
+    endpoint_file: Annotated[
+        Path | None, typer.Option(help="endpoint.yml: TorchServes to connect to.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; a socket from systemd goes first.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8080,
+    auth: Annotated[
+        list[Mode] | None, typer.Option(help="May be given twice. Default none, on loopback.")
+    ] = None,
+    keys_file: KeysFile = DEFAULT,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Allow --auth none off loopback.")] = False,
+    metrics: Annotated[MetricsRule, typer.Option(help="Who may read /metrics.")] = MetricsRule.LOOPBACK,
+    max_body_mb: Annotated[
+        float, typer.Option(min=0.001, help="Largest body, without an endpoint file.")
+    ] = 25,
+    deadline: Annotated[
+        float, typer.Option(min=0.1, help="Seconds a request may take, without an endpoint file.")
+    ] = 60,
+    allow_bucket: Annotated[
+        list[str] | None, typer.Option(help="S3 bucket that videos may come from.")
+    ] = None,
+    drain_seconds: Annotated[
+        float,
+        typer.Option(min=0, help="Go on answering 503 this long after SIGTERM; docs/serve.md: systemd's."),
+    ] = 5,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; a second one stops at once."""
+    logs.configure(log_json)
+    if sum(source is not None for source in (weights, archive, endpoint_file)) != 1:
+        raise typer.BadParameter("give exactly one of --weights, --archive and --endpoint-file")
+    handed_over = _from_systemd()
+    modes = _modes(auth, handed_over.getsockname()[0] if handed_over else host, insecure)
+    uses_keys = modes != {Mode.NONE}
+    options = Options(
+        auth=modes,
+        keys_file=keys_file if uses_keys else None,
+        metrics_rule=metrics,
+        drain_seconds=drain_seconds,
+        endpoint_file=endpoint_file,
+        has_successor=handed_over is not None,
+    )
+    try:
+        if uses_keys and not keys.load(keys_file).names():
+            log.warning(
+                "%s holds no keys, so nobody can call yet; run: springboard keys create NAME", keys_file
+            )
+        listening = handed_over or _listen(host, port)
+        if endpoint_file is not None:
+            endpoint, companions = endpoints.load(endpoint_file), list[Companion]()
+        else:
+            limits = Limits(max_body_bytes=int(max_body_mb * 1e6), deadline_seconds=deadline)
+            # Here, not above: on a host the front's environment has no Java and needs none.
+            from springboard.cli import local
+
+            if weights is not None:
+                log.info("archiving %s", weights)
+                archive = local.archive(weights)
+            assert archive is not None  # noqa: S101 - one of three was given
+            endpoint, companions = local.endpoint(archive, limits, tuple(allow_bucket or ()))
+    except (EndpointFileError, keys.KeysFileError) as error:
+        fail(str(error))
+    address, bound = listening.getsockname()[:2]
+    url = f"http://[{address}]:{bound}" if ":" in address else f"http://{address}:{bound}"
+    log.info("listening on %s; when /ping is 200: curl -F video=@dive.mp4 %s/invocations", url, url)
+    failure, at_once = "", False
+    try:
+        at_once = uvloop.run(run(endpoint, listening, options, companions))
+    except* ChildFailed as group:
+        failure = str(group.exceptions[0])
+    if failure:
+        fail(failure)
+    if at_once:
+        # Threads may still wait for S3; "at once" does not wait for them.
+        logging.shutdown()
+        os._exit(1)
+
+
+def _from_systemd() -> socket.socket | None:
+    try:
+        return systemd.take_socket()
+    except ValueError as error:
+        fail(str(error))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return listen(host, port)
+    except OSError as error:
+        fail(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port")
+
+
+def _modes(auth: list[Mode] | None, host: str, insecure: bool) -> frozenset[Mode]:
+    modes = frozenset(auth or [Mode.NONE])
+    if Mode.NONE in modes and not is_loopback(host) and not insecure:
+        raise typer.BadParameter(
+            f"{host} can be reached from elsewhere, and nobody would have to say who they are. "
+            "Give --auth bearer or --auth sigv4 (springboard keys create NAME), or force it with --insecure."
+        )
+    return modes
