@@ -5,46 +5,18 @@ A failure is always the same `NotAuthorized`: it never says which part was wrong
 
 import hashlib
 import hmac
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from botocore.auth import SIGV4_TIMESTAMP, SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from starlette.requests import Request
 
+from springboard.auth import sigv4
+from springboard.auth.errors import NotAuthorized
 from springboard.auth.keys import Keys
-from springboard.refusal import Refusal
-
-SERVICE = "sagemaker"
-# AWS's own bound for most services.
-MAX_SKEW = timedelta(minutes=5)
-_SIGNATURE = re.compile(
-    r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/\s,]+)/(?P<date>\d{8})/(?P<region>[a-z0-9-]+)/"
-    rf"{SERVICE}/aws4_request, ?SignedHeaders=(?P<headers>[a-z0-9;-]+), ?"
-    r"Signature=(?P<signature>[0-9a-f]{64})"
-)
-# Without these in the signature it could be replayed elsewhere or later.
-_MUST_SIGN = {"host", "x-amz-date"}
 
 # Checks a body; None where the headers have told everything.
 Verify = Callable[[bytes], None] | None
-
-
-class NotAuthorized(Refusal):
-    """No or wrong credentials. The message never says which part was wrong."""
-
-    status = 403
-    code = "not_authorized"
-    sagemaker = (403, "AccessDeniedException")
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The request is not authorized: its credentials, signature or date were not accepted."
-        )
 
 
 class Mode(StrEnum):
@@ -109,8 +81,8 @@ class Auth:
         if Mode.BEARER in self.modes and scheme.lower() == "bearer":
             self._check_token(credentials.strip())
             return None
-        if Mode.SIGV4 in self.modes and scheme == "AWS4-HMAC-SHA256":
-            return self._begin_signature(request)
+        if Mode.SIGV4 in self.modes and scheme == sigv4.SCHEME:
+            return sigv4.begin(request, self.keys)
         raise NotAuthorized
 
     def caller(self, request: Request) -> str:
@@ -136,49 +108,3 @@ class Auth:
         matches = [hmac.compare_digest(given, known.sha256) for known in self.keys.tokens]
         if not any(matches):
             raise NotAuthorized
-
-    def _begin_signature(self, request: Request) -> Verify:
-        parts = _SIGNATURE.fullmatch(request.headers["Authorization"])
-        if parts is None:
-            raise NotAuthorized
-        signed = parts["headers"].split(";")
-        timestamp = request.headers.get("X-Amz-Date", "")
-        try:
-            sent = datetime.strptime(timestamp, SIGV4_TIMESTAMP).replace(tzinfo=UTC)
-        except ValueError:
-            raise NotAuthorized from None
-        known = {key.access_key_id: key.secret_access_key for key in self.keys.access_keys}
-        if (
-            parts["key"] not in known
-            or not _MUST_SIGN.issubset(signed)
-            or not timestamp.startswith(parts["date"])
-            or abs(datetime.now(UTC) - sent) > MAX_SKEW
-        ):
-            raise NotAuthorized
-        signer = SigV4Auth(Credentials(parts["key"], known[parts["key"]]), SERVICE, parts["region"])
-
-        def verify(body: bytes) -> None:
-            expected = _sign(signer, request, signed, timestamp, body)
-            if not hmac.compare_digest(expected, parts["signature"]):
-                raise NotAuthorized
-
-        return verify
-
-
-def _sign(signer: SigV4Auth, request: Request, signed: list[str], timestamp: str, body: bytes) -> str:
-    """Return the signature botocore would put on this request."""
-    path = request.scope["raw_path"].decode("latin-1")
-    query = request.scope["query_string"].decode("latin-1")
-    # The scheme is plain on purpose: with it botocore always hashes the body itself.
-    copy = AWSRequest(
-        method=request.method, url=f"http://{request.headers.get('Host', '')}{path}?{query}", data=body
-    )
-    for name in signed:
-        # botocore would take a hash sent along for the body's; ours is of the bytes that came.
-        if name == "x-amz-content-sha256":
-            copy.headers[name] = hashlib.sha256(body).hexdigest()
-        else:
-            for value in request.headers.getlist(name):
-                copy.headers.add_header(name, value)
-    copy.context["timestamp"] = timestamp
-    return str(signer.signature(signer.string_to_sign(copy, signer.canonical_request(copy)), copy))

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from springboard.auth.check import SERVICE
+from springboard.auth.sigv4 import SERVICE
 from springboard.servertiming import read_stages
 
 # The server's own deadline is 60 s, after an upload of as much.

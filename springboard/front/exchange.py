@@ -13,7 +13,8 @@ from springboard.front import sagemaker as wire
 from springboard.front.errors import ClientGone, Draining, InternalFailure, NotReady, UnknownEndpoint
 from springboard.front.front import NOTHING_DEPLOYED, Front
 from springboard.front.intake.admission import Seat
-from springboard.front.intake.source import client_gone, discard, read_body, read_source
+from springboard.front.intake.body import client_gone, discard, read_body
+from springboard.front.intake.source import read_source
 from springboard.front.scheduling.dispatch import Video
 from springboard.front.scheduling.queue import Ticket, unknown_variant
 from springboard.system import logs

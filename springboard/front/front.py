@@ -11,8 +11,8 @@ import httpx
 from springboard.auth.check import Auth
 from springboard.endpoint.document import Endpoint
 from springboard.front.intake.admission import Admission
-from springboard.front.intake.source import Downloads
-from springboard.front.metrics import Metrics
+from springboard.front.intake.s3 import Downloads
+from springboard.front.metrics.record import Metrics
 from springboard.front.scheduling.dispatch import Dispatcher
 from springboard.front.scheduling.queue import Queue
 from springboard.front.scheduling.readiness import Readiness

@@ -1,4 +1,4 @@
-"""The shapes of requests and answers, for /openapi.json and whoever reads it."""
+"""The shapes of answers, for /openapi.json and whoever reads it."""
 
 from typing import Any
 
@@ -133,47 +133,3 @@ class EndpointState(BaseModel):
     variants: list[VariantState]
     shadow: VariantState | None
     queue: QueueState
-
-
-_BINARY = {"type": "string", "format": "binary"}
-_POINTER = {
-    "oneOf": [
-        {
-            "type": "object",
-            "required": ["s3_uri"],
-            "properties": {
-                "s3_uri": {"type": "string", "examples": ["s3://my-bucket/dives/054.mp4"]},
-                "version_id": {"type": ["string", "null"]},
-            },
-        },
-        {
-            "type": "object",
-            "required": ["aqa_data"],
-            "properties": {
-                "aqa_data": {
-                    "type": "object",
-                    "required": ["bucket_name", "object_key"],
-                    "properties": {"bucket_name": {"type": "string"}, "object_key": {"type": "string"}},
-                }
-            },
-        },
-    ]
-}
-
-
-def video_body(parameters: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the OpenAPI parts of a route that takes a video as raw bytes, a form, or an S3 pointer."""
-    return {
-        "parameters": parameters,
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/octet-stream": {"schema": _BINARY},
-                "video/*": {"schema": _BINARY},
-                "multipart/form-data": {
-                    "schema": {"type": "object", "required": ["video"], "properties": {"video": _BINARY}}
-                },
-                "application/json": {"schema": _POINTER},
-            },
-        },
-    }

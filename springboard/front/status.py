@@ -2,7 +2,7 @@
 
 from springboard.front import schema
 from springboard.front.front import Front
-from springboard.front.metrics import Recent
+from springboard.front.metrics.record import Recent
 from springboard.front.scheduling.queue import Lane
 
 

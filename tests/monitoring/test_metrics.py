@@ -3,7 +3,7 @@
 import json
 from typing import Any, cast
 
-from springboard.front.metrics import Metrics
+from springboard.front.metrics.record import Metrics
 from springboard.front.scheduling.dispatch import Scored
 from springboard.torchserve.client import Answer
 

@@ -1,0 +1,63 @@
+"""A body: bounded while it streams in, dropped where it was refused; and whether its sender left."""
+
+import asyncio
+from contextlib import suppress
+
+from starlette.requests import ClientDisconnect, Request
+
+from springboard.endpoint.document import Limits
+from springboard.front.errors import BodyTooLarge, ClientGone, UploadTooSlow
+from springboard.front.intake.admission import Seat
+
+# How much of a refused body is read and dropped, so that its sender gets to read the refusal.
+_DISCARD_BYTES = 200_000_000
+_DISCARD_SECONDS = 5.0
+
+
+async def read_body(request: Request, seat: Seat, limits: Limits) -> bytes:
+    """Return the whole body, held by `seat` as it comes in.
+
+    Raises `BodyTooLarge` (before reading, where Content-Length tells), `Overloaded`, `UploadTooSlow`,
+    `ClientGone`.
+    """
+    if int(request.headers.get("Content-Length", 0)) > limits.max_body_bytes:
+        raise BodyTooLarge(limits.max_body_bytes)
+    clock = asyncio.get_running_loop().time
+    end = clock() + limits.upload_seconds
+    chunks: list[bytes] = []
+    try:
+        async with asyncio.timeout(limits.upload_idle_seconds) as patience:
+            async for chunk in request.stream():
+                if seat.bytes + len(chunk) > limits.max_body_bytes:
+                    raise BodyTooLarge(limits.max_body_bytes)
+                seat.hold(len(chunk))
+                chunks.append(chunk)
+                patience.reschedule(min(clock() + limits.upload_idle_seconds, end))
+    except TimeoutError:
+        raise UploadTooSlow(
+            f"The body stalled for {limits.upload_idle_seconds:g} s or took over {limits.upload_seconds:g} s "
+            f"(upload_idle_seconds, upload_seconds); {seat.bytes:,} bytes came."
+        ) from None
+    except ClientDisconnect:
+        raise ClientGone from None
+    return b"".join(chunks)
+
+
+async def discard(request: Request) -> None:
+    """Read and drop a refused body, within bounds, so that a client still sending gets more than a reset."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        return  # it asks before it sends
+    left = _DISCARD_BYTES
+    with suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(_DISCARD_SECONDS):
+            while left > 0:
+                message = await request.receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
+
+
+async def client_gone(request: Request) -> None:
+    """Return when the client closes its connection; only after its body was read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

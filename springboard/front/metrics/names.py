@@ -1,0 +1,147 @@
+"""Every metric of the front: name, labels, buckets, meaning. Recorded and collected from here only.
+
+Labels are bounded: endpoint, variants and releases come from the operator's file, the others from code.
+Dashboards, rules, `springboard top` and deployments read these names; a rename is a breaking change.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 20, 30, 45, 60)
+# Closer: canaries are judged by their p95 beside the old release's.
+_ATTEMPT_SECONDS = tuple(float(f"{0.005 * 1.25**step:.3g}") for step in range(43))
+_POINTS = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110)
+_DIFFERENCES = (0, 0.01, 0.1, 0.25, 0.5, 1, 2, 5, 10, 25)
+_VARIANT = ("variant", "release")
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One metric. A counter's samples are called `name` with `_total`; histograms have `buckets`."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    about: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+    def counter(self, registry: CollectorRegistry) -> Counter:
+        """Return it as a counter of this registry."""
+        return Counter(self.name, self.about, self.labels, registry=registry)
+
+    def gauge(self, registry: CollectorRegistry) -> Gauge:
+        """Return it as a gauge of this registry."""
+        return Gauge(self.name, self.about, self.labels, registry=registry)
+
+    def histogram(self, registry: CollectorRegistry) -> Histogram:
+        """Return it as a histogram of this registry."""
+        return Histogram(self.name, self.about, self.labels, buckets=self.buckets, registry=registry)
+
+    def family(self, value: float | None = None) -> GaugeMetricFamily:
+        """Return a gauge made for one scrape; with `value` where it has no labels."""
+        return GaugeMetricFamily(
+            self.name, self.about, value=value, labels=None if value is not None else self.labels
+        )
+
+
+REQUESTS = Declared(
+    "springboard_requests",
+    "counter",
+    "Requests answered, by the status the caller got (499: left before its answer) and the outcome.",
+    ("endpoint", *_VARIANT, "status", "outcome"),
+)
+DURATION = Declared(
+    "springboard_request_duration_seconds",
+    "histogram",
+    "From a request's headers to its answer.",
+    ("endpoint", *_VARIANT),
+    _SECONDS,
+)
+STAGE = Declared(
+    "springboard_stage_duration_seconds",
+    "histogram",
+    "Parts of a request: queue and s3 in the front, the others in the worker.",
+    ("stage", *_VARIANT),
+    _SECONDS,
+)
+ATTEMPTS = Declared(
+    "springboard_attempts",
+    "counter",
+    "Requests put to a worker, by how that ended.",
+    (*_VARIANT, "outcome"),
+)
+RETRIES = Declared("springboard_retries", "counter", "Attempts after a failed one.", _VARIANT)
+ATTEMPT_DURATION = Declared(
+    "springboard_attempt_duration_seconds",
+    "histogram",
+    "One attempt at a worker.",
+    _VARIANT,
+    _ATTEMPT_SECONDS,
+)
+REFUSED = Declared(
+    "springboard_refused",
+    "counter",
+    "Requests the front itself refused or gave up, by the error's code.",
+    ("code",),
+)
+REQUEST_BYTES = Declared("springboard_request_bytes", "counter", "Bytes of bodies and S3 objects taken in.")
+SCORE = Declared("springboard_score_points", "histogram", "Scores given.", _VARIANT, _POINTS)
+GATE_REFUSALS = Declared("springboard_gate_refusals", "counter", "Videos found not to show a dive.", _VARIANT)
+SHADOW_REQUESTS = Declared(
+    "springboard_shadow_requests",
+    "counter",
+    "Videos mirrored to the shadow, by whether its status and the variant's agree.",
+    ("release", "outcome"),
+)
+SHADOW_DIFFERENCE = Declared(
+    "springboard_shadow_difference_points",
+    "histogram",
+    "How far the shadow's score was from the variant's, without sign.",
+    ("release",),
+    _DIFFERENCES,
+)
+CONFIG_VALID = Declared(
+    "springboard_endpoint_file_valid",
+    "gauge",
+    "0 while the endpoint file on disk is invalid and an older one serves.",
+)
+CONFIG_MODIFIED = Declared(
+    "springboard_endpoint_file_modified_seconds",
+    "gauge",
+    "When the endpoint file that serves was written, in Unix time.",
+)
+READY = Declared("springboard_ready", "gauge", "1 while /ping answers 200.")
+DRAINING = Declared("springboard_draining", "gauge", "1 from SIGTERM on.")
+IN_FLIGHT = Declared("springboard_in_flight", "gauge", "Requests that workers have.")
+RETIRED_IN_FLIGHT = Declared(
+    "springboard_retired_in_flight", "gauge", "Requests at releases the endpoint no longer has."
+)
+QUEUED = Declared("springboard_queued", "gauge", "Requests that wait for a worker.")
+HELD_REQUESTS = Declared("springboard_held_requests", "gauge", "Requests admitted and not yet answered.")
+HELD_BYTES = Declared("springboard_held_bytes", "gauge", "Bytes of videos in memory.")
+HELD_REQUESTS_LIMIT = Declared("springboard_held_requests_limit", "gauge", "queue_requests.")
+HELD_BYTES_LIMIT = Declared("springboard_held_bytes_limit", "gauge", "queue_bytes.")
+WORKERS_READY = Declared("springboard_workers_ready", "gauge", "Workers that can answer.", _VARIANT)
+WORKERS = Declared("springboard_workers", "gauge", "Workers there should be.", _VARIANT)
+WEIGHT = Declared("springboard_variant_weight", "gauge", "Share of traffic.", _VARIANT)
+INFO = Declared(
+    "springboard_release_info", "gauge", "1 for each release served.", ("endpoint", *_VARIANT, "sha256")
+)
+REFERENCE_MEAN = Declared(
+    "springboard_release_reference_score_mean_points",
+    "gauge",
+    "Mean of the release's scores over its reference clips.",
+    _VARIANT,
+)
+REFERENCE_SD = Declared(
+    "springboard_release_reference_score_sd_points",
+    "gauge",
+    "Standard deviation of the release's scores over its reference clips.",
+    _VARIANT,
+)
+
+# In this file's order; the reference in docs/ is made from it.
+ALL = tuple(one for one in list(globals().values()) if isinstance(one, Declared))

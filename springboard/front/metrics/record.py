@@ -1,0 +1,122 @@
+"""What the front counts, and how; metrics/names.py declares it."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, disable_created_metrics, generate_latest
+
+from springboard.front.metrics import names
+from springboard.front.metrics.state import State, StateCollector
+from springboard.front.scheduling.dispatch import Attempt, Scored
+from springboard.front.scheduling.shadow import Mirrored
+from springboard.system.gpu import GpuCollector
+from springboard.torchserve.client import HandlerRaised, ModelError, NoWorker, Unreachable, WorkerDied
+
+# They would be a second series for each counter, which Prometheus does not read.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+_STAGES = ("fetch", "decode", "gate", "score")
+_FAILURES = [kind.outcome for kind in (WorkerDied, NoWorker, Unreachable, HandlerRaised, ModelError)]
+
+
+@dataclass
+class Recent:
+    """A variant's last attempts, for people who look at `GET /endpoints/{name}`."""
+
+    attempts: int = 0
+    failed: int = 0
+    last: deque[Attempt] = field(default_factory=lambda: deque(maxlen=1000))
+
+    def quantiles(self) -> dict[str, float] | None:
+        """Return p50, p90 and p99 of the last attempts in seconds, None before the first."""
+        ordered = sorted(attempt.seconds for attempt in self.last)
+        if not ordered:
+            return None
+        return {
+            f"p{q}": round(ordered[min(len(ordered) * q // 100, len(ordered) - 1)], 4) for q in (50, 90, 99)
+        }
+
+    def error_rate(self) -> float:
+        """Return the share of the last attempts that got no answer of the model."""
+        return sum(attempt.outcome != "answered" for attempt in self.last) / max(len(self.last), 1)
+
+
+class Metrics:
+    """Every counter and histogram of one front, in a registry of its own."""
+
+    def __init__(self, state: State) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.recent: dict[tuple[str, str], Recent] = {}
+        self.requests = names.REQUESTS.counter(registry)
+        self.duration = names.DURATION.histogram(registry)
+        self.stage = names.STAGE.histogram(registry)
+        self.attempts = names.ATTEMPTS.counter(registry)
+        self.retries = names.RETRIES.counter(registry)
+        self.attempt_duration = names.ATTEMPT_DURATION.histogram(registry)
+        self.refused = names.REFUSED.counter(registry)
+        self.request_bytes = names.REQUEST_BYTES.counter(registry)
+        self.score = names.SCORE.histogram(registry)
+        self.gate_refusals = names.GATE_REFUSALS.counter(registry)
+        self.shadow_requests = names.SHADOW_REQUESTS.counter(registry)
+        self.shadow_difference = names.SHADOW_DIFFERENCE.histogram(registry)
+        self.config_valid = names.CONFIG_VALID.gauge(registry)
+        self.config_valid.set(1)
+        self.config_modified = names.CONFIG_MODIFIED.gauge(registry)
+        registry.register(StateCollector(state))
+        registry.register(GpuCollector())
+
+    def record_attempt(self, attempt: Attempt) -> None:
+        """Count an attempt that ended."""
+        labels = (attempt.variant, attempt.release)
+        recent = self.recent.setdefault(labels, Recent())
+        recent.attempts += 1
+        recent.failed += attempt.outcome != "answered"
+        recent.last.append(attempt)
+        self.attempts.labels(*labels, attempt.outcome).inc()
+        self.attempt_duration.labels(*labels).observe(attempt.seconds)
+        if attempt.again:
+            self.retries.labels(*labels).inc()
+
+    def record_mirrored(self, mirrored: Mirrored) -> None:
+        """Count a copy that went to the shadow."""
+        release = mirrored.attempt.release
+        self.shadow_requests.labels(release, mirrored.outcome).inc()
+        if mirrored.difference is not None:
+            self.shadow_difference.labels(release).observe(mirrored.difference)
+        self.record_attempt(mirrored.attempt)
+
+    def record_answer(self, scored: Scored, s3_seconds: float | None) -> float | None:
+        """Count what the model said, and where the time went; `s3_seconds` for videos that came from S3.
+
+        Returns the points it gave, None for a refusal.
+        """
+        labels = (scored.variant, scored.release)
+        self.stage.labels("queue", *labels).observe(scored.queued_seconds)
+        if s3_seconds is not None:
+            self.stage.labels("s3", *labels).observe(s3_seconds)
+        for name in _STAGES:
+            if name in scored.answer.stages:
+                self.stage.labels(name, *labels).observe(scored.answer.stages[name] / 1000)
+        if (points := scored.answer.score) is not None:
+            # Below 0 the sum would fall, which Prometheus takes for a restart.
+            self.score.labels(*labels).observe(max(points, 0.0))
+        elif scored.answer.code == "not_a_dive":
+            self.gate_refusals.labels(*labels).inc()
+        return points
+
+    def expect(self, endpoint: str, variant: str, release: str) -> None:
+        """Start a variant's counters at 0: Prometheus cannot see the first step of one that starts at 1."""
+        labels = (variant, release)
+        self.requests.labels(endpoint, *labels, "200", "scored")
+        for status in ("424", "502", "503", "504"):
+            self.requests.labels(endpoint, *labels, status, "failed")
+        for status in ("429", "503"):  # they never reached a variant
+            self.requests.labels(endpoint, "", "", status, "failed")
+        for outcome in ("answered", *_FAILURES):
+            self.attempts.labels(*labels, outcome)
+        self.retries.labels(*labels)
+        self.gate_refusals.labels(*labels)
+
+    def render(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self.registry)

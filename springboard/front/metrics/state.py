@@ -1,0 +1,62 @@
+"""Gauges of the front's state: read when Prometheus asks, so that nothing stale can stay behind."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from springboard.front.intake.admission import Admission
+from springboard.front.metrics import names
+from springboard.front.scheduling.queue import Queue
+
+
+class State(Protocol):
+    """What gauges show."""
+
+    queue: Queue
+    admission: Admission
+    draining: bool
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name."""
+
+
+class StateCollector(Collector):
+    """Prometheus' way of asking."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every gauge as it is now."""
+        state, queue, admission = self._state, self._state.queue, self._state.admission
+        for declared, value in (
+            (names.READY, queue.serving and not state.draining),
+            (names.DRAINING, state.draining),
+            (names.IN_FLIGHT, queue.busy),
+            (names.RETIRED_IN_FLIGHT, queue.retired_busy),
+            (names.QUEUED, len(queue)),
+            (names.HELD_REQUESTS, admission.requests),
+            (names.HELD_BYTES, admission.bytes),
+            (names.HELD_REQUESTS_LIMIT, admission.limits.queue_requests),
+            (names.HELD_BYTES_LIMIT, admission.limits.queue_bytes),
+        ):
+            yield declared.family(float(value))
+        yield from self._lanes()
+
+    def _lanes(self) -> Iterator[Metric]:
+        ready, total = names.WORKERS_READY.family(), names.WORKERS.family()
+        weight, info = names.WEIGHT.family(), names.INFO.family()
+        mean, sd = names.REFERENCE_MEAN.family(), names.REFERENCE_SD.family()
+        for lane in self._state.queue.all_lanes:
+            labels = (lane.name, lane.served.release)
+            if reference := lane.served.reference:
+                mean.add_metric(labels, reference.mean)
+                sd.add_metric(labels, reference.sd)
+            ready.add_metric(labels, len(lane.workers.ready))
+            total.add_metric(labels, lane.workers.total)
+            weight.add_metric(labels, lane.weight)
+            info.add_metric((self._state.name, *labels, lane.served.sha256), 1)
+        yield from (ready, total, weight, info, mean, sd)

@@ -1,0 +1,117 @@
+"""What /openapi.json says of each route beside its shapes: statuses, headers, ways to send a video."""
+
+from typing import Any
+
+from springboard.front import sagemaker as wire
+from springboard.front import schema
+
+ABOUT = """Scores videos of dives. Send a video as the body (raw bytes, a form, or a pointer into S3) to
+`/invocations`, or point boto3's `sagemaker-runtime` client at this server."""
+
+_MEANING = {
+    400: "The body or a header is malformed.",
+    403: "Not authorized, or S3 or this server's bucket list refused the object.",
+    404: "No such endpoint or S3 object.",
+    408: "The body arrived too slowly.",
+    413: "The body, the S3 object or the video is over a limit.",
+    422: "Not a readable video, or not one of a dive.",
+    424: "This video ended several workers and is refused for a while.",
+    429: "The queue is full; see Retry-After.",
+    500: "A bug; the log tells more under the request id.",
+    502: "S3 could not be reached, or the model failed on this video repeatedly.",
+    503: "No worker is ready, or the server is shutting down, or it is out of memory.",
+    504: "The model did not answer before the deadline.",
+}
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def errors(*statuses: int) -> Responses:
+    """Return the declaration of these errors, as every route but SageMaker's answers them."""
+    return {code: {"model": schema.Error, "description": _MEANING[code]} for code in statuses}
+
+
+INVOCATIONS: Responses = {
+    200: {"model": schema.Score, "description": "The dive's score."},
+    **errors(400, 403, 404, 408, 413, 422, 424, 429, 500, 502, 503, 504),
+}
+SAGEMAKER: Responses = {
+    200: {"model": schema.Score, "description": "The dive's score."},
+    400: {
+        "model": schema.TypedError,
+        "description": "ValidationError: a header, a name, or the body's size.",
+    },
+    403: {"model": schema.TypedError, "description": "AccessDeniedException."},
+    424: {
+        "model": schema.ModelError,
+        "description": "ModelError: the model refused or failed, or the video or its S3 address is at fault.",
+    },
+    429: {"model": schema.TypedError, "description": "ThrottlingException; see Retry-After."},
+    500: {"model": schema.TypedError, "description": "InternalFailure: a bug."},
+    503: {"model": schema.TypedError, "description": "ServiceUnavailable: not ready, or shutting down."},
+}
+METRICS: Responses = {200: {"content": {"text/plain": {}}}, **errors(403)}
+
+NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+HEADERS: list[dict[str, Any]] = [
+    {
+        "name": wire.PREFIX + name,
+        "in": "header",
+        "required": False,
+        "description": text,
+        "schema": {
+            "type": "string",
+            "maxLength": wire.RULES[name][1],
+            "pattern": f"^{wire.RULES[name][0].pattern}$",
+        },
+    }
+    for name, text in (
+        ("Target-Variant", "This variant, whatever the weights say."),
+        ("Session-Id", "Requests of one session stay on one variant."),
+        ("Inference-Id", "The caller's own id, for the log; echoed."),
+        ("Custom-Attributes", "Echoed."),
+    )
+]
+
+_BINARY = {"type": "string", "format": "binary"}
+_POINTER = {
+    "oneOf": [
+        {
+            "type": "object",
+            "required": ["s3_uri"],
+            "properties": {
+                "s3_uri": {"type": "string", "examples": ["s3://my-bucket/dives/054.mp4"]},
+                "version_id": {"type": ["string", "null"]},
+            },
+        },
+        {
+            "type": "object",
+            "required": ["aqa_data"],
+            "properties": {
+                "aqa_data": {
+                    "type": "object",
+                    "required": ["bucket_name", "object_key"],
+                    "properties": {"bucket_name": {"type": "string"}, "object_key": {"type": "string"}},
+                }
+            },
+        },
+    ]
+}
+
+
+def video_body(parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the OpenAPI parts of a route that takes a video as raw bytes, a form, or an S3 pointer."""
+    return {
+        "parameters": parameters,
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/octet-stream": {"schema": _BINARY},
+                "video/*": {"schema": _BINARY},
+                "multipart/form-data": {
+                    "schema": {"type": "object", "required": ["video"], "properties": {"video": _BINARY}}
+                },
+                "application/json": {"schema": _POINTER},
+            },
+        },
+    }
