@@ -97,8 +97,7 @@ class Auth:
             given = hashlib.sha256(credentials.strip().encode(errors="replace")).hexdigest()
             names = {token.sha256: token.name for token in self.keys.tokens}
         else:
-            parts = _SIGNATURE.fullmatch(request.headers.get("Authorization", ""))
-            given = parts["key"] if parts else ""
+            given = sigv4.key_id(request)
             names = {key.access_key_id: key.name for key in self.keys.access_keys}
         return f"key {names[given]}" if given in names else address_of(request)
 

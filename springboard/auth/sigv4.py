@@ -60,6 +60,12 @@ def begin(request: Request, keys: Keys) -> Callable[[bytes], None]:
     return verify
 
 
+def key_id(request: Request) -> str:
+    """Return the access key id that a request claims; empty where there is none."""
+    parts = _SIGNATURE.fullmatch(request.headers.get("Authorization", ""))
+    return parts["key"] if parts else ""
+
+
 def _read(request: Request) -> _Claim:
     parts = _SIGNATURE.fullmatch(request.headers["Authorization"])
     timestamp = request.headers.get("X-Amz-Date", "")
