@@ -7,13 +7,14 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from enum import StrEnum
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, ip_network
 
 from starlette.requests import Request
 
 from springboard.auth import sigv4
 from springboard.auth.errors import NotAuthorized
 from springboard.auth.keys import Keys
+from springboard.system import addresses
 
 # Checks a body; None where the headers have told everything.
 Verify = Callable[[bytes], None] | None
@@ -27,26 +28,13 @@ class Mode(StrEnum):
     SIGV4 = "sigv4"
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's own; of names only localhost is."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def address_of(request: Request) -> str:
     """Return the address a request came from; of IPv6 its /64, which is one line's to use (RFC 6177)."""
     host = request.client.host if request.client else ""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
+    address = addresses.read(host)
     if isinstance(address, IPv6Address):
-        if address.ipv4_mapped:
-            return str(address.ipv4_mapped)
         return str(ip_network((address, 64), strict=False))
-    return host
+    return host if address is None else str(address)
 
 
 class MetricsRule(StrEnum):

@@ -10,7 +10,7 @@ import typer
 import uvloop
 
 from springboard.auth import keys
-from springboard.auth.check import MetricsRule, Mode, is_loopback
+from springboard.auth.check import MetricsRule, Mode
 from springboard.cli.keys import DEFAULT, KeysFile
 from springboard.cli.said import fail
 from springboard.endpoint import document as endpoints
@@ -18,6 +18,7 @@ from springboard.endpoint.document import EndpointFileError, Limits
 from springboard.front.server import ChildFailed, Companion, Options, listen
 from springboard.front.server import serve as run
 from springboard.system import logs, systemd
+from springboard.system.addresses import is_loopback
 
 log = logging.getLogger("springboard.cli")
 

@@ -8,7 +8,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
-from springboard.auth.check import MetricsRule, is_loopback
+from springboard.auth.check import MetricsRule
 from springboard.auth.errors import NotAuthorized
 from springboard.front import openapi, schema, status, workermetrics
 from springboard.front.access import AccessLog
@@ -17,6 +17,7 @@ from springboard.front.exchange import invoke
 from springboard.front.front import Front
 from springboard.refusal import Refusal
 from springboard.system import logs
+from springboard.system.addresses import is_loopback
 
 
 def create_app(front: Front, metrics_rule: MetricsRule) -> FastAPI:

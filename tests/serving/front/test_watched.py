@@ -129,6 +129,13 @@ def test_torchserves_own_metrics_come_with_variant_and_release(watched: FrontPro
     assert all({"variant", "release"} <= set(s.labels) for family in families for s in family.samples)
 
 
+def test_torchserve_runs_no_script_for_the_figures_of_the_host(stage: Stage) -> None:
+    """It would die on every GPU host, a traceback a minute, and double with each release."""
+    said = stage.stable.log.read_text()
+    assert "Disable system metrics: true" in said
+    assert "MetricCollector" not in said
+
+
 def test_a_torchserve_that_is_away_shows_as_such(stage: Stage, tmp_path: Path) -> None:
     path = write_endpoint(tmp_path / "endpoint.yml", [("stable", stage.stable, 1)])
     path.write_text(path.read_text().replace(stage.stable.served.metrics, "http://127.0.0.1:1"))
