@@ -19,6 +19,7 @@ from springboard.releases import copies
 from springboard.releases.manifest import Manifest
 from springboard.system import gpu
 from springboard.system.files import sync_folder, write_atomically
+from springboard.system.gpu import GpuError
 from springboard.system.ports import is_free
 from springboard.torchserve.settings import Ports, environment, url
 
@@ -124,7 +125,10 @@ def _free_ports(layout: Layout) -> Ports:
 
 def _workers(host: Host) -> int:
     """Return how many workers an instance gets, 0 for what its model-config says."""
-    return host.worker.workers * max(gpu.count(), 1)
+    try:
+        return host.worker.workers * max(gpu.count(), 1)
+    except GpuError as error:
+        raise InstanceError(str(error)) from error
 
 
 def _place(source: Path, target: Path, workers: int) -> None:

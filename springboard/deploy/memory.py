@@ -6,6 +6,7 @@ from pathlib import Path
 from springboard.deploy import units as services
 from springboard.deploy.instances import Instance, InstanceError
 from springboard.system import gpu
+from springboard.system.gpu import GpuError
 
 # While it loads, a worker takes more than it keeps (1.7 GB beside 1.3 GB were measured).
 _LOADING = 1.3
@@ -15,8 +16,13 @@ def check(running: Instance, version: str, growth: float) -> None:
     """Raise `InstanceError` where a release `growth` times as large would not fit beside the running one."""
     processes = services.processes(running.name)
     needs: list[tuple[str, float, float]] = [("memory", used(processes) * _LOADING, available())]
-    for index, of_gpu in enumerate(gpu.memory(processes)):
-        needs.append((f"memory of GPU {index}", *of_gpu))
+    try:
+        of_gpus = gpu.memory(processes)
+    except GpuError as error:
+        raise InstanceError(
+            f"whether {version} fits beside {running.version} cannot be seen: {error}"
+        ) from error
+    needs += [(f"memory of GPU {index}", *of_gpu) for index, of_gpu in enumerate(of_gpus)]
     for what, needed, free in needs:
         if needed * growth > free:
             raise InstanceError(

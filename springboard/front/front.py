@@ -70,8 +70,9 @@ class Front:
         self._changed.set()
 
     async def run(self) -> None:
-        """Watch the workers until cancelled."""
-        await self.readiness.run(self._changed)
+        """Watch the workers and the GPUs until cancelled."""
+        with self.metrics.gpus:
+            await self.readiness.run(self._changed)
 
     @property
     def refusing(self) -> bool:

@@ -1,17 +1,22 @@
-"""GPU metrics through NVML, read when Prometheus asks. A machine without an NVIDIA driver simply has none."""
+"""GPUs through NVML. A machine without an NVIDIA driver simply has none."""
 
 import ctypes
 import logging
+import queue
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import pynvml
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 log = logging.getLogger("springboard.gpu")
+
+T = TypeVar("T")
+# NVML takes some seconds to initialise eight GPUs that nobody uses.
+_ANSWER_SECONDS = 30.0
 
 _SLOWED = {
     "power": pynvml.nvmlClocksThrottleReasonSwPowerCap | pynvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown,
@@ -60,7 +65,7 @@ class GpuCollector(Collector):
             "1 while clocks are held down for this reason.",
             labels=["gpu", "reason"],
         )
-        lost = GaugeMetricFamily("springboard_gpu_lost", "1 while NVML cannot read the GPU.", labels=["gpu"])
+        lost = lost_family()
         for index in range(self._count):
             gpu = str(index)
             try:
@@ -74,6 +79,11 @@ class GpuCollector(Collector):
                 log.warning("GPU %s cannot be read: %s", gpu, error)
                 lost.add_metric([gpu], 1)
         yield from (*gauges.values(), slowed, lost, *self._xids.collect())
+
+
+def lost_family() -> GaugeMetricFamily:
+    """Return the metric that tells which GPUs cannot be read, without samples."""
+    return GaugeMetricFamily("springboard_gpu_lost", "1 while NVML cannot read the GPU.", labels=["gpu"])
 
 
 class _Xids:
@@ -160,24 +170,70 @@ def _read(handle: object) -> Iterator[tuple[str, float]]:
             continue
 
 
+class GpuError(Exception):
+    """The GPUs cannot be read; the message says which, why, and where to look."""
+
+
 def count() -> int:
-    """Return how many GPUs there are, 0 without a driver."""
-    try:
-        pynvml.nvmlInit()
-        return int(pynvml.nvmlDeviceGetCount())
-    except pynvml.NVMLError:
-        return 0
+    """Return how many GPUs there are, 0 without a driver. Raises `GpuError` where one is there and fails."""
+    return _within(_ANSWER_SECONDS, _count)
 
 
 def memory(processes: Collection[int]) -> list[tuple[int, int]]:
-    """Return for each GPU the bytes that these processes have of it, and those that are free."""
+    """Return for each GPU the bytes that these processes have of it, and those that are free.
+
+    Both are 0 for one that does not tell (MIG's slices, some virtual GPUs). Raises `GpuError`.
+    """
+    return _within(_ANSWER_SECONDS, lambda: _memory(processes))
+
+
+def _count() -> int:
+    try:
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetCount())
+    except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):
+        return 0
+    except pynvml.NVMLError as error:
+        raise GpuError(f"the GPUs cannot be counted: {error}; see nvidia-smi") from error
+
+
+def _memory(processes: Collection[int]) -> list[tuple[int, int]]:
     found = []
-    for index in range(count()):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        used = sum(
-            process.usedGpuMemory or 0
-            for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
-            if process.pid in processes
-        )
-        found.append((used, int(pynvml.nvmlDeviceGetMemoryInfo(handle).free)))
+    for index in range(_count()):
+        try:
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            used = sum(
+                process.usedGpuMemory or 0
+                for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+                if process.pid in processes
+            )
+            found.append((used, int(pynvml.nvmlDeviceGetMemoryInfo(handle).free)))
+        except (pynvml.NVMLError_NotSupported, pynvml.NVMLError_NoPermission):
+            found.append((0, 0))
+        except pynvml.NVMLError as error:
+            raise GpuError(f"GPU {index} cannot be read: {error}; see nvidia-smi") from error
     return found
+
+
+def _within(seconds: float, ask: Callable[[], T]) -> T:
+    """Return what `ask` returns; raise `GpuError` where a GPU keeps it waiting, for ever perhaps."""
+    answers: queue.SimpleQueue[T | GpuError] = queue.SimpleQueue()
+
+    def answer() -> None:
+        try:
+            answers.put(ask())
+        except GpuError as error:
+            answers.put(error)
+
+    # A daemon, because one that hangs can be neither cancelled nor waited for.
+    threading.Thread(target=answer, name="nvml", daemon=True).start()
+    try:
+        answered = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise GpuError(
+            f"no GPU has answered for {seconds:g} s: one of them or its driver is stuck; see "
+            "dmesg | grep -i -e xid -e nvrm, and reboot"
+        ) from None
+    if isinstance(answered, GpuError):
+        raise answered
+    return answered

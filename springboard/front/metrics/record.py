@@ -9,7 +9,7 @@ from springboard.front.metrics import names
 from springboard.front.metrics.state import State, StateCollector
 from springboard.front.scheduling.dispatch import Attempt, Scored
 from springboard.front.scheduling.shadow import Mirrored
-from springboard.system.gpu import GpuCollector
+from springboard.system.gpu_watch import GpuWatch
 from springboard.torchserve.client import HandlerRaised, ModelError, NoWorker, Unreachable, WorkerDied
 
 # They would be a second series for each counter, which Prometheus does not read.
@@ -63,7 +63,8 @@ class Metrics:
         self.config_valid.set(1)
         self.config_modified = names.CONFIG_MODIFIED.gauge(registry)
         registry.register(StateCollector(state))
-        registry.register(GpuCollector())
+        self.gpus = GpuWatch()
+        registry.register(self.gpus)
 
     def record_attempt(self, attempt: Attempt) -> None:
         """Count an attempt that ended."""
