@@ -20,6 +20,7 @@ from springboard.auth.check import Auth, MetricsRule, Mode
 from springboard.auth.keys import Keys, KeysFileError
 from springboard.endpoint import document as endpoints
 from springboard.endpoint.document import Endpoint, EndpointFileError
+from springboard.front.connection import Connection
 from springboard.front.front import Front
 from springboard.front.routes import create_app
 from springboard.system import systemd
@@ -74,6 +75,8 @@ async def serve(
         front = Front(endpoint, Auth(options.auth, accepted), client, options.has_successor)
         config = uvicorn.Config(
             create_app(front, options.metrics_rule),
+            http=Connection,
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -1,0 +1,108 @@
+"""One connection: uvicorn's HTTP/1.1 over httptools, mended where it loses or misreads what clients send."""
+
+import asyncio
+import json
+import socket
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+# A closed connection looks like a half-closed one until something is sent there: an interim answer, which any
+# client has to bear with (RFC 9110, 15.2). A closed one resets then.
+_ASK_SECONDS = 1.0
+_HEAR_SECONDS = 0.25
+_ASK_AGAIN_SECONDS = 5.0
+_TCP_CLOSE = 7  # include/net/tcp_states.h
+_INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Connection(HttpToolsProtocol):
+    """Answers over HTTP/1.1 who offers another protocol, and who half-closes after their last request."""
+
+    _offered: list[tuple[bytes, bytes]] | None = None
+    _asking: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came.
+
+        A request that offers an upgrade (`h2c` by Java's HttpClient and curl --http2, `websocket`) ends for
+        the parser with its headers: it is parsed anew without the offer, which a server may leave
+        unanswered (RFC 9110, 7.8), so that its body is its body and not the next request.
+        """
+        self._unset_keepalive_if_required()
+        try:
+            while data:
+                try:
+                    self.parser.feed_data(data)
+                    return
+                except httptools.HttpParserUpgrade as offer:
+                    data = self._without_offer() + data[offer.args[0] :]
+        except httptools.HttpParserError:
+            message = "Invalid HTTP request received."
+            self.logger.warning(message)
+            self.send_400_response(message)
+
+    def _without_offer(self) -> bytes:
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            raise httptools.HttpParserError("this is no proxy")
+        self._offered = self.headers
+        head = [b"%s %s HTTP/%s" % (method, self.url, version)]
+        head += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        return b"\r\n".join([*head, b"", b""])
+
+    def on_headers_complete(self) -> None:
+        """Start the request, once its headers are without an offer."""
+        if self.parser.should_upgrade():
+            return
+        if self._offered is not None:  # all of them: a signature may cover it
+            self.headers[:] = self._offered
+            self._offered = None
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End the request's body."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, in the words of every other error."""
+        message = f"{msg} This server speaks HTTP/1.1."
+        body = json.dumps({"error": {"code": "invalid_request", "message": message}}).encode()
+        self.transport.write(
+            STATUS_LINE[400]
+            + b"content-type: application/json\r\nconnection: close\r\n"
+            + b"content-length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        self.transport.close()
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """Keep the connection for the answer of a request that is here, as `nc -N` wants it."""
+        cycle = self.cycle  # the last one
+        if cycle is None or cycle.response_complete or cycle.more_body:
+            return None
+        cycle.keep_alive = False
+        if cycle.scope["http_version"] == "1.1":
+            self._asking = self.loop.call_later(_ASK_SECONDS, self._ask)
+        return True
+
+    def _ask(self) -> None:
+        """Find out whether whoever half-closed still listens."""
+        if not self.cycle.response_started and not self.pipeline and not self.transport.is_closing():
+            self.transport.write(_INTERIM)
+            self._asking = self.loop.call_later(_HEAR_SECONDS, self._hear)
+
+    def _hear(self) -> None:
+        connected: socket.socket = self.transport.get_extra_info("socket")
+        if connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE:
+            self.transport.abort()
+        else:
+            self._asking = self.loop.call_later(_ASK_AGAIN_SECONDS, self._ask)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        if self._asking:
+            self._asking.cancel()
+        super().connection_lost(exc)
