@@ -11,7 +11,7 @@ CLIP ?=
 # The dive whose score hosts check a release by.
 GOLDEN ?= demo/clips/good-dive.mp4
 
-.PHONY: setup demo serve release deploy test test-tools check lock clean
+.PHONY: setup demo serve release deploy test test-tools check docs docs-site lock clean
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -78,10 +78,25 @@ check: setup test-tools
 	.venv/bin/yamllint --strict .
 	.venv/bin/ansible-lint playbooks inventory
 	promtool check rules monitoring/rules/*.yml
+	@$(MAKE) --no-print-directory docs-site
+
+# docs/reference, written from the code; committed, and compared by a test.
+docs: setup
+	$(PY) -m docs.reference
+
+# The site, in build/site; a dead link or heading fails it. Its generator has an environment of its own.
+docs-site: setup build/docs-venv/ready
+	$(PY) -m docs.site
+	build/docs-venv/bin/zensical build --clean --strict
+
+build/docs-venv/ready: requirements/docs.txt
+	$(PYTHON) -m venv --clear build/docs-venv
+	build/docs-venv/bin/python -m pip --disable-pip-version-check install -qq --require-hashes -r requirements/docs.txt
+	@touch $@
 
 # Resolve requirements/*.in into pinned, hashed requirements/*.txt.
 lock: setup
-	for part in worker front dev; do \
+	for part in worker front dev docs; do \
 	  .venv/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 	    requirements/$$part.in -o requirements/$$part.txt; \
 	done

@@ -1,0 +1,1 @@
+"""The documentation: pages for readers, and what writes the reference and builds the site."""
