@@ -12,7 +12,7 @@ Writes DIR/dive-X.Y.Z.mar and DIR/dive-X.Y.Z.json.
   --weights PATH    folder of the five published files, or a .safetensors file or a folder that holds one
   --version X.Y.Z   the release's version (SemVer)
   --golden CLIP     a dive whose score goes into the manifest, to check a deployed release against
-  --reference DIR   a folder of dives whose score distribution goes into the manifest
+  --reference DIR   a folder of dives, sub-folders too, whose score distribution goes into the manifest
   --config YAML     in place of model_handler/model-config.yaml: workers, precision, limits, buckets
   --out DIR         where to write; default build
   --publish BUCKET  s3://BUCKET: publish it there, for hosts to deploy; needs --golden and AWS credentials
@@ -43,7 +43,8 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$weights" ] || fail "--weights is missing (see --help)"
 # SemVer 2.0.0 without build metadata, whose + is awkward in URLs and S3 keys.
-[[ $version =~ ^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?$ ]] ||
+number='(0|[1-9][0-9]*)' part='(0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)'
+[[ $version =~ ^$number\.$number\.$number(-$part(\.$part)*)?$ ]] ||
   fail "--version should look like 1.4.0, found '$version'"
 
 [[ -z $publish || $publish =~ ^s3://[^/]+/?$ ]] || fail "--publish should look like s3://my-bucket, found '$publish'"
@@ -63,10 +64,11 @@ find "$staging/extra" -name __pycache__ -prune -exec rm -r {} +
 rm "$staging/extra/model_handler/"{handler.py,model-config.yaml}
 cp "$config" "$staging/model-config.yaml"
 $python -m model_handler.checkpoint "$weights" "$staging/weights.safetensors"
-# zip-store: weights do not compress, and TorchServe unpacks the archive at every start.
-.venv/bin/torch-model-archiver --model-name dive --version "$version" --archive-format zip-store \
+.venv/bin/torch-model-archiver --model-name dive --version "$version" --archive-format no-archive \
   --handler model_handler/handler.py --extra-files "$staging/extra" --config-file "$staging/model-config.yaml" \
   --serialized-file "$staging/weights.safetensors" --export-path "$staging"
+$python -m springboard.releases.pack "$staging/dive" "$staging/dive.mar"
+rm -r "$staging/dive" "$staging/extra"
 $python -m springboard.releases.build "$staging/dive.mar" "$staging/weights.safetensors" "$version" \
   ${golden:+--golden "$golden"} ${reference:+--reference "$reference"} >"$staging/dive.json"
 # Both or neither, and never half a file: an interrupted run leaves what was there before.

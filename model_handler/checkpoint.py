@@ -5,7 +5,7 @@ Published files are plain state dicts that `torch.save` wrote on a GPU (see docs
 its width and origin as metadata. The gate and the dive classifier may be absent from both.
 """
 
-import pickle
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,22 +16,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from model_handler import published
 from model_handler.network import Backbone, DiveClassifier, Fc6, Gate, ScoreRegressor
+from model_handler.published import CheckpointError
+
+__all__ = ["Checkpoint", "CheckpointError", "empty_module", "load", "save"]
 
 FORMAT = "c3d-avg-mtl"
-
-# Prefix in the .safetensors file -> published file (94 is the published epoch), whether it must be there.
-_PUBLISHED = {
-    "backbone": ("model_CNN_*.pth", True),
-    "fc6": ("model_my_fc6_*.pth", True),
-    "score": ("model_score_regressor_*.pth", True),
-    "dive": ("model_dive_classifier_*.pth", False),
-    "gate": ("c3d.pickle", False),
-}
-
-
-class CheckpointError(ValueError):
-    """A weights file is missing or is not what its name says; the message names file and key."""
+_BASE_CHANNELS = 64  # of conv1 at width 1
 
 
 @dataclass(frozen=True)
@@ -66,6 +58,11 @@ def load(path: Path) -> Checkpoint:
         bundled = sorted(path.glob("*.safetensors"))
         if len(bundled) > 1:
             raise CheckpointError(f"{path} holds {len(bundled)} .safetensors files; name the one to use")
+        if bundled and (others := [f for pattern, _ in published.FILES.values() for f in path.glob(pattern)]):
+            raise CheckpointError(
+                f"{path} holds two checkpoints, {bundled[0].name} and {others[0].name}; name the one "
+                "to use, or keep the other elsewhere"
+            )
         return _load_safetensors(bundled[0]) if bundled else _load_published(path)
     if path.suffix == ".safetensors":
         return _load_safetensors(path)
@@ -73,12 +70,30 @@ def load(path: Path) -> Checkpoint:
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
-    """Write one `.safetensors` file that `load` reads back, tensors in the precision they have."""
+    """Write one `.safetensors` file that `load` reads back, tensors in the precision they have.
+
+    The same checkpoint gives the same bytes.
+    """
     metadata = {"format": FORMAT, "width": repr(checkpoint.width), "gate_width": repr(checkpoint.gate_width)}
     if checkpoint.trained_on:
         metadata["trained_on"] = checkpoint.trained_on
     tensors = {f"{p}.{name}": t for p, state in checkpoint.parts.items() for name, t in state.items()}
+    path.touch()  # safetensors would make it unreadable for everybody else
     save_file(tensors, path, metadata)
+    _sort_header(path)
+
+
+def _sort_header(path: Path) -> None:
+    """Sort the header's keys: safetensors writes metadata in an order that differs from run to run."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.dumps(
+            json.loads(file.read(size)), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
+        if len(header.encode()) > size:
+            raise CheckpointError(f"{path}: its header cannot be written in {size} bytes")
+        file.seek(8)
+        file.write(header.encode().ljust(size))
 
 
 def empty_module(part: str, width: float, gate_width: float) -> nn.Module:
@@ -95,34 +110,19 @@ def empty_module(part: str, width: float, gate_width: float) -> nn.Module:
 
 
 def _load_published(folder: Path) -> Checkpoint:
-    parts = {}
-    for part, (pattern, required) in _PUBLISHED.items():
-        found = sorted(folder.glob(pattern))
-        if len(found) > 1:
-            raise CheckpointError(f"{folder} holds {len(found)} files {pattern}; keep the epoch to serve")
-        if found:
-            parts[part] = _read_torch(found[0])
-            _check(part, parts[part], found[0], "")
-        elif required:
-            raise CheckpointError(f"{folder} has no {pattern}. It should hold {_expected_files()}")
-    return Checkpoint(parts, path=folder)
+    files = published.find(folder)
+    parts = {part: published.read(file) for part, file in files.items()}
+    width, gate_width = (_width(parts.get(part, {})) for part in ("backbone", "gate"))
+    for part, file in files.items():
+        _check(part, parts[part], file, "", width, gate_width)
+    return Checkpoint(parts, width, gate_width if "gate" in parts else width, path=folder)
 
 
-def _expected_files() -> str:
-    return ", ".join(p if required else f"{p} (optional)" for p, required in _PUBLISHED.values())
-
-
-def _read_torch(file: Path) -> dict[str, Tensor]:
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f"{file} is not a file of plain weights written by torch.save: {reason}"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
-        raise CheckpointError(f"{file} is not a state dict: it should map layer names to tensors")
-    return dict(state)
+def _width(state: Mapping[str, Tensor]) -> float:
+    """Return how wide a backbone or gate is, by its first layer; 1 where that is missing."""
+    return (
+        len(state["conv1.bias"]) / _BASE_CHANNELS if state.get("conv1.bias", torch.zeros(())).dim() else 1.0
+    )
 
 
 def _load_safetensors(file: Path) -> Checkpoint:
@@ -143,10 +143,10 @@ def _load_safetensors(file: Path) -> Checkpoint:
     except ValueError as error:
         raise CheckpointError(f"{file}: metadata width is not a number: {error}") from error
     for part, state in parts.items():
-        if part not in _PUBLISHED:
+        if part not in published.FILES:
             raise CheckpointError(f"{file}: unknown key {part}.{next(iter(state))}")
         _check(part, state, file, f"{part}.", width, gate_width)
-    for part, (_, required) in _PUBLISHED.items():
+    for part, (_, required) in published.FILES.items():
         if required and part not in parts:
             raise CheckpointError(f"{file}: no key starts with {part}.")
     return Checkpoint(parts, width, gate_width, metadata.get("trained_on"), file)
@@ -157,23 +157,41 @@ def _check(
 ) -> None:
     """Compare names, shapes and values with the network that will take them."""
     expected = {name: t.shape for name, t in empty_module(part, width, gate_width).state_dict().items()}
+    unknown = sorted(state.keys() - expected.keys())
     for name, shape in expected.items():
         if name not in state:
-            raise CheckpointError(f"{file}: key {prefix}{name} is missing")
+            instead = f"; it holds {', '.join(unknown[:4])} instead" if unknown else ""
+            raise CheckpointError(f"{file}: key {prefix}{name} is missing{instead}")
         tensor = state[name]
         if tensor.shape != shape:
             raise CheckpointError(
                 f"{file}: key {prefix}{name} has shape {tuple(tensor.shape)}, expected {tuple(shape)}"
             )
-        if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{file}: key {prefix}{name} holds values that are not finite numbers")
-    if unknown := sorted(state.keys() - expected.keys()):
+        if not tensor.is_floating_point():
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise CheckpointError(f"{file}: key {prefix}{name} holds {kind}, expected floating-point numbers")
+        # As they are served: float64's 1e300 is infinite there.
+        if not torch.isfinite(tensor.float()).all():
+            raise CheckpointError(f"{file}: key {prefix}{name} holds values that are not finite in float32")
+    if unknown:
         raise CheckpointError(f"{file}: unknown key {prefix}{unknown[0]}")
+
+
+def _packed(checkpoint: Checkpoint) -> str:
+    """Return what a checkpoint holds and what it lacks, for whoever packs it."""
+    said = f"packing {', '.join(checkpoint.parts)} at width {checkpoint.width:g}"
+    lacks = {
+        "gate": "no gate (c3d.pickle): nothing will be refused as not a dive",
+        "dive": "no dive classifier (model_dive_classifier_*.pth): answers will not name the dive",
+    }
+    return "; ".join([said, *(text for part, text in lacks.items() if part not in checkpoint.parts)])
 
 
 if __name__ == "__main__":
     # archive.sh's first step: python -m model_handler.checkpoint WEIGHTS OUT.safetensors
     try:
-        save(load(Path(sys.argv[1])), Path(sys.argv[2]))
+        read = load(Path(sys.argv[1]))
+        print(f"archive.sh: {_packed(read)}", file=sys.stderr)  # noqa: T201 - archive.sh's own words
+        save(read, Path(sys.argv[2]))
     except CheckpointError as error:
         sys.exit(f"archive.sh: {error}")

@@ -2,11 +2,11 @@
 
 import argparse
 import json
+import math
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,10 @@ PREPROCESSING = {
 def build(
     archive: Path, weights: Path, version: str, golden: Path | None, reference: Path | None
 ) -> dict[str, Any]:
-    """Return the manifest of a release; raises `ScoringError` where the golden clip cannot be scored."""
+    """Return the manifest of a release.
+
+    Raises `ScoringError` where the golden clip, or none of the reference clips, can be scored.
+    """
     loaded = checkpoint.load(weights)
     scorer = scoring.Scorer(loaded, torch.device("cpu"), torch.float32)
     return {
@@ -67,7 +70,7 @@ def build(
         "torch": torch.__version__,
         "preprocessing": PREPROCESSING,
         "golden": _golden(scorer, golden) if golden else None,
-        "reference_scores": _distribution(scorer, sorted(reference.iterdir())) if reference else None,
+        "reference_scores": _distribution(scorer, reference) if reference else None,
     }
 
 
@@ -75,28 +78,36 @@ def _score(scorer: scoring.Scorer, clip: Path) -> float:
     clips = scorer.clips([video.decode(clip.read_bytes(), video.Limits()).frames])
     if refusal := scorer.refusals(clips)[0]:
         raise refusal
-    return scorer.score(clips)[0].score
+    score = scorer.score(clips)[0].score
+    if not math.isfinite(score):
+        raise ScoringError(f"its score is {score}: these weights cannot score anything")
+    return score
 
 
 def _golden(scorer: scoring.Scorer, clip: Path) -> dict[str, Any]:
+    try:
+        score = _score(scorer, clip)
+    except ScoringError as error:
+        raise ScoringError(f"cannot score {clip}: {error}") from error
     return {
         "file": clip.name,
         "sha256": sha256(clip),
-        "score": round(_score(scorer, clip), 4),
+        "score": round(score, 4),
         "tolerance": GOLDEN_TOLERANCE,
     }
 
 
-def _distribution(scorer: scoring.Scorer, clips: Iterable[Path]) -> dict[str, Any]:
+def _distribution(scorer: scoring.Scorer, folder: Path) -> dict[str, Any]:
     """Score every clip; those that cannot be scored are named, so that nothing is left out in silence."""
     scores, refused = [], {}
-    for clip in clips:
+    for clip in _clips(folder):
         try:
             scores.append(_score(scorer, clip))
         except ScoringError as error:
-            refused[clip.name] = error.code
+            refused[str(clip.relative_to(folder))] = error.code
     if not scores:
-        raise ScoringError("none of the clips in --reference can be scored")
+        why = "no files" if not refused else "no clip that can be scored"
+        raise ScoringError(f"the folder of --reference, {folder}, holds {why}")
     quantiles = (0, 5, 25, 50, 75, 95, 100)
     return {
         "clips": len(scores),
@@ -105,6 +116,15 @@ def _distribution(scorer: scoring.Scorer, clips: Iterable[Path]) -> dict[str, An
         "sd": round(float(np.std(scores)), 3),
         "percentiles": {str(q): round(float(np.percentile(scores, q)), 3) for q in quantiles},
     }
+
+
+def _clips(folder: Path) -> list[Path]:
+    """Return the files below a folder, without what systems put there unasked (.git, .DS_Store, __MACOSX)."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(p.startswith((".", "__MACOSX")) for p in path.relative_to(folder).parts)
+    )
 
 
 def _git_commit() -> str | None:
@@ -132,8 +152,8 @@ def main() -> None:
     try:
         manifest = build(args.archive, args.weights, args.version, args.golden, args.reference)
     except ScoringError as error:
-        sys.exit(f"archive.sh: cannot score {args.golden or args.reference}: {error}")
-    json.dump(manifest, sys.stdout, indent=2)
+        sys.exit(f"archive.sh: {error}")
+    json.dump(manifest, sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")
 
 
