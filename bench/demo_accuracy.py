@@ -15,8 +15,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from demo.client import ask_about
-from demo.dataset import read_labels, render_dataset
+from demo.dataset import render_dataset
 from demo.figures import figures
+from demo.labels import read_labels
 from springboard.system.checkout import ROOT
 from springboard.torchserve.process import TorchServe
 

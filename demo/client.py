@@ -5,8 +5,8 @@ from pathlib import Path
 
 import httpx
 
-from demo.dataset import Label
 from demo.figures import Answer
+from demo.labels import Label
 from model_handler.dives import POSITIONS, ROTATIONS
 
 

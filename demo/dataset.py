@@ -1,30 +1,10 @@
-"""A folder of clips with a table of labels: how it is written from rendered dives, and how it is read.
-
-    DIR/labels.csv     one row per clip; the columns below
-    DIR/<clip>         any video that the server decodes
-
-| column | meaning | needed |
-| --- | --- | --- |
-| `clip` | path of the video, relative to DIR | yes |
-| `split` | `train` or `held_out` | yes |
-| `final_score` | points | of dives |
-| `position`, `armstand`, `rotation_type`, `ss_no`, `tw_no` | MTL-AQA's class codes | of dives |
-| `diving` | 1, or 0 for a clip that is no dive and has no other labels | no: 1 |
-| `difficulty` | degree of difficulty; helps to learn the execution apart from it | no |
-| `takeoff_frame`, `entry_frame` | first frame in the air, under water; help to learn to count turns | no |
-| `tilt`, `splash`, `loose`, `knees`, `legs`, `distance` | faults, 0 to 1; help likewise | no |
-| `dive_number`, `execution` | for the reader | no |
-
-`final_score`, `difficulty` and the five codes are the fields of MTL-AQA's annotations, under their names.
-Without rows that are no dives the gate learns to let everything in.
-"""
+"""Draws a folder of labelled clips, as demo/labels.py describes it."""
 
 import argparse
 import csv
-import math
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -32,17 +12,9 @@ import cv2
 from tqdm import tqdm
 
 from demo.judging import DEDUCTIONS, DIVES
+from demo.labels import HEADS, SPLITS
 from demo.others import draw_other
 from demo.render import draw, encode, perform
-
-HEADS = {
-    "position": "position",
-    "armstand": "armstand",
-    "rot_type": "rotation_type",
-    "ss_no": "ss_no",
-    "tw_no": "tw_no",
-}
-"""The dive classifier's heads, each with the column that labels it."""
 
 COLUMNS = (
     "clip",
@@ -58,74 +30,7 @@ COLUMNS = (
     "execution",
 )
 
-_SPLITS = ("train", "held_out")
 _TRAIN_SEEDS = 1_000_000  # held-out clips count their seeds from 0, so the two never meet
-
-
-class LabelError(ValueError):
-    """`labels.csv` lacks a column or holds a value that no clip can have."""
-
-
-@dataclass(frozen=True)
-class Label:
-    """One clip's row; of a clip that is no dive only `path`, `held_out` and `diving` mean anything.
-
-    `faults` are in the order of `DEDUCTIONS`, nan where unknown.
-    """
-
-    path: Path
-    held_out: bool
-    diving: bool
-    score: float
-    codes: dict[str, int]
-    difficulty: float | None
-    takeoff: float | None
-    entry: float | None
-    faults: tuple[float, ...]
-
-
-def read_labels(folder: Path) -> list[Label]:
-    """Return the rows of `folder/labels.csv`.
-
-    Raises `LabelError` with the line and the column that is wrong.
-    """
-    table = folder / "labels.csv"
-    if not table.is_file():
-        raise LabelError(f"{table} is missing. Its columns are described in demo/dataset.py")
-    with table.open(newline="") as file:
-        reader = csv.DictReader(file)
-        needed = {"clip", "split", "final_score", *HEADS.values()}
-        if missing := needed - set(reader.fieldnames or ()):
-            raise LabelError(f"{table} lacks the columns {', '.join(sorted(missing))}")
-        return [_label(folder, row, f"{table}, line {reader.line_num}") for row in reader]
-
-
-def _label(folder: Path, row: dict[str, str], where: str) -> Label:
-    diving = row.get("diving") != "0"
-    if row["split"] not in _SPLITS:
-        raise LabelError(f"{where}: split is {row['split']!r}, and must be one of {', '.join(_SPLITS)}")
-    column = "final_score"
-    try:
-        score = float(row[column]) if diving else 0.0
-        codes = {}
-        for head, column in HEADS.items():
-            codes[head] = int(row[column]) if diving else -1
-        hints = {}
-        for column in ("difficulty", "takeoff_frame", "entry_frame", *DEDUCTIONS):
-            hints[column] = float(row[column]) if row.get(column) else None
-    except ValueError as error:
-        raise LabelError(f"{where}: {column} is {row[column]!r}, which is no number") from error
-    return Label(
-        path=folder / row["clip"],
-        held_out=row["split"] == "held_out",
-        diving=diving,
-        score=score,
-        codes=codes,
-        difficulty=hints["difficulty"],
-        takeoff=hints["takeoff_frame"],
-        entry=hints["entry_frame"],
-        faults=tuple(math.nan if (value := hints[fault]) is None else value for fault in DEDUCTIONS),
-    )
 
 
 def render_clip(folder: Path, split: str, index: int, diving: bool) -> dict[str, str | int | float]:
@@ -166,11 +71,11 @@ def render_dataset(
     """Draw so many (dives, others) for each split into the folder, and its `labels.csv` last."""
     jobs = [
         (folder, split, index, diving)
-        for split, counts in zip(_SPLITS, (train, held_out), strict=True)
+        for split, counts in zip(SPLITS, (train, held_out), strict=True)
         for diving, count in zip((True, False), counts, strict=True)
         for index in range(count)
     ]
-    for split in _SPLITS:
+    for split in SPLITS:
         (folder / split).mkdir(parents=True, exist_ok=True)
     with drawing_processes(workers) as pool:
         rows = list(tqdm(_render_all(pool, jobs), total=len(jobs), desc="render", unit="clip"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from demo.dataset import HEADS, Label
+from demo.labels import HEADS, Label
 
 
 @dataclass(frozen=True)

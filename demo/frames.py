@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from demo.dataset import Label
+from demo.labels import Label
 from model_handler.network import CLIP_SIZE
 from model_handler.scoring import to_clips
 from model_handler.video import Frames, Limits, decode

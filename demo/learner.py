@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from demo.dataset import Label
 from demo.judging import DEDUCTIONS
+from demo.labels import Label
 from model_handler.checkpoint import Checkpoint
 from model_handler.device import choose_dtype
 from model_handler.network import CLIP_FRAMES, HEADS, Backbone, DiveClassifier, Fc6, Gate, ScoreRegressor

@@ -2,7 +2,7 @@
 
     python -m demo.train DATASET --run build/demo --out model.safetensors
 
-DATASET is laid out as demo/dataset.py describes; with --render it is drawn first. An interrupted training
+DATASET is laid out as demo/labels.py describes; with --render it is drawn first. An interrupted training
 goes on after the last epoch it finished when the same command is given again.
 """
 
@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from demo.dataset import Label, LabelError, read_labels, render_dataset
+from demo.dataset import render_dataset
 from demo.figures import Answer, figures
 from demo.frames import FrameStore, MapStore
+from demo.labels import Label, LabelError, read_labels
 from demo.learner import STEM, Batch, Learner
 from model_handler.checkpoint import load, save
 from model_handler.device import choose_dtype

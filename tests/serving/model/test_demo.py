@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from demo.client import ask, ask_about
-from demo.dataset import Label, drawing_processes, read_labels, render_dataset
+from demo.dataset import drawing_processes, render_dataset
 from demo.figures import figures, spearman
+from demo.labels import Label, read_labels
 from demo.render import Video, draw, encode, perform
 from springboard.system.checkout import ROOT
 from springboard.torchserve.process import TorchServe

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from demo.dataset import LabelError, read_labels, render_dataset
+from demo.dataset import render_dataset
 from demo.diver import JOINTS
 from demo.figures import spearman
 from demo.judging import DEDUCTIONS, DIVES, Faults, faults_for, points
+from demo.labels import LabelError, read_labels
 from demo.motion import Setting, choreograph
 from demo.others import KINDS, draw_other
 from demo.render import draw, encode, perform

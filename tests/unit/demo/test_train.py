@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from demo.dataset import HEADS, Label, LabelError, render_dataset
+from demo.dataset import render_dataset
+from demo.labels import HEADS, Label, LabelError
 from demo.learner import Batch, Learner
 from demo.train import DivergedError, Recipe, train
 from model_handler.checkpoint import load
