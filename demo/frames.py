@@ -2,20 +2,28 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from demo.labels import Label
-from model_handler.network import CLIP_SIZE
+from demo.resume import RunError
+from model_handler.network import CLIP_FRAMES, CLIP_SIZE
+from model_handler.request.errors import ScoringError
 from model_handler.scoring import to_clips
 from model_handler.video import Frames, Limits, decode
+
+FRAME_BYTES = CLIP_SIZE * CLIP_SIZE * 3
+
+Spans = dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -23,26 +31,49 @@ class FrameStore:
     """Frames (T, 112, 112, 3) uint8 RGB of clip i: `store[i]`."""
 
     pixels: Frames
-    ends: list[int]
+    spans: list[tuple[int, int]]
 
     def __getitem__(self, index: int) -> Frames:
-        return self.pixels[self.ends[index - 1] if index else 0 : self.ends[index]]
+        start, end = self.spans[index]
+        return self.pixels[start:end]
 
-    @classmethod
-    def open(cls, labels: Sequence[Label], folder: Path) -> "FrameStore":
-        """Return the store of these clips in `folder`, decoding them first if it is not there or of others.
+    def clips(self, index: int) -> int:
+        """Return how many clips of 16 frames a video makes, with the published padding."""
+        start, end = self.spans[index]
+        return (end - start) // CLIP_FRAMES + 1
 
-        Raises what `model_handler.video.decode` raises for a clip that the server would refuse.
-        """
-        index, raw = folder / "frames.json", folder / "frames.u8"
-        names = [str(label.path) for label in labels]
-        known = json.loads(index.read_text()) if index.is_file() else {}
-        if known.get("clips") != names:
-            index.unlink(missing_ok=True)
-            known = {"clips": names, "ends": _decode_all(labels, raw)}
-            index.write_text(json.dumps(known))
-        shape = (known["ends"][-1], CLIP_SIZE, CLIP_SIZE, 3)
-        return cls(np.memmap(raw, np.uint8, "r", shape=shape), known["ends"])
+
+def open_store(labels: Sequence[Label], folder: Path) -> tuple[FrameStore, list[tuple[Label, str]]]:
+    """Return the frames of these clips, and the clips that the server would refuse, each with its reason.
+
+    The store has the others, in order. What `folder` holds of the very same bytes is not decoded again; what
+    is decoded stays there, however the pass ends.
+    """
+    index, raw = folder / "frames.json", folder / "frames.u8"
+    spans: Spans = dict(json.loads(index.read_text())) if index.is_file() and raw.is_file() else {}
+    new = [label for label in labels if label.sha256 not in spans]
+    require_space(folder, FRAME_BYTES * sum(_count(label) for label in new), "decoded frames")
+    bad = _decode(new, raw, index, spans)
+    refused = {label.sha256 for label, _ in bad}
+    kept = [tuple(spans[label.sha256]) for label in labels if label.sha256 not in refused]
+    length = raw.stat().st_size // FRAME_BYTES
+    pixels = np.memmap(raw, np.uint8, "r", shape=(length, CLIP_SIZE, CLIP_SIZE, 3)) if length else _NO_FRAMES
+    return FrameStore(pixels, [(start, end) for start, end in kept]), bad
+
+
+_NO_FRAMES = np.empty((0, CLIP_SIZE, CLIP_SIZE, 3), np.uint8)
+
+
+def require_space(folder: Path, size: int, what: str) -> None:
+    """Say how much of what goes into a folder; raise `RunError` where it does not fit."""
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise RunError(
+            f"about {size / 1e9:.1f} GB of {what} are to go into {folder}, where {free / 1e9:.1f} GB are "
+            "free. Free some, or give a --run on another disk"
+        )
+    if size > 1e8:
+        print(f"About {size / 1e9:.1f} GB of {what} go into {folder}; {free / 1e9:.1f} GB are free there")
 
 
 @dataclass(frozen=True)
@@ -61,47 +92,82 @@ class MapStore:
         frames: FrameStore,
         wanted: Sequence[int],
         folder: Path,
-        weights: str,
+        made_of: str,
         stem: Callable[[torch.Tensor], torch.Tensor],
     ) -> "MapStore":
         """Return the maps of the `wanted` dives in `folder`, computing them first where they are of others.
 
-        `weights` names what `stem` is made of.
+        `made_of` names the clips and the weights of `stem`.
         """
         index, raw = folder / "maps.json", folder / "maps.f16"
-        key = {"weights": weights, "ends": frames.ends, "wanted": list(wanted)}
+        key = {"made_of": made_of, "wanted": list(wanted)}
         known = json.loads(index.read_text()) if index.is_file() else {}
         if {name: known.get(name) for name in key} != key:
             index.unlink(missing_ok=True)
-            counts = [0] * len(frames.ends)
-            with raw.open("wb") as file, ThreadPoolExecutor(torch.get_num_threads()) as pool:
-                run = pool.map(
-                    lambda i: stem(to_clips(torch.from_numpy(frames[i].copy()))).half().numpy(), wanted
-                )
-                for i, maps in tqdm(
-                    zip(wanted, run, strict=True), desc="stem", unit="dive", total=len(wanted)
-                ):
-                    file.write(np.ascontiguousarray(maps).tobytes())
-                    counts[i], shape = len(maps), maps.shape[1:]
-            known = key | {"shape": shape, "map_ends": np.cumsum(counts).tolist()}
+            raw.unlink(missing_ok=True)
+            known = key | _compute(frames, wanted, raw, stem)
             index.write_text(json.dumps(known))
-        return cls(
-            np.memmap(raw, np.float16, "r", shape=(known["map_ends"][-1], *known["shape"])), known["map_ends"]
-        )
+        shape = (known["ends"][-1], *known["shape"])
+        return cls(np.memmap(raw, np.float16, "r", shape=shape), known["ends"])
 
 
-def _decode_all(labels: Sequence[Label], raw: Path) -> list[int]:
-    """Write every clip's frames to the file `raw`, one after the other, and return where each ends."""
-    ends, end = [], 0
-    with raw.open("wb") as file, ThreadPoolExecutor() as pool:
-        for start in tqdm(range(0, len(labels), 64), desc="decode", unit="64 clips"):
-            for frames in pool.map(_read, labels[start : start + 64]):
-                file.write(frames.tobytes())
-                end += len(frames)
-                ends.append(end)
-    return ends
+def _compute(
+    frames: FrameStore, wanted: Sequence[int], raw: Path, stem: Callable[[torch.Tensor], torch.Tensor]
+) -> dict[str, list[int]]:
+    """Write the maps to the file `raw`; return their shape and where each dive's end."""
+
+    def maps_of(index: int) -> NDArray[np.float16]:
+        maps: NDArray[np.float16] = stem(to_clips(torch.from_numpy(frames[index].copy()))).half().numpy()
+        return maps
+
+    one = maps_of(wanted[0])
+    clips = sum(frames.clips(index) for index in wanted)
+    require_space(raw.parent, one[0].nbytes * clips, "maps of the frozen layers")
+    counts = [0] * len(frames.spans)
+    with raw.open("wb") as file, ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        computed = zip(wanted, pool.map(maps_of, wanted), strict=True)
+        for index, maps in tqdm(computed, desc="stem", unit="dive", total=len(wanted)):
+            file.write(np.ascontiguousarray(maps).tobytes())
+            counts[index] = len(maps)
+    return {"shape": list(one.shape[1:]), "ends": np.cumsum(counts).tolist()}
 
 
-def _read(label: Label) -> Frames:
-    # Nobody waits here: a laptop that was suspended meanwhile should not lose the whole pass.
-    return decode(label.path.read_bytes(), Limits(max_decode_s=math.inf)).frames
+def _decode(labels: Sequence[Label], raw: Path, index: Path, spans: Spans) -> list[tuple[Label, str]]:
+    """Append these clips' frames to the file `raw` and their places to `spans`; return those that are bad."""
+    bad = []
+    end = max((last for _, last in spans.values()), default=0)
+    with raw.open("ab") as file, ThreadPoolExecutor() as pool:
+        file.truncate(end * FRAME_BYTES)  # behind it is what a pass left that was cut off
+        for start in tqdm(range(0, len(labels), 64), desc="decode", unit="64 clips", disable=not labels):
+            group = labels[start : start + 64]
+            for label, read in zip(group, pool.map(_read, group), strict=True):
+                if isinstance(read, str):
+                    bad.append((label, read))
+                    continue
+                file.write(read.tobytes())
+                spans[label.sha256] = (end, end + len(read))
+                end += len(read)
+            file.flush()
+            index.with_suffix(".new").write_text(json.dumps(spans))
+            index.with_suffix(".new").replace(index)
+    return bad
+
+
+def _read(label: Label) -> Frames | str:
+    """Return a clip's frames, or why the server would refuse it."""
+    try:
+        # Nobody waits here: a laptop that was suspended meanwhile should not lose the whole pass.
+        return decode(label.path.read_bytes(), Limits(max_decode_s=math.inf)).frames
+    except ScoringError as error:
+        return str(error)
+
+
+def _count(label: Label) -> int:
+    """Return about how many frames a clip has, by its own account; 0 where it gives none."""
+    try:
+        with av.open(str(label.path)) as container:
+            stream = container.streams.video[0]
+            seconds = (container.duration or 0) / av.time_base
+            return stream.frames or round(seconds * float(stream.average_rate or 0))
+    except (av.FFmpegError, IndexError):
+        return 0

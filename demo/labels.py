@@ -144,7 +144,7 @@ def _decode(table: Path) -> str:
 
 
 class _Row:
-    """A row on its way to a label; what is wrong with it gathers in `wrong`, and then the label means nothing."""
+    """A row on its way to a label; what is wrong gathers in `wrong`, and then the label means nothing."""
 
     def __init__(self, cells: Mapping[str, str], line: int) -> None:
         self.cells, self.line = cells, line

@@ -62,6 +62,7 @@ class Learner(nn.Module):
     def __init__(self, width: float, gate_width: float) -> None:
         super().__init__()
         self.width, self.gate_width = width, gate_width
+        self.parts: tuple[str, ...] = PARTS
         self.backbone, self.fc6 = Backbone(width), Fc6(width)
         self.score, self.dive = ScoreRegressor(width), DiveClassifier(width)
         self.gate = Gate(gate_width)
@@ -88,17 +89,19 @@ class Learner(nn.Module):
         """Take over a checkpoint's weights; its stem and its gate stay as they are from now on.
 
         From `clips` (N, 3, 16, 112, 112) the norms get statistics, scale and shift that change nothing.
-        Raises ValueError for a checkpoint of another width or without one of the parts.
+        One without a gate stays without; one without a dive classifier learns it from nothing. Raises
+        ValueError for a checkpoint of another width.
         """
-        if missing := set(PARTS) - set(checkpoint.parts):
-            raise ValueError(f"the checkpoint to start from has no {', '.join(sorted(missing))}")
-        if (checkpoint.width, checkpoint.gate_width) != (self.width, self.gate_width):
+        if "gate" not in checkpoint.parts:
+            self.parts = tuple(part for part in PARTS if part != "gate")
+        gate_width = checkpoint.gate_width if "gate" in checkpoint.parts else self.gate_width
+        if (checkpoint.width, gate_width) != (self.width, self.gate_width):
             raise ValueError(
                 f"the checkpoint to start from has width {checkpoint.width} and gate width "
                 f"{checkpoint.gate_width}; give the same as --width and --gate-width"
             )
-        for part in PARTS:
-            getattr(self, part).load_state_dict(checkpoint.parts[part])
+        for part, state in checkpoint.parts.items():
+            getattr(self, part).load_state_dict(state)
         for name, parameter in self.gate.named_parameters():
             if name.endswith("bias"):
                 parameter.data = parameter.data / GATE_INPUT_SCALE
@@ -175,8 +178,8 @@ class Learner(nn.Module):
     def checkpoint(self, trained_on: str | None) -> Checkpoint:
         """Return the served weights: batch norm folded in, the gate's biases on the published scale."""
         self.eval()
-        parts = {part: dict(getattr(self, part).state_dict()) for part in PARTS}
-        for part, norms in self.norms.items():
+        parts = {part: dict(getattr(self, part).state_dict()) for part in self.parts}
+        for part, norms in ((part, self.norms[part]) for part in self.norms if part in parts):
             for name, norm in norms.named_children():
                 if not isinstance(norm, nn.BatchNorm3d):
                     raise TypeError(f"{name} of {part} is followed by {type(norm).__name__}")
@@ -188,7 +191,7 @@ class Learner(nn.Module):
             }
             for part, state in parts.items()
         }
-        for key, tensor in parts["gate"].items():
+        for key, tensor in parts.get("gate", {}).items():
             if key.endswith("bias"):
                 tensor.mul_(GATE_INPUT_SCALE)
         return Checkpoint(parts, self.width, self.gate_width, trained_on)

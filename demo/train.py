@@ -8,48 +8,41 @@ goes on after the last epoch it finished when the same command is given again.
 
 import argparse
 import ctypes
+import errno
 import hashlib
 import json
+import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from demo.batches import batch, shuffle
 from demo.dataset import render_dataset
 from demo.figures import Answer, figures
-from demo.frames import FrameStore, MapStore
+from demo.frames import FrameStore, MapStore, open_store, require_space
 from demo.labels import Label, LabelError, read_labels
-from demo.learner import STEM, Batch, Learner
-from model_handler.checkpoint import load, save
+from demo.learner import Learner
+from demo.recipe import Recipe, fingerprint, origin
+from demo.resume import RunError, load_state, save_state
+from model_handler.checkpoint import Checkpoint, CheckpointError, load, save
 from model_handler.device import choose_dtype
 from model_handler.network import HEADS
-from model_handler.scoring import Scorer, gate_clip, to_clips
+from model_handler.scoring import Scorer, to_clips
 
-_MAX_SHIFT = 8  # frames cut off the beginning at random, so that clip borders fall everywhere
+# Of --width and the like on the command line; the others may be 0.
+_LEAST = {"width": 1 / 64, "gate_width": 1 / 64, "epochs": 1, "dives_per_batch": 1, "learning_rate": 1e-9}
 _WARM_UP = 0.03  # share of all steps in which the learning rate rises
 _COOL_DOWN = 0.4  # share in which it falls to nothing; between, it is constant: see --epochs
 
 
 class DivergedError(ArithmeticError):
     """The training went astray; the message says where, and what to do."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a training is made of. The checkpoint depends on it, the dataset and the number of threads."""
-
-    width: float = 0.125
-    gate_width: float = 0.0625
-    epochs: int = 6
-    dives_per_batch: int = 4
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.02
-    seed: int = 0
 
 
 def train(
@@ -60,60 +53,93 @@ def train(
     trained_on: str | None,
     threads: int = 1,
     start_from: Path | None = None,
+    leave_out_bad: bool = False,
 ) -> dict[str, float]:
     """Train on the rows `train`, write the checkpoint and return its figures on the rows `held_out`.
 
     `run` keeps decoded frames and the state to resume from. Nothing is chosen by the held-out figures: the
     last epoch's weights are the result. `threads` parts of each batch learn side by side. With `start_from`
-    training begins with that checkpoint's weights, and its stem and gate stay as they are.
+    training begins with that checkpoint's weights, and its stem and gate stay as they are. A clip that the
+    server would refuse is named and ends the training, or is left out.
     """
     run.mkdir(parents=True, exist_ok=True)
     labels = read_labels(dataset)
-    store = FrameStore.open(labels, run)
+    _check_rows(labels, recipe)
+    start = None if start_from is None else load(start_from)
+    store, bad = open_store(labels, run)
+    if bad:
+        labels = _without(labels, bad, dataset / "labels.csv", leave_out_bad)
+        _check_rows(labels, recipe)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
     learner = Learner(recipe.width, recipe.gate_width).to(device)
-    maps = None if start_from is None else _start(learner, start_from, labels, store, run)
+    made_of = origin(recipe, labels, start)
+    resume = run / "resume.pt"
+    state = load_state(resume, made_of, recipe.epochs, device)
+    maps = None if start is None else _start(learner, start, labels, store, run)
     optimizer = torch.optim.AdamW(
         [parameter for parameter in learner.parameters() if parameter.requires_grad],
         lr=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
     )
-    epoch, resume = 0, run / "resume.pt"
-    if resume.is_file():
-        state = torch.load(resume, map_location=device, weights_only=True)
+    epoch = 0
+    if state:
         learner.load_state_dict(state["learner"])
         optimizer.load_state_dict(state["optimizer"])
         epoch = state["epoch"]
         print(f"Going on after epoch {epoch} of {resume}")
+    else:
+        # Weights and two moments of each, and both files while one replaces the other.
+        require_space(run, 6 * sum(p.numel() * 4 for p in learner.parameters()), "state to resume from")
     measured: dict[str, float] = {}
     while epoch < recipe.epochs:
         with ThreadPoolExecutor(threads) as pool:
             _train_epoch(learner, optimizer, labels, maps or store, recipe, epoch, pool, threads)
         epoch += 1
-        # To a new file first: a run that is cut off while it writes keeps the epoch before.
         state = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch}
-        torch.save(state, resume.with_suffix(".new"))
-        resume.with_suffix(".new").replace(resume)
-        last = epoch == recipe.epochs
-        measured = _measure(learner, out, labels, store, trained_on, every=1 if last else 4)
-        print(f"epoch {epoch}: " + "  ".join(f"{name} {value:.3f}" for name, value in measured.items()))
+        save_state(resume, state, made_of)
+        every = 1 if epoch == recipe.epochs else 4
+        measured = _measure(learner, out, labels, store, trained_on, every)
+        over = "" if every == 1 else f" (every {every}th held-out clip)"
+        print(f"epoch {epoch}{over}: " + "  ".join(f"{name} {value:.3f}" for name, value in measured.items()))
     return measured or _measure(learner, out, labels, store, trained_on, every=1)
 
 
+def _check_rows(labels: Sequence[Label], recipe: Recipe) -> None:
+    """Raise `LabelError` for what would only be noticed after the first epoch."""
+    dives = sum(label.diving and not label.held_out for label in labels)
+    if dives < recipe.dives_per_batch:
+        raise LabelError(f"{dives} dives to train on are fewer than a batch of {recipe.dives_per_batch}")
+    if not any(label.held_out for label in labels):
+        raise LabelError("no row's split is held_out: there is nothing to measure the checkpoint on")
+
+
+def _without(
+    labels: Sequence[Label], bad: Sequence[tuple[Label, str]], table: Path, leave_out: bool
+) -> list[Label]:
+    """Return the labels without those of bad clips, which are named; raise `LabelError` unless told to."""
+    faults = LabelError.of(table, [f"line {label.line}: {label.path.name}: {why}" for label, why in bad])
+    if not leave_out:
+        raise LabelError(f"{faults}\nMend or remove them, or leave them out with --leave-out-bad-clips")
+    print(f"Left out: {faults}")
+    refused = {label.sha256 for label, _ in bad}
+    return [label for label in labels if label.sha256 not in refused]
+
+
 def _start(
-    learner: Learner, weights: Path, labels: Sequence[Label], store: FrameStore, run: Path
+    learner: Learner, start: Checkpoint, labels: Sequence[Label], store: FrameStore, run: Path
 ) -> MapStore:
     """Give the learner these weights, and return what their stem makes of the dives to train on."""
     dives = [i for i, label in enumerate(labels) if label.diving and not label.held_out]
     device = next(learner.parameters()).device
     some = [to_clips(torch.from_numpy(store[i].copy()).to(device)) for i in dives[:: len(dives) // 16 + 1]]
     try:
-        learner.adopt(load(weights), torch.cat(some))
+        learner.adopt(start, torch.cat(some))
     except ValueError as error:
-        raise LabelError(f"{weights}: {error}") from error
-    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
-    return MapStore.open(store, dives, run, sha256, lambda clips: learner.stem(clips.to(device)).cpu())
+        raise LabelError(f"{start.path}: {error}") from error
+    clips = hashlib.sha256("".join(labels[i].sha256 for i in dives).encode()).hexdigest()
+    made_of = f"{clips} {fingerprint(start)}"
+    return MapStore.open(store, dives, run, made_of, lambda clips: learner.stem(clips.to(device)).cpu())
 
 
 def _train_epoch(
@@ -131,12 +157,12 @@ def _train_epoch(
     def learn(dives: list[int], others: list[int], seed: int) -> dict[str, float]:
         """Add one part's gradients to those of the other parts and return its losses."""
         device = next(learner.parameters()).device
-        losses = learner.losses(_batch(labels, store, dives, others, np.random.default_rng(seed), device))
+        losses = learner.losses(batch(labels, store, dives, others, np.random.default_rng(seed), device))
         torch.autograd.backward(torch.stack(list(losses.values())).sum() / parts)
         return {name: loss.item() for name, loss in losses.items()}
 
     rng = np.random.default_rng([recipe.seed, epoch])
-    batches = _shuffle(labels, recipe.dives_per_batch, rng)
+    batches = shuffle(labels, recipe.dives_per_batch, rng)
     progress = tqdm(batches, desc=f"epoch {epoch + 1}/{recipe.epochs}", unit="batch", smoothing=0.05)
     running: dict[str, float] = {}
     for step, (dives, others) in enumerate(progress):
@@ -160,59 +186,6 @@ def _train_epoch(
         progress.set_postfix({name: f"{value:.2f}" for name, value in running.items()}, refresh=False)
 
 
-def _shuffle(
-    labels: Sequence[Label], size: int, rng: np.random.Generator
-) -> list[tuple[list[int], list[int]]]:
-    """Return an epoch's batches of training clips: `size` dives each, and the others spread over them."""
-    dives = [i for i, label in enumerate(labels) if label.diving and not label.held_out]
-    others = [i for i, label in enumerate(labels) if not label.diving and not label.held_out]
-    if len(dives) < size:
-        raise LabelError(f"{len(dives)} dives to train on are fewer than a batch of {size}")
-    count = len(dives) // size
-    shuffled = rng.permutation(dives)[: count * size].reshape(count, size)
-    spread = np.array_split(rng.permutation(others).astype(int), count)
-    return [(batch.tolist(), rest.tolist()) for batch, rest in zip(shuffled, spread, strict=True)]
-
-
-def _batch(
-    labels: Sequence[Label],
-    store: FrameStore | MapStore,
-    dives: list[int],
-    others: list[int],
-    rng: np.random.Generator,
-    device: torch.device,
-) -> Batch:
-    """Return these clips, prepared as the server does, mirrored and shifted at random; or the dives' maps."""
-    if isinstance(store, MapStore):
-        maps = [torch.from_numpy(np.array(store[index])).to(device).float() for index in dives]
-        return Batch(
-            clips=torch.cat(maps).contiguous(memory_format=torch.channels_last_3d),
-            start=STEM,
-            counts=[len(each) for each in maps],
-            labels=[labels[index] for index in dives],
-            shifts=[0] * len(dives),
-        )
-    shifts, videos = [], []
-    for index in dives + others:
-        shift = int(rng.integers(_MAX_SHIFT)) if len(store[index]) > 4 * _MAX_SHIFT else 0
-        frames = store[index][shift:]
-        if rng.random() < 0.5:
-            frames = frames[:, :, ::-1]
-        shifts.append(shift)
-        videos.append(to_clips(torch.from_numpy(frames.copy()).to(device)))
-    clips = videos[: len(dives)]
-    # The gate's question is easy: as many dives as others, and one, teach it enough.
-    gate_dives = min(len(dives), len(others) + 1)
-    return Batch(
-        clips=torch.cat(clips),
-        counts=[len(video) for video in clips],
-        labels=[labels[index] for index in dives],
-        shifts=shifts[: len(dives)],
-        gate_clips=torch.stack([gate_clip(video) for video in clips[:gate_dives] + videos[len(dives) :]]),
-        gate_dives=gate_dives,
-    )
-
-
 def _measure(
     learner: Learner,
     out: Path,
@@ -231,8 +204,6 @@ def _measure(
     device = next(learner.parameters()).device
     scorer = Scorer(load(out), device, choose_dtype("auto", device))
     held_out = [i for i, label in enumerate(labels) if label.held_out]
-    if not held_out:
-        raise LabelError("no row's split is held_out: there is nothing to measure the checkpoint on")
     return figures(_answers(scorer, labels, store, held_out[::every]))
 
 
@@ -270,30 +241,65 @@ def main() -> None:
     parser.add_argument(
         "--start-from",
         type=Path,
-        help="weights to begin with; conv1, conv2 and the gate stay, and an epoch takes a third of the time",
+        help="weights to begin with, a file or a folder of the five published files; conv1, conv2 and the "
+        "gate stay, and an epoch takes a third of the time",
+    )
+    parser.add_argument(
+        "--leave-out-bad-clips", action="store_true", help="go on without clips that the server would refuse"
     )
     parser.add_argument("--trained-on", help='words for every answer, for example "rendered dives"')
     for name, value in asdict(Recipe()).items():
-        flag = "--" + name.replace("_", "-")
-        parser.add_argument(flag, type=type(value), default=value, help="default: %(default)s")
+        text = f"default: {value}" + (", or that of --start-from" if "width" in name else "")
+        parser.add_argument(
+            "--" + name.replace("_", "-"), type=_number(type(value), _LEAST.get(name, 0)), help=text
+        )
     given = parser.parse_args()
-    recipe = Recipe(**{name: getattr(given, name) for name in asdict(Recipe())})
     _keep_freed_memory()
     # One thread per operation and several operations at a time: none then waits for the slowest thread, which
     # doubles the speed where others use the cores too.
     threads = 1 if torch.cuda.is_available() else torch.get_num_threads()
     torch.set_num_threads(1)
     try:
+        recipe = _recipe(given)
         if given.render and not (given.dataset / "labels.csv").is_file():
             render_dataset(given.dataset)
         measured = train(
-            given.dataset, given.run, given.out, recipe, given.trained_on, threads, given.start_from
+            *(given.dataset, given.run, given.out, recipe, given.trained_on, threads, given.start_from),
+            leave_out_bad=given.leave_out_bad_clips,
         )
-    except (LabelError, DivergedError) as error:
+    except (LabelError, DivergedError, RunError, CheckpointError) as error:
         sys.exit(f"demo.train: {error}")
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.exit(f"demo.train: the disk is full ({error}). Free some; the same command then goes on")
+    except KeyboardInterrupt:
+        print("demo.train: stopped; the same command goes on after the last finished epoch", file=sys.stderr)
+        sys.exit(130)
+    known = {name: value if math.isfinite(value) else None for name, value in measured.items()}
     given.out.with_suffix(".json").write_text(
-        json.dumps({"recipe": asdict(recipe), "held_out": measured}, indent=2) + "\n"
+        json.dumps({"recipe": asdict(recipe), "held_out": known}, indent=2) + "\n"
     )
+
+
+def _recipe(given: argparse.Namespace) -> Recipe:
+    """Return the recipe asked for; by default as wide as the weights to start from."""
+    asked = {name: getattr(given, name) for name in asdict(Recipe()) if getattr(given, name) is not None}
+    if given.start_from is None:
+        return Recipe(**asked)
+    start = load(given.start_from)
+    return Recipe(**({"width": start.width, "gate_width": start.gate_width} | asked))
+
+
+def _number(kind: type[float], low: float) -> Callable[[str], float]:
+    """Return an argument's parser that takes what is at least `low`; argparse says why it takes no other."""
+
+    def number(text: str) -> float:
+        if not low <= (value := kind(text)) < math.inf:
+            raise argparse.ArgumentTypeError(f"{text} is not at least {low:g}")
+        return value
+
+    return number
 
 
 if __name__ == "__main__":

@@ -78,8 +78,8 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     if checkpoint.trained_on:
         metadata["trained_on"] = checkpoint.trained_on
     tensors = {f"{p}.{name}": t for p, state in checkpoint.parts.items() for name, t in state.items()}
-    path.touch()  # safetensors would make it unreadable for everybody else
     save_file(tensors, path, metadata)
+    path.chmod(0o644)  # safetensors leaves it unreadable for everybody else
     _sort_header(path)
 
 

@@ -1,6 +1,5 @@
 """Rendered dives: deterministic, true to the sport's rule, and labelled with what they show."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from demo.dataset import render_dataset
 from demo.diver import JOINTS
 from demo.figures import spearman
 from demo.judging import DEDUCTIONS, DIVES, Faults, faults_for, points
-from demo.labels import LabelError, read_labels
+from demo.labels import read_labels
 from demo.motion import Setting, choreograph
 from demo.others import KINDS, draw_other
 from demo.render import draw, encode, perform
@@ -121,18 +120,6 @@ def test_a_rendered_dataset_reads_back_with_its_labels(tmp_path: Path) -> None:
     assert dive.difficulty == number.difficulty
     assert (other.diving, held_out.held_out) == (False, True)
     assert dive.path.read_bytes() != held_out.path.read_bytes()
-
-
-def test_a_wrong_label_is_named_with_its_line_and_column(tmp_path: Path) -> None:
-    columns = ["clip", "split", "final_score", "position", "armstand", "rotation_type", "ss_no", "tw_no"]
-    rows = [["a.mp4", "train", "80", "1", "0", "1", "five", "0"]]
-    with pytest.raises(LabelError, match="is missing"):
-        read_labels(tmp_path)
-    for header, message in ((columns[:-1], "lacks the columns tw_no"), (columns, "line 2: ss_no is 'five'")):
-        with (tmp_path / "labels.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([header, *rows])
-        with pytest.raises(LabelError, match=message):
-            read_labels(tmp_path)
 
 
 def test_spearman_ranks_ties_by_their_mean() -> None:

@@ -1,18 +1,27 @@
 """Training: what is saved is what was trained, and a cut-off run goes on where it was."""
 
 import math
-from dataclasses import replace
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from demo.dataset import render_dataset
-from demo.labels import HEADS, Label, LabelError
+from demo.frames import open_store
+from demo.labels import HEADS, Label, LabelError, read_labels
 from demo.learner import Batch, Learner
-from demo.train import DivergedError, Recipe, train
+from demo.recipe import Recipe, origin
+from demo.resume import RunError, save_state
+from demo.train import DivergedError, train
 from model_handler.checkpoint import load
+from model_handler.published import FILES
 from model_handler.scoring import GATE_INPUT_SCALE
+from model_handler.video import Limits, decode
+from tests.clips import encode, moving_frames
+from tests.conftest import small_checkpoint
 
 _TINY = Recipe(width=1 / 16, gate_width=1 / 32, epochs=1, dives_per_batch=2)
 
@@ -107,3 +116,118 @@ def test_a_training_that_diverges_stops_and_says_where(dataset: Path, tmp_path: 
     recipe = replace(_TINY, dives_per_batch=1, learning_rate=1e30)
     with pytest.raises(DivergedError, match=r"of epoch 1.*lower --learning-rate"):
         train(dataset, tmp_path, tmp_path / "model.safetensors", recipe, trained_on=None)
+
+
+def copy_of(dataset: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(dataset, folder))
+
+
+def test_a_clip_that_was_cut_anew_under_its_name_is_decoded_anew_and_no_other(
+    dataset: Path, tmp_path: Path
+) -> None:
+    dives = copy_of(dataset, tmp_path / "dives")
+    labels = read_labels(dives)
+    before, _ = open_store(labels, tmp_path)
+    size = (tmp_path / "frames.u8").stat().st_size
+    changed = encode(moving_frames(48))
+    labels[1].path.write_bytes(changed)
+    after, bad = open_store(read_labels(dives), tmp_path)
+    assert not bad
+    assert np.array_equal(after[1], decode(changed, Limits()).frames)
+    assert np.array_equal(after[0], before[0])
+    assert (tmp_path / "frames.u8").stat().st_size == size + after[1].nbytes
+
+
+def test_bad_clips_are_all_named_and_left_out_where_asked(dataset: Path, tmp_path: Path) -> None:
+    dives = copy_of(dataset, tmp_path / "dives")
+    labels = read_labels(dives)
+    labels[0].path.write_bytes(b"no video")
+    labels[1].path.write_bytes(encode(moving_frames(10)))
+    out = tmp_path / "model.safetensors"
+    with pytest.raises(LabelError) as raised:
+        train(dives, tmp_path, out, _TINY, trained_on=None)
+    said = str(raised.value)
+    assert f"line {labels[0].line}: {labels[0].path.name}: " in said
+    assert f"line {labels[1].line}: {labels[1].path.name}: " in said
+    assert "--leave-out-bad-clips" in said
+    kept = (tmp_path / "frames.json").stat().st_mtime_ns
+    measured = train(dives, tmp_path, out, _TINY, trained_on=None, leave_out_bad=True)
+    assert math.isfinite(measured["mean_absolute_error"])
+    assert (tmp_path / "frames.json").stat().st_mtime_ns >= kept
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"seed": 7}, "seed is 7 here and 0 there"),
+        ({"learning_rate": 0.1}, "learning_rate is 0.1 here and 0.0015 there"),
+        ({"width": 1 / 32}, "width is 0.03125 here and 0.0625 there"),
+    ],
+)
+def test_another_trainings_state_is_never_gone_on_with(
+    dataset: Path, tmp_path: Path, other: dict[str, float], says: str
+) -> None:
+    recipe = Recipe(**(asdict(_TINY) | other))
+    made = origin(_TINY, read_labels(dataset), None)
+    save_state(tmp_path / "resume.pt", {"epoch": 1}, made)
+    with pytest.raises(RunError, match=rf"{says}.*another --run") as raised:
+        train(dataset, tmp_path, tmp_path / "model.safetensors", recipe, trained_on=None)
+    assert not (tmp_path / "model.safetensors").exists()
+    assert "Traceback" not in str(raised.value)
+
+
+def test_other_labels_are_another_training(dataset: Path, tmp_path: Path) -> None:
+    dives = copy_of(dataset, tmp_path / "dives")
+    save_state(tmp_path / "resume.pt", {"epoch": 1}, origin(_TINY, read_labels(dives), None))
+    table = (dives / "labels.csv").read_text().splitlines()
+    cells = table[1].split(",")
+    cells[table[0].split(",").index("final_score")] = "1"
+    (dives / "labels.csv").write_text("\n".join([table[0], ",".join(cells), *table[2:]]))
+    with pytest.raises(RunError, match="clips and labels is"):
+        train(dives, tmp_path, tmp_path / "model.safetensors", _TINY, trained_on=None)
+
+
+def test_more_epochs_done_than_asked_for_are_said(dataset: Path, tmp_path: Path) -> None:
+    save_state(tmp_path / "resume.pt", {"epoch": 3}, origin(_TINY, read_labels(dataset), None))
+    with pytest.raises(RunError, match="1 epochs are asked for here, 3 are done there"):
+        train(dataset, tmp_path, tmp_path / "model.safetensors", _TINY, trained_on=None)
+
+
+def test_what_does_not_fit_the_disk_is_said_before_it_is_begun(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))
+    with pytest.raises(RunError, match=r"of decoded frames are to go into .* another disk"):
+        train(dataset, tmp_path, tmp_path / "model.safetensors", _TINY, trained_on=None)
+    assert not (tmp_path / "frames.json").exists()
+
+
+@pytest.mark.parametrize("optional", [True, False])
+def test_the_published_files_can_be_trained_on(dataset: Path, tmp_path: Path, optional: bool) -> None:
+    published = tmp_path / "published"
+    published.mkdir()
+    names = {
+        part: pattern.replace("*", "94") for part, (pattern, needed) in FILES.items() if needed or optional
+    }
+    for part, state in small_checkpoint().parts.items():
+        if part in names:
+            torch.save(state, published / names[part], _use_new_zipfile_serialization=False)
+    out = tmp_path / "model.safetensors"
+    recipe = replace(_TINY, width=1 / 16, gate_width=1 / 16)
+    train(dataset, tmp_path / "run", out, recipe, trained_on=None, start_from=published)
+    tuned = load(out)
+    assert set(tuned.parts) == {*names, "dive"}
+    stem = small_checkpoint().parts["backbone"]["conv1.weight"]
+    torch.testing.assert_close(tuned.parts["backbone"]["conv1.weight"], stem)
+
+
+def test_rows_that_cannot_be_trained_on_are_said_before_anything_is_decoded(
+    dataset: Path, tmp_path: Path
+) -> None:
+    dives = copy_of(dataset, tmp_path / "dives")
+    table = (dives / "labels.csv").read_text().splitlines()
+    (dives / "labels.csv").write_text("\n".join(row for row in table if "held_out" not in row))
+    with pytest.raises(LabelError, match="no row's split is held_out"):
+        train(dives, tmp_path, tmp_path / "model.safetensors", _TINY, trained_on=None)
+    assert not (tmp_path / "frames.u8").exists()

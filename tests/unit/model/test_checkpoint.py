@@ -1,5 +1,6 @@
 """Weights files: what is wrong is named by file and key."""
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,27 +10,15 @@ from torch import Tensor
 
 from model_handler import checkpoint
 from model_handler.checkpoint import CheckpointError
+from model_handler.published import FILES as PATTERNS
 from tests.conftest import small_checkpoint
 
-FILES = {
-    "backbone": "model_CNN_94.pth",
-    "fc6": "model_my_fc6_94.pth",
-    "score": "model_score_regressor_94.pth",
-    "dive": "model_dive_classifier_94.pth",
-    "gate": "c3d.pickle",
-}
-
-
-@pytest.fixture(autouse=True)
-def narrow_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Published files have width 1, which is 560 MB; the same checks run on networks a 16th as wide."""
-    full = checkpoint.empty_module
-    monkeypatch.setattr(checkpoint, "empty_module", lambda part, width, gate: full(part, 1 / 16, 1 / 16))
+FILES = {part: pattern.replace("*", "94") for part, (pattern, _) in PATTERNS.items()}
 
 
 @pytest.fixture
 def published(tmp_path: Path) -> Path:
-    """Five files as published: legacy format, plain state dicts."""
+    """Five files as published but a 16th as wide (they are 560 MB): legacy format, plain state dicts."""
     for part, state in small_checkpoint().parts.items():
         torch.save(state, tmp_path / FILES[part], _use_new_zipfile_serialization=False)
     return tmp_path
@@ -117,3 +106,110 @@ def test_a_foreign_safetensors_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(b"junk")
     with pytest.raises(CheckpointError, match="not a readable"):
         checkpoint.load(tmp_path / "x.safetensors")
+
+
+def test_the_width_of_published_files_is_their_own(published: Path) -> None:
+    loaded = checkpoint.load(published)
+    assert (loaded.width, loaded.gate_width) == (1 / 16, 1 / 16)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "_orig_mod.module."])
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state_dict"])
+def test_wrapped_and_prefixed_state_dicts_are_read(published: Path, prefix: str, wrapper: str | None) -> None:
+    file = published / "model_my_fc6_94.pth"
+    plain = torch.load(file, weights_only=True)
+    state = {prefix + name: tensor for name, tensor in plain.items()}
+    torch.save({wrapper: state, "epoch": 94} if wrapper else state, file)
+    loaded = checkpoint.load(published)
+    assert torch.equal(loaded.parts["fc6"]["fc.weight"], plain["fc.weight"])
+
+
+def test_mixed_epochs_are_refused(published: Path) -> None:
+    (published / "model_my_fc6_94.pth").rename(published / "model_my_fc6_90.pth")
+    with pytest.raises(CheckpointError, match=r"mixes epochs: model_CNN_94\.pth, model_my_fc6_90\.pth"):
+        checkpoint.load(published)
+
+
+def test_a_bundle_beside_published_files_is_refused(published: Path) -> None:
+    checkpoint.save(small_checkpoint(), published / "old.safetensors")
+    with pytest.raises(CheckpointError, match=r"two checkpoints, old\.safetensors and model_CNN_94\.pth"):
+        checkpoint.load(published)
+
+
+@pytest.mark.parametrize("name", ["C3D.pickle", "c3d.pkl", "gate.pth.tar"])
+def test_a_misnamed_optional_file_is_refused_not_left_out(published: Path, name: str) -> None:
+    (published / "c3d.pickle").rename(published / name)
+    with pytest.raises(CheckpointError, match=rf"no c3d\.pickle, but holds {name}.*rename"):
+        checkpoint.load(published)
+
+
+def test_a_missing_file_is_told_with_what_is_there(published: Path) -> None:
+    (published / "model_CNN_94.pth").rename(published / "model_CNN.pth")
+    with pytest.raises(CheckpointError, match=r"no model_CNN_\*\.pth\..*holds c3d\.pickle, model_CNN\.pth"):
+        checkpoint.load(published)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"<!DOCTYPE html><title>Sign in", "begins with '<!DOCTYPE html><title>Si', as a web page does"),
+        (b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer"),
+        (b"MZ\x90\x00 whatever", "which torch.save never writes"),
+        (b"", "it is empty"),
+        (pickle.dumps({"fc.weight": [1.0]}), "holds Python objects"),
+    ],
+)
+def test_what_is_no_checkpoint_is_told_in_our_own_words(published: Path, content: bytes, says: str) -> None:
+    (published / "c3d.pickle").write_bytes(content)
+    with pytest.raises(CheckpointError) as raised:
+        checkpoint.load(published)
+    assert says in str(raised.value)
+    assert "weights_only" not in str(raised.value)
+    assert "\x1b" not in str(raised.value)
+
+
+def test_a_whole_model_is_refused_with_the_way_to_save_it(published: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), published / "c3d.pickle")
+    with pytest.raises(CheckpointError, match=r"\(torch\.nn\..*Linear\).*model\.state_dict\(\)"):
+        checkpoint.load(published)
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_a_file_that_is_cut_off_is_told_so(published: Path, legacy: bool) -> None:
+    file = published / "model_my_fc6_94.pth"
+    torch.save(torch.load(file, weights_only=True), file, _use_new_zipfile_serialization=not legacy)
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    with pytest.raises(CheckpointError, match="cut off or damaged"):
+        checkpoint.load(published)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (torch.full((8,), 1e300, dtype=torch.float64), "not finite in float32"),
+        (torch.ones(8, dtype=torch.int8), "holds int8, expected floating-point"),
+        (torch.ones(8, dtype=torch.complex64), "holds complex64, expected floating-point"),
+    ],
+)
+def test_numbers_that_cannot_be_served_are_refused(published: Path, values: Tensor, says: str) -> None:
+    rewrite(published / "model_CNN_94.pth", lambda state: state.update({"conv2.bias": values}))
+    with pytest.raises(CheckpointError, match=f"key conv2.bias .*{says}"):
+        checkpoint.load(published)
+
+
+def test_other_names_are_told_beside_the_missing_one(published: Path) -> None:
+    rewrite(
+        published / "model_score_regressor_94.pth",
+        lambda state: state.update({"head.bias": state.pop("fc_final_score.bias")}),
+    )
+    with pytest.raises(CheckpointError, match=r"bias is missing; it holds head\.bias instead"):
+        checkpoint.load(published)
+
+
+def test_the_same_checkpoint_is_saved_as_the_same_bytes_that_others_may_read(tmp_path: Path) -> None:
+    files = [tmp_path / f"{i}.safetensors" for i in range(8)]
+    for file in files:
+        checkpoint.save(small_checkpoint(), file)
+    assert len({file.read_bytes() for file in files}) == 1
+    assert files[0].stat().st_mode & 0o044 == 0o044

@@ -3,14 +3,16 @@
 import hashlib
 import json
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 
+from model_handler.checkpoint import save
 from springboard.system.checkout import ROOT
 from tests.clips import encode, moving_frames
-from tests.conftest import archive
+from tests.conftest import archive, small_checkpoint
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -96,3 +98,65 @@ def test_help_lists_every_option() -> None:
     assert usage.returncode == 0
     for option in ("--weights", "--version", "--golden", "--reference", "--config", "--out"):
         assert option in usage.stdout
+
+
+def test_the_same_input_gives_the_same_archive(small_weights: Path, tmp_path: Path) -> None:
+    first, second = (archive(small_weights, tmp_path / name, "1.0.0") for name in ("a", "b"))
+    assert sha256(first) == sha256(second)
+    with zipfile.ZipFile(first) as packed:
+        described = json.loads(packed.read("MAR-INF/MANIFEST.json"))
+        assert {entry.date_time[0] for entry in packed.infolist()} == {1980}
+    assert described["model"]["modelVersion"] == "1.0.0"
+    assert "createdOn" not in described
+
+
+def test_reference_clips_may_lie_in_folders(small_weights: Path, tmp_path: Path) -> None:
+    dives = tmp_path / "dives"
+    for name in ("train/1.mp4", "held_out/2.mp4", ".git/HEAD", "__MACOSX/._1.mp4"):
+        (dives / name).parent.mkdir(parents=True, exist_ok=True)
+        (dives / name).write_bytes(encode(moving_frames(20, seed=len(name))))
+    (dives / "train/notes.txt").write_text("not a dive")
+    mar = archive(small_weights, tmp_path / "out", "1.0.0", "--reference", str(dives))
+    reference = json.loads(mar.with_suffix(".json").read_text())["reference_scores"]
+    assert (reference["clips"], reference["refused"]) == (2, {"train/notes.txt": "unreadable_video"})
+
+
+def test_a_reference_folder_without_clips_is_named(small_weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "dives").mkdir()
+    failed = run(
+        *("--weights", str(small_weights), "--version", "1.0.0"),
+        *("--reference", str(tmp_path / "dives"), "--out", str(tmp_path / "out")),
+    )
+    assert failed.returncode != 0
+    assert "dives, holds no files" in failed.stderr
+
+
+def test_weights_whose_golden_score_is_not_finite_are_not_packed(tmp_path: Path) -> None:
+    weights = small_checkpoint(gate_class=None)
+    for tensor in weights.parts["backbone"].values():
+        tensor.mul_(1e12)
+    save(weights, tmp_path / "absurd.safetensors")
+    golden = tmp_path / "golden.mp4"
+    golden.write_bytes(encode(moving_frames(40)))
+    failed = run(
+        *("--weights", str(tmp_path / "absurd.safetensors"), "--version", "1.0.0"),
+        *("--golden", str(golden), "--out", str(tmp_path / "out")),
+    )
+    assert failed.returncode != 0
+    assert "these weights cannot score anything" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_it_says_what_it_packs_and_what_it_lacks(tmp_path: Path) -> None:
+    save(small_checkpoint(gate_class=None), tmp_path / "w.safetensors")
+    done = run(
+        "--weights", str(tmp_path / "w.safetensors"), "--version", "1.0.0", "--out", str(tmp_path / "out")
+    )
+    assert "packing backbone, dive, fc6, score at width 0.0625" in done.stderr
+    assert "no gate (c3d.pickle): nothing will be refused as not a dive" in done.stderr
+
+
+@pytest.mark.parametrize("version", ["1.0.0-01", "1.0.0-a..b", "1.0.0-.", "1.0.0-", "1.0.0+build", "v1.0.0"])
+def test_versions_are_semver(version: str) -> None:
+    assert f"found '{version}'" in run("--weights", "tests", "--version", version).stderr

@@ -1,0 +1,42 @@
+"""The state that a training goes on from: another training's is never taken for it."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from demo.recipe import Origin
+
+
+class RunError(ValueError):
+    """The folder of --run cannot serve this training; the message says why, and what to do."""
+
+
+def save_state(file: Path, state: dict[str, Any], made_of: Origin) -> None:
+    """Write the state; a run that is cut off meanwhile keeps the one before."""
+    torch.save(state | {"origin": made_of}, file.with_suffix(".new"))
+    file.with_suffix(".new").replace(file)
+
+
+def load_state(file: Path, made_of: Origin, epochs: int, device: torch.device) -> dict[str, Any] | None:
+    """Return the state to go on from, None where there is none.
+
+    Raises `RunError` where it is of another training, or has more epochs than asked for.
+    """
+    if not file.is_file():
+        return None
+    state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+    other: Origin = state.get("origin", {})
+    differs = [
+        f"{name} is {value} here and {other.get(name, 'not told')} there"
+        for name, value in made_of.items()
+        if other.get(name, "not told") != value
+    ]
+    if state["epoch"] > epochs:
+        differs.append(f"{epochs} epochs are asked for here, {state['epoch']} are done there")
+    if differs:
+        raise RunError(
+            f"{file} is of another training: {'; '.join(differs)}. Give another --run, or delete that "
+            "file to begin anew"
+        )
+    return state
