@@ -3,26 +3,29 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import Annotated
 
 import typer
 
 from springboard.cli.said import say
-from springboard.deploy import plan
+from springboard.deploy import plan as planning
 from springboard.deploy import settings as host
 from springboard.deploy import state as deployment
 from springboard.deploy.figures import FrontAway
 from springboard.deploy.instances import InstanceError
+from springboard.deploy.keeper import KeeperError
 from springboard.deploy.layout import Layout
-from springboard.deploy.rollout import Rollout, RolloutError
+from springboard.deploy.plan import RolloutError
+from springboard.deploy.rollout import Rollout
 from springboard.deploy.settings import HostFileError
 from springboard.deploy.state import Busy, StateError
+from springboard.deploy.stop import Stop, Stopped
 from springboard.deploy.units import ServiceError
 from springboard.releases.manifest import ReleaseError
+from springboard.releases.registry import Registry
 
 _EXPECTED = (
-    *(Busy, StateError, FrontAway, HostFileError, InstanceError),
+    *(Busy, StateError, FrontAway, HostFileError, InstanceError, KeeperError),
     *(ReleaseError, RolloutError, ServiceError, OSError),
 )
 
@@ -46,18 +49,32 @@ def deploy(
     if check:
         with _explained():
             layout = Layout.here()
-            steps = plan.steps(layout, host.load(layout.settings), version, in_place)
-            for step in steps:
-                say(f"would {step}")
-        say("changed" if steps else "unchanged")
+            settings = host.load(layout.settings)
+            state, registry = deployment.load(layout.state), Registry(settings.models)
+            _tell(planning.plan(state, settings, layout, registry, version, in_place))
         return
     what = f"springboard deploy {version or ''}".strip()
     _work(what, wait, lambda rollout: rollout.deploy(version, in_place))
 
 
-def rollback(in_place: InPlace = False, wait: Wait = False) -> None:
-    """Return to the previous release, from this host's own copy of it."""
-    _work("springboard rollback", wait, lambda rollout: rollout.rollback(in_place))
+def rollback(
+    check: Annotated[
+        bool, typer.Option("--check", help="Say what would change, and change nothing.")
+    ] = False,
+    leave: Annotated[
+        str | None, typer.Option("--leave", help="X.Y.Z: only where this release serves.")
+    ] = None,
+    in_place: InPlace = False,
+    wait: Wait = False,
+) -> None:
+    """Return to the previous release, from this host's own copy of it; a second time changes nothing."""
+    if check:
+        with _explained():
+            layout = Layout.here()
+            settings, state = host.load(layout.settings), deployment.load(layout.state)
+            _tell(planning.returning(state, settings, layout, in_place, leave))
+        return
+    _work("springboard rollback", wait, lambda rollout: rollout.rollback(in_place, leave))
 
 
 def tidy() -> None:
@@ -69,6 +86,12 @@ def tidy() -> None:
         _work(deployment.TIDY, False, _tidy)
     except Busy:
         say("unchanged: a deployment is at work")
+
+
+def _tell(plan: planning.Plan) -> None:
+    for line in plan.says:
+        say(f"would {line}")
+    say("changed" if plan.says else "unchanged")
 
 
 def _tidy(rollout: Rollout) -> bool:
@@ -83,18 +106,10 @@ def _work(what: str, wait: bool, act: Callable[[Rollout], bool]) -> None:
     # Ansible or ssh may go away: a canary must not bake without its judge, so this goes on to the end.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with _explained(busy_is_fine=what == deployment.TIDY), deployment.alone(layout.lock, what, wait):
-        rollout = Rollout(layout, host.load(layout.settings), say)
-
-        def stop(number: int, _: FrameType | None) -> None:
-            if not rollout.interruptible:
-                return
-            # What follows is the way back; it is not to be interrupted half-way.
-            rollout.interruptible = False
-            raise KeyboardInterrupt(signal.Signals(number).name)
-
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-        changed = act(rollout)
+        stop = Stop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _: stop.tell(signal.Signals(number).name))
+        changed = act(Rollout(layout, host.load(layout.settings), say, stop.ask))
     say("changed" if changed else "unchanged")
 
 
@@ -107,7 +122,7 @@ def _explained(busy_is_fine: bool = False) -> Iterator[None]:
             raise
         say(" ".join(str(error).split()))
         raise typer.Exit(1) from error
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stopped):  # the former while it waits for another one's end
         promoted = deployment.load(Layout.here().state).promoted
         say(f"stopped; {promoted.version if promoted else 'nothing'} serves")
         raise typer.Exit(1) from None

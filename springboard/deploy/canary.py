@@ -34,12 +34,15 @@ class Trial:
         new: Instance,
         reference: ReferenceScores | None,
         say: Callable[[str], None],
+        ask: Callable[[], None] = lambda: None,
     ) -> None:
+        """`ask` is called at each look, and may raise."""
         self._traffic = traffic
         self._rules = rules
         self._old, self._new = old, new
         self._reference = reference
         self._say = say
+        self._ask = ask
         self._last = Sample(0, True, 0, {}, {})
         self._heard = self._ready = 0.0
 
@@ -121,6 +124,7 @@ class Trial:
 
     def _read(self) -> Sample:
         """Return the front's figures, the last known ones while it restarts."""
+        self._ask()
         try:
             self._last = self._traffic.front.read()
             self._heard = time.monotonic()

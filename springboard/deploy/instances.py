@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -69,13 +70,17 @@ class Instance:
         workers = self.workers()
         return workers is not None and workers.complete
 
-    def start(self, timeout_s: float) -> None:
-        """Start it and return when it is ready; raise `InstanceError` with its log's word if it cannot be."""
+    def start(self, timeout_s: float, ask: Callable[[], None] = lambda: None) -> None:
+        """Start it and return when it is ready; raise `InstanceError` with its log's word if it cannot be.
+
+        `ask` is called while it waits, and may raise.
+        """
         began = time.time()
         services.start(self.name)
         before = services.restarts(self.name)
 
         def dying() -> str:
+            ask()
             restarts = services.restarts(self.name) - before
             lives = restarts < _PATIENCE_RESTARTS and services.running(self.name)
             return "" if lives else "dies while it starts"

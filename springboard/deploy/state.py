@@ -17,6 +17,8 @@ from springboard.system.documents import Strict
 from springboard.system.files import write_atomically
 
 TIDY = "springboard tidy"
+# The phase of a deployment that failed, until all is as it was before.
+UNDOING = "undoing"
 _LOOK_SECONDS = 0.2
 
 
@@ -45,15 +47,17 @@ class State(BaseModel):
     """deployment.json.
 
     `promoted` is what the host serves, now and after a reboot. `previous` is what a rollback returns to; its
-    instance stays up until `warm_until` (Unix time). `shadow` gets copies. `last` says how the last
-    deployment ended.
+    instance stays up until `warm_until` (Unix time). `left` is what a rollback left: no second one returns to
+    it. `shadow` gets copies. `last` says how the last deployment ended.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    # Later versions may add fields; a host that goes back to this one need not know them.
+    model_config = ConfigDict(extra="ignore")
 
     promoted: Place | None = None
     previous: Place | None = None
     warm_until: float = 0.0
+    left: Place | None = None
     shadow: Place | None = None
     deploying: Unfinished | None = None
     last: str = ""
@@ -72,7 +76,9 @@ def load(path: Path) -> State:
 def save(path: Path, state: State) -> None:
     """Write the state, whole and on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(state.model_dump(), indent=2) + "\n")
+    # Only where there is one: earlier versions, which a host may go back to, refuse fields they do not know.
+    document = state.model_dump(exclude=None if state.left else {"left"})
+    write_atomically(path, json.dumps(document, indent=2) + "\n")
 
 
 @contextmanager

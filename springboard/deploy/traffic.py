@@ -42,6 +42,15 @@ class Traffic:
         """Whether `show` would change anything."""
         return not self._is([_variant(name, one.served, weight) for name, one, weight in shares])
 
+    def asked(self) -> set[str]:
+        """Return the addresses that endpoint.yml has the front ask now."""
+        try:
+            found = Endpoint.model_validate(yaml.safe_load(self._path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, yaml.YAMLError):
+            return set()
+        served: list[Served] = [*found.variants, *([found.shadow] if found.shadow else [])]
+        return {one.address for one in served}
+
     def drained(self, say: Callable[[str], None]) -> None:
         """Return when no request is at a release that left the endpoint."""
         told = False

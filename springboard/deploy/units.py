@@ -1,6 +1,8 @@
 """systemd, as deployments use it: units started, stopped, enabled, and asked about."""
 
+import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 _TEMPLATE = "torchserve@"
@@ -74,11 +76,20 @@ def _show(instance: str, field: str) -> str:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = _call(command)
     if done.returncode:
         said = (done.stderr or done.stdout).strip() or f"status {done.returncode}"
         raise ServiceError(f"{' '.join(command)}: {said}")
 
 
 def _ask(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return _call(command).stdout
+
+
+def _call(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    # In a session of its own: Ctrl-C in a terminal goes to all of ours.
+    done = subprocess.run(command, capture_output=True, text=True, check=False, start_new_session=True)
+    if done.returncode in (-signal.SIGTERM, -signal.SIGINT):
+        # Whoever stops a unit that runs us (systemd-run) tells it as well. All we run can be run again.
+        done = subprocess.run(command, capture_output=True, text=True, check=False, start_new_session=True)
+    return done

@@ -7,8 +7,9 @@ and, written last and only if absent, `manifest.json`: without it there is no re
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,13 @@ class Registry:
         self.bucket = models.removeprefix("s3://").rstrip("/")
         if not models.startswith("s3://") or not self.bucket or "/" in self.bucket:
             raise ReleaseError(f"the registry should look like s3://my-bucket, found {models!r}")
+        self._given = client
+
+    @cached_property
+    def _client(self) -> "S3Client":
+        """Made when first asked: a profile or a region may be wrong, which `_explained` tells."""
         config = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 3})
-        self._client = client or boto3.client("s3", config=config)
+        return self._given or boto3.client("s3", config=config)
 
     def url(self, version: str, name: str = "") -> str:
         """Return an object's address, for messages."""
@@ -78,10 +84,11 @@ class Registry:
             self._download(version, name, sha256, None)
         return found
 
-    def fetch(self, version: str, releases: Path) -> bool:
+    def fetch(self, version: str, releases: Path, ask: Callable[[], None] = lambda: None) -> bool:
         """Have a verified copy of the release in `releases/version`; return False where it was there already.
 
-        It is written beside and renamed: a half copy is never taken for a whole one.
+        It is written beside and renamed: a half copy is never taken for a whole one. `ask` is called at each
+        chunk, and may raise.
         """
         folder = releases / version
         if is_whole(folder, version):
@@ -96,7 +103,7 @@ class Registry:
             check_space(part, found)
             names = (archive_name(version), found.golden_name)
             for (key, sha256), name in zip(objects(found), names, strict=False):
-                self._download(version, key, sha256, part / name)
+                self._download(version, key, sha256, part / name, ask)
             (part / "manifest.json").write_bytes(text)
             files.sync_folder(part)
             part.rename(folder)
@@ -153,7 +160,14 @@ class Registry:
             raise ReleaseError(f"{self.url(version, 'manifest.json')} is that of release {found.version}")
         return found
 
-    def _download(self, version: str, key: str, sha256: str, to: Path | None) -> None:
+    def _download(
+        self,
+        version: str,
+        key: str,
+        sha256: str,
+        to: Path | None,
+        ask: Callable[[], None] = lambda: None,
+    ) -> None:
         """Read an object whole, into a file if one is named; raise unless it is what the manifest says."""
         digest = hashlib.sha256()
         url = self.url(version, key)
@@ -161,6 +175,7 @@ class Registry:
             answer = self._client.get_object(Bucket=self.bucket, Key=_prefix(version) + key)
             with closing(answer["Body"]) as body:
                 for chunk in body.iter_chunks(_CHUNK_BYTES):
+                    ask()
                     digest.update(chunk)
                     file.write(chunk)
             if to:

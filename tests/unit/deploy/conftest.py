@@ -1,6 +1,8 @@
 """A host in a folder, for tests of deployments: services and traffic only take notes."""
 
+import errno
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,21 +12,32 @@ import pytest
 import yaml
 
 from springboard.deploy import assemble, rollout, traffic
+from springboard.deploy import plan as planning
 from springboard.deploy import state as deployment
 from springboard.deploy import units as services
 from springboard.deploy.canary import Rejected, Trial
 from springboard.deploy.figures import FrontAway
-from springboard.deploy.instances import Instance
+from springboard.deploy.instances import Instance, InstanceError
 from springboard.deploy.layout import Layout
 from springboard.deploy.rollout import Rollout
 from springboard.deploy.settings import Host
 from springboard.deploy.state import State
+from springboard.deploy.units import ServiceError
+from springboard.releases import copies
+from springboard.releases.manifest import Manifest, ReleaseError
 from springboard.system import gpu
-from springboard.system.files import sha256
+from springboard.system.files import sha256, write_atomically
+
+# As they are: one test may make many hosts.
+_SAVE, _MAKE = deployment.save, assemble.make
 
 
 class Bench:
-    """A host in a folder; releases are tiny archives, services are sets."""
+    """A host in a folder; releases are tiny archives, services are sets.
+
+    Whatever a deployment does to the host is noted in `acts`. The one at `fails_at`, named or counted from 0,
+    fails once, as it would on a host; those in `broken` fail always.
+    """
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.layout = Layout(root)
@@ -32,28 +45,46 @@ class Bench:
         self.enabled: set[str] = set()
         self.said: list[str] = []
         self.tried: list[tuple[int, float]] = []
-        self.fails_at = ""
-        self.on_disable: Callable[[str], None] = lambda _: None
+        self.acts: list[str] = []
+        self.fails_at: str | int = ""
+        self.broken: set[str] = set()
+        self.failed: Exception | None = None
+        self.on_act: Callable[[int], None] = lambda _: None
+        self.ask: Callable[[], None] = lambda: None
+        self.on_canary: Callable[[], None] = lambda: None
         self.host = Host.model_validate(
             {"models": "s3://models", "worker": {"runtime": str(root / "worker")}}
         )
         self.runtime("w1", "2.13.0+cu130")
-        for name, act in (("start", self.running.add), ("stop", self.running.discard)):
-            monkeypatch.setattr(services, name, act)
-        monkeypatch.setattr(services, "enable", self.enabled.add)
-        monkeypatch.setattr(services, "disable", self._disable)
+        for name, do in (
+            ("start", self.running.add),
+            ("stop", self.running.discard),
+            ("enable", self.enabled.add),
+            ("disable", self.enabled.discard),
+        ):
+            monkeypatch.setattr(services, name, self._acting(name, ServiceError("systemctl failed"), do))
         monkeypatch.setattr(services, "enabled", self.enabled.__contains__)
         monkeypatch.setattr(services, "running", self.running.__contains__)
         monkeypatch.setattr(services, "processes", lambda _: [])
-        monkeypatch.setattr(Instance, "start", lambda one, _: self._start(one))
+        monkeypatch.setattr(Instance, "start", lambda one, *_: self._start(one))
         monkeypatch.setattr(Instance, "ready", lambda one: one.name in self.running)
-        monkeypatch.setattr(Instance, "warm_up", lambda *_: 50.0)
-        monkeypatch.setattr(Instance, "check", lambda *_: 50.0)
-        monkeypatch.setattr(Trial, "run", lambda _, *step, **__: self._run(*step))
-        monkeypatch.setattr(traffic.Traffic, "_wait_taken_over", lambda _: self._fail("endpoint"))
+        off = InstanceError("gives the golden clip 10 points")
+        monkeypatch.setattr(Instance, "warm_up", self._acting("warm up", off, lambda *_: 50.0))
+        monkeypatch.setattr(Instance, "check", self._acting("check", off, lambda *_: 50.0))
+        monkeypatch.setattr(Trial, "run", lambda trial, *step, **__: self._run(trial, *step))
+        away = FrontAway("the front did not take over")
+        monkeypatch.setattr(
+            traffic.Traffic, "_wait_taken_over", self._acting("endpoint", away, lambda *_: None)
+        )
         monkeypatch.setattr(traffic.Traffic, "drained", lambda *_: None)
-        monkeypatch.setattr(rollout, "Registry", self._registry)
+        full = OSError(errno.ENOSPC, "No space left on device")
+        monkeypatch.setattr(traffic, "write_atomically", self._acting("write", full, write_atomically))
+        monkeypatch.setattr(deployment, "save", self._acting("save", full, _SAVE))
+        monkeypatch.setattr(assemble, "make", self._acting("make", full, _MAKE))
+        monkeypatch.setattr(rollout, "Registry", lambda _: self.registry)
         monkeypatch.setattr(gpu, "count", lambda: 0)
+        monkeypatch.setattr(os, "fsync", lambda _: None)  # nobody pulls the plug
+        self.registry: Any = _Registry(self)
         self.layout.unit.parent.mkdir(parents=True)
         self.layout.unit.write_text("[Service]")
 
@@ -63,54 +94,53 @@ class Bench:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "runtime.json").write_text(json.dumps({"id": name, "torch": torch, "java": "/java"}))
 
-    def _disable(self, name: str) -> None:
-        self.enabled.discard(name)
-        self.on_disable(name)
-
-    def _fail(self, at: str) -> None:
-        if self.fails_at == at:
+    def act(self, name: str, error: Exception) -> None:
+        """Note an act; raise `error` where this one is to fail."""
+        self.acts.append(name)
+        self.on_act(len(self.acts) - 1)
+        if self.fails_at in (name, len(self.acts) - 1):
             self.fails_at = ""
-            raise FrontAway(f"failed at {at}")
+            self.failed = error
+            raise error
+        if name in self.broken:
+            raise error
+
+    def _acting(self, name: str, error: Exception, do: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*arguments: Any) -> Any:
+            self.act(name, error)
+            return do(*arguments)
+
+        return wrapper
 
     def _start(self, instance: Instance) -> None:
         services.start(instance.name)
-        self._fail("start")
+        self.act(f"ready {instance.version}", InstanceError("its weights are missing"))
 
-    def _run(self, weight: int, seconds: float) -> None:
+    def _run(self, trial: Trial, weight: int, seconds: float) -> None:
         self.tried.append((weight, seconds))
-        if self.fails_at == f"canary {weight}":
-            raise Rejected("error ratio: high")
-        if self.fails_at == "killed":
-            raise KeyboardInterrupt
+        shares = [("stable", trial._old, 100 - weight), ("canary", trial._new, weight)]
+        trial._traffic.show(shares)
+        self.on_canary()
+        trial._ask()
+        self.act(f"canary {weight}", Rejected("error ratio: high"))
 
-    def _registry(self, _: str) -> Any:
-        bench = self
-
-        class Stub:
-            def url(self, version: str) -> str:
-                return version
-
-            def fetch(self, version: str, folder: Path) -> bool:
-                return bench.release(version)
-
-        return Stub()
-
-    def release(self, version: str, torch: str = "2.13.0+cpu") -> bool:
-        folder = self.layout.releases / version
+    def release(self, version: str, torch: str = "2.13.0+cpu", folder: Path | None = None) -> bool:
+        """Have a whole copy of a release on this host, or in another folder."""
+        folder = (folder or self.layout.releases) / version
         if folder.exists():
             return False
         folder.mkdir(parents=True)
-        mar = folder / f"dive-{version}.mar"
+        mar, golden = folder / f"dive-{version}.mar", folder / "golden.mp4"
         with zipfile.ZipFile(mar, "w") as archive:
             archive.writestr(
                 "MAR-INF/MANIFEST.json", json.dumps({"model": {"configFile": "model-config.yaml"}})
             )
             archive.writestr("model-config.yaml", yaml.safe_dump({"minWorkers": 1, "maxWorkers": 1}))
-        (folder / "golden.mp4").write_bytes(b"x")
+        golden.write_bytes(b"x")
         document = {
             "version": version,
             "archive": {"file": mar.name, "sha256": sha256(mar), "size_bytes": mar.stat().st_size},
-            "golden": {"file": "g.mp4", "sha256": "0" * 64, "score": 50, "tolerance": 1},
+            "golden": {"file": "g.mp4", "sha256": sha256(golden), "score": 50, "tolerance": 1},
             "torch": torch,
         }
         (folder / "manifest.json").write_text(json.dumps(document))
@@ -118,7 +148,13 @@ class Bench:
 
     def rollout(self, **settings: Any) -> Rollout:
         """A new engine, as each run of the command has."""
-        return Rollout(self.layout, self.host.model_copy(update=settings), self.said.append)
+        return Rollout(self.layout, self.host.model_copy(update=settings), self.said.append, self.ask)
+
+    def plan(self, version: str | None = None, in_place: bool = False, host: Host | None = None) -> list[str]:
+        """Return what `springboard deploy --check` would say."""
+        registry: Any = self.registry
+        found = planning.plan(self.state, host or self.host, self.layout, registry, version, in_place)
+        return found.says
 
     @property
     def state(self) -> State:
@@ -140,8 +176,27 @@ class Bench:
         )
 
 
+class _Registry:
+    """Has every release."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    def url(self, version: str) -> str:
+        return version
+
+    def manifest(self, version: str) -> Manifest:
+        published = self._bench.layout.root / "published"
+        self._bench.release(version, folder=published)
+        return copies.load(published / version)
+
+    def fetch(self, version: str, folder: Path, _: object) -> bool:
+        self._bench.act("fetch", ReleaseError("S3 could not be reached"))
+        return self._bench.release(version)
+
+
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     # Short: TorchServe's sockets must fit into a path, which assemble.py checks.
     monkeypatch.setattr(assemble, "_SOCKET_PATH", 500)
-    return Bench(tmp_path, monkeypatch)
+    return Bench(tmp_path / "host", monkeypatch)

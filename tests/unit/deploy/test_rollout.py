@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
-from springboard.deploy import assemble, memory, plan, traffic
+from springboard.deploy import assemble, memory, traffic
 from springboard.deploy import state as deployment
-from springboard.deploy.figures import FrontAway
 from springboard.deploy.instances import Instance, InstanceError
-from springboard.deploy.rollout import RolloutError
+from springboard.deploy.plan import RolloutError
 from springboard.deploy.settings import HostFileError, ShadowRule
 from springboard.deploy.settings import load as load_host
 from springboard.deploy.state import Busy, Place, Unfinished
+from springboard.deploy.stop import Stop, Stopped
 from springboard.releases import copies
 from springboard.system import gpu
 from tests.unit.deploy.conftest import Bench
@@ -45,8 +45,8 @@ def test_a_release_goes_through_its_steps_and_the_old_one_stays_warm(bench: Benc
     assert bench.rollout().rollback()
     assert bench.consistent("1.0.0")
     assert bench.tried == [(10, 300.0), (50, 60.0)]
-    # And back again, which was kept warm in turn.
-    assert bench.rollout().rollback()
+    # And forth again, by name: it was kept warm in turn.
+    assert bench.rollout().deploy("1.1.0")
     assert bench.consistent("1.1.0")
 
 
@@ -58,7 +58,7 @@ def test_what_was_warm_long_enough_stops_and_a_rollback_starts_it_again(bench: B
     assert bench.consistent("1.0.0")
 
 
-@pytest.mark.parametrize("where", ["start", "canary 10", "canary 50"])
+@pytest.mark.parametrize("where", ["ready 1.1.0", "canary 10", "canary 50"])
 def test_a_release_that_fails_anywhere_leaves_the_old_one_serving(bench: Bench, where: str) -> None:
     bench.rollout().deploy("1.0.0")
     bench.fails_at = where
@@ -119,10 +119,14 @@ def test_a_rollback_of_an_unfinished_deployment_only_undoes_that(bench: Bench) -
 
 def test_an_interrupted_trial_is_rolled_back(bench: Bench) -> None:
     bench.rollout().deploy("1.0.0")
-    bench.fails_at = "killed"
-    with pytest.raises(KeyboardInterrupt):
-        bench.rollout().deploy("1.1.0")
+    stop = Stop()
+    bench.ask = stop.ask
+    engine = bench.rollout()
+    bench.on_canary = lambda: stop.tell("SIGTERM")
+    with pytest.raises(Stopped):
+        engine.deploy("1.1.0")
     assert bench.consistent("1.0.0")
+    assert bench.state.last == "1.1.0 was not deployed, 1.0.0 serves: told to stop (SIGTERM)"
 
 
 def test_a_changed_configuration_is_another_instance_and_no_trial(bench: Bench) -> None:
@@ -164,8 +168,8 @@ def test_two_that_do_not_fit_into_memory_are_refused_and_go_in_place(
     monkeypatch.setattr(gpu, "memory", lambda _: [(10_000_000_000, 5_000_000_000)])
     with pytest.raises(RolloutError, match="memory of GPU 0 does not hold two"):
         bench.rollout().deploy("1.1.0")
-    bench.fails_at = "start"
-    with pytest.raises(RolloutError, match=r"1\.0\.0 serves"):
+    bench.fails_at = "ready 1.1.0"
+    with pytest.raises(RolloutError, match=r"1\.0\.0 serves: its weights are missing"):
         bench.rollout().deploy("1.1.0", in_place=True)
     assert bench.consistent("1.0.0")
     assert bench.rollout().deploy("1.1.0", in_place=True)
@@ -196,8 +200,8 @@ def test_a_shadow_comes_stays_is_promoted_and_goes(bench: Bench) -> None:
     assert bench.rollout(**mirrored).deploy("1.1.0")
     assert bench.consistent("1.1.0")
     assert shadow() is None
-    bench.fails_at = "start"
-    with pytest.raises(FrontAway):
+    bench.fails_at = "ready 1.2.0"
+    with pytest.raises(RolloutError, match=r"1\.1\.0 serves, without its shadow: its weights are missing"):
         bench.rollout(shadow=ShadowRule(release="1.2.0")).deploy(None)
     assert not bench.rollout().deploy(None)  # the failed shadow left nothing
     assert bench.consistent("1.1.0")
@@ -224,7 +228,7 @@ def test_another_torch_on_the_host_leaves_what_serves_and_the_way_back_to_it(ben
     bench.rollout().deploy("1.0.0")
     before = bench.state.promoted
     bench.runtime("w2", "2.14.0+cu130")
-    assert plan.steps(bench.layout, bench.host, None, False) == []
+    assert bench.plan() == []
     assert not bench.rollout().deploy(None)
     assert bench.state.promoted == before
     assert "1.0.0 goes on as it is: release 1.0.0 was built with torch 2.13.0" in bench.said[-1]
@@ -233,26 +237,12 @@ def test_another_torch_on_the_host_leaves_what_serves_and_the_way_back_to_it(ben
     assert bench.rollout().rollback()
     assert bench.consistent("1.0.0")
     # Once it is no longer up, it cannot come back.
-    bench.rollout(keep_warm_seconds=0.0).rollback()
+    bench.rollout().deploy("1.1.0")
+    assert before
+    bench.running.discard(before.instance)
     with pytest.raises(InstanceError, match=r"release 1\.0\.0 was built with torch 2\.13\.0"):
         bench.rollout().rollback()
     assert bench.consistent("1.1.0")
-
-
-def test_a_signal_waits_while_a_release_is_promoted_or_undone(bench: Bench) -> None:
-    bench.rollout().deploy("1.0.0")
-    seen: list[tuple[str, bool]] = []
-    engine = bench.rollout()
-    bench.on_disable = lambda name: seen.append((name.partition("_")[0], engine.interruptible))
-    engine.deploy("1.1.0")
-    assert seen == [("1.0.0", False)]
-    assert engine.interruptible
-    engine = bench.rollout()
-    bench.fails_at = "canary 10"
-    with pytest.raises(RolloutError):
-        engine.deploy("1.2.0")
-    assert seen[-1] == ("1.2.0", False)
-    assert engine.interruptible
 
 
 def test_a_full_disk_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,9 +273,9 @@ def test_a_plan_changes_nothing(bench: Bench) -> None:
     bench.release("1.1.0")
     before = {path: path.stat().st_mtime_ns for path in bench.layout.root.rglob("*")}
     wider = bench.host.model_copy(update={"allowed_buckets": ("dives",)})
-    assert plan.steps(bench.layout, bench.host, "1.1.0", False)[-1] == "have 1.1.0 serve, if it proves itself"
-    assert plan.steps(bench.layout, bench.host, None, False) == []
-    assert plan.steps(bench.layout, wider, None, False) == [f"write {bench.layout.endpoint}"]
+    assert bench.plan("1.1.0")[-1] == "have 1.1.0 serve, if it proves itself"
+    assert bench.plan() == []
+    assert bench.plan(host=wider) == [f"write {bench.layout.endpoint}"]
     assert {path: path.stat().st_mtime_ns for path in bench.layout.root.rglob("*")} == before
 
 
@@ -322,6 +312,8 @@ def test_faults_in_host_yml_are_named(tmp_path: Path) -> None:
     assert f"{path}:4: keep: Extra inputs" in str(caught.value)
 
 
-def test_the_plain_copy_of_a_release_is_recognised_as_whole(bench: Bench) -> None:
+def test_a_copy_of_a_release_is_whole_until_a_byte_changes(bench: Bench) -> None:
     bench.release("1.0.0")
-    assert not copies.is_whole(bench.layout.releases / "1.0.0", "1.0.0")  # its golden clip is another
+    assert copies.is_whole(bench.layout.releases / "1.0.0", "1.0.0")
+    (bench.layout.releases / "1.0.0" / "golden.mp4").write_bytes(b"y")
+    assert not copies.is_whole(bench.layout.releases / "1.0.0", "1.0.0")
