@@ -8,7 +8,7 @@ import typer
 
 from springboard.cli.said import explained
 from springboard.endpoint.names import version_of
-from springboard.releases.manifest import ReleaseError
+from springboard.releases.manifest import ManifestError, ReleaseError
 from springboard.releases.registry import Registry
 
 app = typer.Typer(help="List, show, verify and publish releases in S3.", no_args_is_help=True)
@@ -23,7 +23,11 @@ def list_releases(models: Models) -> None:
     with explained(ReleaseError, status=1):
         registry = Registry(models)
         for version in registry.versions():
-            found = registry.manifest(version)
+            try:
+                found = registry.manifest(version)
+            except ManifestError as error:
+                typer.echo(f"{version}\tunreadable: {' '.join(str(error).split())}")
+                continue
             size = f"{found.archive.size_bytes / 1e6:.0f} MB"
             typer.echo(
                 f"{version}\t{found.created[:10]}\t{size}\ttorch {found.torch}\t{found.git_commit or '-'}"

@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import lzma
 import os
 import shutil
+import struct
 import zipfile
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +33,13 @@ _USER = "springboard-worker"
 # Linux's limit for the address of a socket, and TorchServe's longest.
 _SOCKET_PATH = 107
 _SOCKET = "work/.ts.sock.19000"
+# A model-config has hundreds.
+_CONFIG_BYTES = 1_000_000
+# What reading a zip, and the documents in it, raises where it is damaged or was never one.
+_BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, yaml.YAMLError),
+    *(EOFError, KeyError, TypeError, ValueError, RuntimeError, OSError),
+)
 
 
 class OtherTorch(InstanceError):
@@ -51,7 +61,7 @@ class Runtime:
         try:
             said = json.loads((folder / "runtime.json").read_text())
             return cls(folder, said["id"], said["torch"], said["java"])
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise InstanceError(
                 f"{folder} is no whole worker runtime ({error}); run playbooks/configure.yml"
             ) from error
@@ -134,21 +144,51 @@ def _workers(host: Host) -> int:
 def _place(source: Path, target: Path, workers: int) -> None:
     """Put the archive into the model store, with that many workers in its model-config.
 
-    TorchServe lets nothing outside the archive overrule it. Where it agrees, no bytes are copied.
+    TorchServe lets nothing outside the archive overrule it. Where it agrees, no bytes are copied. Raises
+    `InstanceError` where it is no archive that could be served.
     """
-    with zipfile.ZipFile(source) as archive:
-        described = json.loads(archive.read("MAR-INF/MANIFEST.json"))
-        config_name = described["model"].get("configFile", "")
-        config = yaml.safe_load(archive.read(config_name)) if config_name else {}
-        wanted = {"minWorkers": workers, "maxWorkers": workers} if workers else {}
-        if not config_name or config | wanted == config:
-            os.link(source, target)
-            return
-        with zipfile.ZipFile(target, "w") as changed:
-            for item in archive.infolist():
-                if item.filename == config_name:
-                    changed.writestr(item, yaml.safe_dump(config | wanted))
-                    continue
-                with archive.open(item) as data, changed.open(item, "w", force_zip64=True) as copy:
-                    shutil.copyfileobj(data, copy, 1 << 20)
+    try:
+        with zipfile.ZipFile(source) as archive:
+            config_name, config = _config(archive)
+            wanted = {"minWorkers": workers, "maxWorkers": workers} if workers else {}
+            if not config_name or config | wanted == config:
+                os.link(source, target)
+                return
+            _copy(archive, target, config_name, yaml.safe_dump(config | wanted))
+    except _BROKEN as error:
+        # bz2's is an OSError as well, but without a number; the others are the disk's.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise InstanceError(
+            f"{source} is no archive that TorchServe could serve: {' '.join(str(error).split())}. Build the "
+            "release anew with archive.sh, and publish it under another version"
+        ) from error
     target.chmod(0o644)
+
+
+def _config(archive: zipfile.ZipFile) -> tuple[str, dict[str, object]]:
+    """Return the name and the contents of its model-config, empty without one."""
+    described = json.loads(_read(archive, "MAR-INF/MANIFEST.json"))
+    if not isinstance(described, dict) or not isinstance(described.get("model"), dict):
+        raise ValueError("MAR-INF/MANIFEST.json tells of no model")
+    name = described["model"].get("configFile") or ""
+    config = yaml.safe_load(_read(archive, name)) if name else {}
+    if not isinstance(config, dict):
+        raise ValueError(f"{name} is no mapping")
+    return name, config
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+    if (size := archive.getinfo(name).file_size) > _CONFIG_BYTES:
+        raise ValueError(f"{name} has {size:,} bytes, and {_CONFIG_BYTES:,} are enough for it")
+    return archive.read(name)
+
+
+def _copy(archive: zipfile.ZipFile, target: Path, config_name: str, config: str) -> None:
+    with zipfile.ZipFile(target, "w") as changed:
+        for item in archive.infolist():
+            if item.filename == config_name:
+                changed.writestr(item, config)
+                continue
+            with archive.open(item) as data, changed.open(item, "w", force_zip64=True) as copy:
+                shutil.copyfileobj(data, copy, 1 << 20)

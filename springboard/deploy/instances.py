@@ -58,8 +58,11 @@ class Instance:
                 f"{self.folder} is gone. Stop {services.unit(self.name)}, remove deployment.json beside it, "
                 f"and run: springboard deploy {self.version}"
             )
-        told = json.loads((self.folder / "served.json").read_text())
-        return Served(release=self.version, address=f"http://127.0.0.1:{self._port}", **told)
+        try:
+            told = json.loads((self.folder / "served.json").read_text())
+            return Served(release=self.version, address=f"http://127.0.0.1:{self._port}", **told)
+        except (OSError, ValueError, TypeError) as error:
+            raise InstanceError(f"{self.folder}/served.json is damaged: {error}") from error
 
     def workers(self) -> Workers | None:
         """Return its workers as TorchServe tells of them, None until it answers."""

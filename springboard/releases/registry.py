@@ -18,10 +18,10 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from urllib3.exceptions import HTTPError
 
-from springboard.endpoint.names import MODEL, archive_name
+from springboard.endpoint.names import MODEL, archive_name, is_release
 from springboard.releases import manifest
 from springboard.releases.copies import check_space, is_whole, objects, read
-from springboard.releases.manifest import Manifest, ReleaseError
+from springboard.releases.manifest import Manifest, ManifestError, ReleaseError
 from springboard.system import files
 
 if TYPE_CHECKING:
@@ -44,7 +44,13 @@ class Registry:
     def _client(self) -> "S3Client":
         """Made when first asked: a profile or a region may be wrong, which `_explained` tells."""
         config = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 3})
-        return self._given or boto3.client("s3", config=config)
+        try:
+            return self._given or boto3.client("s3", config=config)
+        except (BotoCoreError, ValueError) as error:
+            raise ReleaseError(
+                f"S3 cannot be asked with these AWS settings: {error}. Look at AWS_PROFILE, AWS_REGION and "
+                "AWS_ENDPOINT_URL_S3, and at ~/.aws/config"
+            ) from error
 
     def url(self, version: str, name: str = "") -> str:
         """Return an object's address, for messages."""
@@ -60,7 +66,8 @@ class Registry:
             for page in pages:
                 for item in page.get("Contents", []):
                     version, _, name = item["Key"].removeprefix(f"releases/{MODEL}/").partition("/")
-                    if name == "manifest.json":
+                    # People put other things beside: copies, notes, half a version.
+                    if name == "manifest.json" and is_release(version):
                         found.append(version)
         return sorted(found, key=manifest.order)
 
@@ -157,7 +164,7 @@ class Registry:
     def _parsed(self, version: str, text: bytes) -> Manifest:
         found = manifest.parse(text, self.url(version, "manifest.json"))
         if found.version != version:
-            raise ReleaseError(f"{self.url(version, 'manifest.json')} is that of release {found.version}")
+            raise ManifestError(f"{self.url(version, 'manifest.json')} is that of release {found.version}")
         return found
 
     def _download(

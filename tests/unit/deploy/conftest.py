@@ -124,18 +124,26 @@ class Bench:
         trial._ask()
         self.act(f"canary {weight}", Rejected("error ratio: high"))
 
-    def release(self, version: str, torch: str = "2.13.0+cpu", folder: Path | None = None) -> bool:
+    def release(
+        self,
+        version: str,
+        torch: str = "2.13.0+cpu",
+        folder: Path | None = None,
+        archive: bytes | None = None,
+    ) -> bool:
         """Have a whole copy of a release on this host, or in another folder."""
         folder = (folder or self.layout.releases) / version
         if folder.exists():
             return False
         folder.mkdir(parents=True)
         mar, golden = folder / f"dive-{version}.mar", folder / "golden.mp4"
-        with zipfile.ZipFile(mar, "w") as archive:
-            archive.writestr(
+        with zipfile.ZipFile(mar, "w") as packed:
+            packed.writestr(
                 "MAR-INF/MANIFEST.json", json.dumps({"model": {"configFile": "model-config.yaml"}})
             )
-            archive.writestr("model-config.yaml", yaml.safe_dump({"minWorkers": 1, "maxWorkers": 1}))
+            packed.writestr("model-config.yaml", yaml.safe_dump({"minWorkers": 1, "maxWorkers": 1}))
+        if archive is not None:
+            mar.write_bytes(archive)
         golden.write_bytes(b"x")
         document = {
             "version": version,
