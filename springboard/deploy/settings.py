@@ -18,60 +18,75 @@ class HostFileError(Exception):
 
 
 class Worker(Strict):
-    """What a release runs on: a virtual environment with `runtime.json`, and how many processes at once.
-
-    `workers` are per GPU, or in all on a host without one; 0 takes what the release's model-config says.
-    """
+    """What a release runs on, and how many processes at once."""
 
     runtime: Path
+    """A virtual environment with `runtime.json`."""
     workers: Annotated[int, Field(ge=0, le=64)] = 1
+    """Processes per GPU, or in all on a host without one; 0 takes what the model-config says."""
 
 
 class Canary(Strict):
-    """How a new release is tried before it takes all traffic, and what stops it.
-
-    It gets `weight` percent for `bake_seconds`, then each of `steps` for `step_seconds`; weight 0: no trial.
-    `max_error_ratio`: failed attempts by attempts, above the old release's. `max_unscored_ratio`: answers
-    without a score, above the old release's. `max_p95_ratio`: its p95 of an attempt, by the old release's.
-    `max_score_shift`: how far its mean score may be off, in the standard deviations of the manifest's
-    reference scores. After fewer than `min_attempts` it is held for up to `hold_bakes` times `bake_seconds`
-    in all, and then rolled back unless `accept_little_traffic`.
-    """
+    """How a new release is tried before it takes all traffic, and what stops it."""
 
     weight: Annotated[int, Field(ge=0, le=99)] = 10
+    """Percent of the traffic at first; 0: no trial."""
     bake_seconds: Annotated[float, Field(gt=0)] = 300.0
+    """How long it has that."""
     steps: tuple[Weight, ...] = (50,)
+    """Percents after that."""
     step_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """How long it has each of them."""
     min_attempts: Annotated[int, Field(ge=1)] = 50
+    """With fewer attempts it is held longer."""
     hold_bakes: Annotated[float, Field(ge=1)] = 3.0
+    """For up to so many times `bake_seconds` in all; then it is rolled back."""
     accept_little_traffic: bool = False
+    """Promote it all the same then."""
     max_error_ratio: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """Failed attempts by attempts, above the old release's."""
     max_unscored_ratio: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Answers without a score by answers, above the old release's."""
     max_p95_ratio: Annotated[float, Field(gt=1)] = 1.5
+    """Its p95 of an attempt, by the old release's."""
     max_score_shift: Annotated[float, Field(gt=0)] = 0.5
+    """How far its mean score may be off, in standard deviations of the manifest's reference scores."""
 
 
 class ShadowRule(Strict):
     """A release that gets copies of `sample_percent` of the scored videos; its answers reach nobody."""
 
     release: Release
+    """Its version, X.Y.Z."""
     sample_percent: Annotated[float, Field(gt=0, le=100)] = 5.0
+    """How many of the scored videos it gets, while no worker is busy."""
 
 
 class Host(Strict):
-    """The whole of host.yml. `models` is the registry, s3://BUCKET."""
+    """The whole of host.yml."""
 
     endpoint: Name = "dive-scoring"
+    """The endpoint's name, as SageMaker's clients give it."""
     allowed_buckets: tuple[str, ...] = ()
+    """The S3 buckets that videos may come from."""
     limits: Limits = Limits()
+    """The front's, as in endpoint.yml."""
     models: str
+    """The registry, s3://BUCKET."""
     worker: Worker
+    """What releases run on."""
     canary: Canary = Canary()
+    """How a new release is tried."""
     shadow: ShadowRule | None = None
+    """What gets copies of scored videos."""
     keep_warm_seconds: Annotated[float, Field(ge=0)] = 900.0
+    """How long the old release stays up after a new one is promoted."""
     keep_releases: Annotated[int, Field(ge=2)] = 3
+    """How many releases stay on disk."""
     ready_timeout_seconds: Annotated[float, Field(gt=0)] = 300.0
+    """How long a release may take to be ready."""
     front_url: str = "http://127.0.0.1:8080"
+    """The front, whose figures are read."""
 
 
 def load(path: Path) -> Host:

@@ -15,23 +15,28 @@ class Reference(Strict):
     """A release's own scores over its reference clips, in points: what drift is measured against."""
 
     mean: float
+    """Mean of the scores."""
     sd: Annotated[float, Field(gt=0)]
+    """Their standard deviation."""
     clips: Annotated[int, Field(ge=2)]
+    """How many there were."""
 
 
 class Served(Strict):
-    """One release at work in one TorchServe process.
-
-    `address` is TorchServe's inference address (`http://host:port`), `management` and `metrics` its other
-    two, by default the next ports. `sha256` is the archive's, shown in metrics, as is the `reference`.
-    """
+    """One release at work in one TorchServe process."""
 
     release: Release
+    """Its version, X.Y.Z."""
     address: Address
+    """TorchServe's inference address, `http://host:port`."""
     management: Address = ""
+    """Its management address; by default the next port."""
     metrics: Address = ""
+    """Its metrics address; by default the port after that."""
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """The archive's checksum, shown in metrics."""
     reference: Reference | None = None
+    """Scores over its reference clips; without them there is no drift alert."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -53,29 +58,37 @@ class Variant(Served):
     """A named share of the endpoint's traffic. Weight 0 serves only callers who pin it."""
 
     name: Name
+    """What callers pin it by."""
     weight: Annotated[int, Field(ge=0, le=1_000_000)] = 1
+    """Its share, of the sum of all weights; 0 serves only callers who pin it."""
 
 
 class Shadow(Served):
     """A release that gets copies of `sample_percent` of the scored videos; its answers reach nobody."""
 
     sample_percent: Annotated[float, Field(ge=0, le=100)] = 100.0
+    """How many of the scored videos it gets, while no worker is busy."""
 
 
 class Limits(Strict):
-    """What the front takes, in bytes, seconds and requests.
-
-    `deadline_seconds` covers fetching from S3, queueing and work; uploading has limits of its own.
-    """
+    """What the front takes, in bytes, seconds and requests."""
 
     max_body_bytes: Annotated[int, Field(ge=1)] = 25_000_000
+    """The largest body; over it 413 `body_too_large`."""
     max_object_bytes: Annotated[int, Field(ge=1)] = 100_000_000
+    """The largest S3 object."""
     deadline_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """Fetching from S3, queueing and work together. Keep TorchServe's responseTimeout below it."""
     upload_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """How long a body may take to arrive."""
     upload_idle_seconds: Annotated[float, Field(gt=0)] = 15.0
+    """How long a body may stall."""
     queue_requests: Annotated[int, Field(ge=1)] = 100
+    """How many requests may be held, waiting or at work; over it 429."""
     queue_bytes: Annotated[int, Field(ge=1)] = 500_000_000
+    """How many bytes of videos may be held; over it 429."""
     s3_concurrency: Annotated[int, Field(ge=1, le=256)] = 16
+    """Downloads from S3 at a time. A change needs a restart."""
 
     @model_validator(mode="after")
     def _one_body_fits(self) -> Self:
@@ -90,10 +103,15 @@ class Endpoint(Strict):
     """The whole of `endpoint.yml`. Without variants nothing is deployed yet."""
 
     endpoint: Name = "dive-scoring"
+    """Its name, as SageMaker's clients give it."""
     variants: tuple[Variant, ...]
+    """What serves, each with its share."""
     shadow: Shadow | None = None
+    """What gets copies of scored videos and answers nobody."""
     limits: Limits = Limits()
+    """What one request, and all together, may take."""
     allowed_buckets: tuple[str, ...] = ()
+    """The S3 buckets that videos may come from; none: only videos in the request itself."""
 
     @model_validator(mode="after")
     def _sound(self) -> Self:

@@ -19,7 +19,8 @@ _MAX_FAULTS = 20
 class Strict(BaseModel):
     """A part of a document: what it does not know is a fault, and nothing changes it once read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What stands below a field is its meaning in docs/reference.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 M = TypeVar("M", bound=BaseModel)

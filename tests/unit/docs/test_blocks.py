@@ -111,7 +111,7 @@ def check_module(block: Block) -> None:
             assert all((ROOT / word).exists() for word in rest if word.startswith("tests"))
             continue
         # Not its --help, which would import torch for that. Options are named, or are fields of a recipe.
-        source = Path(found.origin).read_text()
+        source = "".join(path.read_text() for path in Path(found.origin).parent.glob("*.py"))
         for word in rest:
             field = word.removeprefix("--").replace("-", "_")
             known = re.search(rf'(?m)"{word}"|^    {field}: ', source)
