@@ -1,11 +1,17 @@
 """What the pages name is there: files, variables, metrics, error codes, tests, rooms."""
 
+import dataclasses
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from model_handler import video as decoding
+from springboard.deploy.settings import Canary
+from springboard.endpoint.document import Limits
 from springboard.system.checkout import ROOT
 from tests import pages
 
@@ -73,6 +79,27 @@ def test_every_error_code_is_explained_with_its_status() -> None:
     }
     assert explained | edge >= there, there - explained - edge
     assert explained | edge <= there, (explained | edge) - there
+
+
+def test_figures_of_the_code_are_the_pages() -> None:
+    """Numbers that stand in prose, because a reader wants them there."""
+    watch, deploy, call = (TEXT[ROOT / "docs" / f"{name}.md"] for name in ("watch", "deploy", "call"))
+    alerts = [row for row in rows((REFERENCE / "alerts.md").read_text()) if row[0].startswith("[")]
+    assert f"{len(alerts)} of them" in watch
+    defaults = {f"`{name}`": field.default for name, field in Canary.model_fields.items()}
+    assert {name for name in defaults if name not in deploy} == set()
+    for row in rows(deploy):
+        for name in re.findall(r"`max_\w+`", row[1]):
+            assert row[2] == str(defaults[name]), name
+    assert {name for name in fields(decoding.Limits) if f"`{name}`" not in call} == set()
+    (block,) = [
+        block for block in pages.every("check: endpoint.yml") if "these are the defaults" in block.text
+    ]
+    assert yaml.safe_load(block.text)["limits"] == Limits().model_dump()
+
+
+def fields(kind: type[Any]) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
 
 
 def test_architecture_shows_the_rooms_of_the_contract() -> None:
