@@ -1,1 +1,13 @@
-"""Springboard: the front of a self-managed inference server for dive scoring."""
+"""Springboard: a self-managed inference server for dive scoring.
+
+The rooms; each line may use the ones below it, and `make check` sees to it:
+
+    cli                              the `springboard` command; one file a command group
+    front     deploy     client      the server callers talk to; a host's releases; what asks a server
+    auth    torchserve   releases    keys and signatures; all that knows TorchServe; releases in S3
+    endpoint                         the document that front and deployments share
+    system                           files, processes, ports, sockets, GPUs, logs; knows no model
+
+`refusal` is the base of what a caller can be refused for, `servertiming` the header that tells where the
+time went.
+"""

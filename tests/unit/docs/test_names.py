@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+import springboard
 from model_handler import video as decoding
 from springboard.deploy.settings import Canary
 from springboard.endpoint.document import Limits
@@ -112,6 +113,7 @@ def test_architecture_shows_the_rooms_of_the_contract() -> None:
         if row[0].isdigit()
     ]
     assert shown == [line for line in folders if line]
+    assert set().union(*layers) - {"__main__"} <= set(re.findall(r"\w+", springboard.__doc__ or ""))
 
 
 def test_readme_shows_every_folder() -> None:
