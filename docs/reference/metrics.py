@@ -1,6 +1,7 @@
 """metrics.md: what /metrics has, from the registry itself."""
 
 import asyncio
+import time
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry
@@ -11,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from docs.reference import front
 from docs.reference.markdown import code, table
 from springboard.front import workermetrics
-from springboard.system.gpu import GpuCollector
+from springboard.system.gpu_watch import GpuWatch
 
 
 def page() -> str:
@@ -23,7 +24,7 @@ def page() -> str:
     return (
         "# Metrics\n\nWhat `GET /metrics` has, in Prometheus' text format. Names are stable; a histogram has "
         "the series `_bucket`, `_sum` and `_count`.\n\n"
-        + _table([*GpuCollector().collect(), *registry.collect()], labels)
+        + _table([*_gpus(), *registry.collect()], labels)
         + "\nThe metrics `springboard_gpu_*` are there where NVML finds a GPU.\n\n## /metrics/torchserve\n\n"
         "Passes on what every TorchServe counts, with the labels `variant` and `release`, and tells of each "
         "whether it answered.\n\n" + _table(worker, {})
@@ -36,10 +37,19 @@ def _declared(registry: CollectorRegistry) -> dict[str, tuple[str, ...]]:
     return {one._name: one._labelnames for one in collectors if isinstance(one, MetricWrapperBase)}
 
 
+def _gpus() -> list[Metric]:
+    """Return the metrics of GPUs: they are read in a thread, which runs in a front that serves."""
+    with GpuWatch() as watch:
+        for _ in range(1000):
+            if metrics := list(watch.collect()):
+                return metrics
+            time.sleep(0.01)
+    raise AssertionError("the stand-in for NVML does not answer")
+
+
 def _table(metrics: Iterable[Metric], declared: dict[str, tuple[str, ...]]) -> str:
     rows = []
-    # The front reads GPUs in a thread of its own, which may not have told anything yet.
-    for _, metric in sorted({metric.name: metric for metric in reversed(list(metrics))}.items()):
+    for _, metric in sorted({metric.name: metric for metric in metrics}.items()):
         sampled = metric.samples[0].labels if metric.samples else {}
         labels = declared.get(metric.name) or tuple(sampled)
         name = f"{metric.name}_total" if metric.type == "counter" else metric.name
