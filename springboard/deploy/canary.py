@@ -6,7 +6,7 @@ from collections.abc import Callable
 from springboard.deploy import units as services
 from springboard.deploy.figures import FrontAway, Sample, Window
 from springboard.deploy.instances import Instance
-from springboard.deploy.judge import why_bad
+from springboard.deploy.judge import findings, in_doubt, why_bad
 from springboard.deploy.settings import Canary
 from springboard.deploy.traffic import Traffic
 from springboard.releases.manifest import ReferenceScores
@@ -56,7 +56,7 @@ class Trial:
     def run(self, weight: int, seconds: float, hold: bool) -> None:
         """Give it `weight` percent for `seconds`; raise `Rejected` as soon as a figure tells against it.
 
-        With `hold`, longer, where there were too few requests to tell.
+        Longer while a figure is in doubt, and with `hold` where there were too few requests to tell.
         """
         self._say(f"{self._new.version} gets {weight} % of the traffic for {seconds:g} s")
         self._traffic.show([("stable", self._old, 100 - weight), ("canary", self._new, weight)])
@@ -64,36 +64,43 @@ class Trial:
         window = Window(("canary", self._new.version), ("stable", self._old.version), self._first())
         restarts = services.restarts(self._new.name)
         began = time.monotonic()
-        end = began + seconds * (self._rules.hold_bakes if hold else 1)
+        end = began + seconds * self._rules.hold_bakes
         held = False
         while time.monotonic() < end:
             time.sleep(_LOOK_SECONDS)
             self._look(window, restarts)
             if time.monotonic() < began + seconds:
                 continue
-            if not hold or self._enough(window):
+            if not (why := self._undecided(window, hold)):
                 break
             if not held:
                 held = True
-                self._say(f"too few requests so far ({window.canary.attempts:.0f}): holding")
+                self._say(f"{why}: holding")
         self._conclude(window, hold, time.monotonic() - began)
 
+    def _undecided(self, window: Window, hold: bool) -> str:
+        if hold and not self._enough(window):
+            return f"too few requests so far ({window.canary.attempts:.0f})"
+        figure = in_doubt(window.canary, window.baseline, self._rules, self._reference)
+        return f"in doubt, {figure}" if figure else ""
+
     def _enough(self, window: Window) -> bool:
-        """Whether all figures can be judged: the mean score counts scores, not attempts."""
-        counted = window.canary.attempts if self._reference is None else window.canary.scored
-        return counted >= self._rules.min_attempts
+        """Whether all figures can be judged: times and the mean score count scores, not attempts."""
+        counted = [
+            side.attempts if self._reference is None else side.scored
+            for side in (window.canary, window.baseline)
+        ]
+        return min(counted) >= self._rules.min_attempts
 
     def _conclude(self, window: Window, hold: bool, lasted: float) -> None:
         canary, baseline, rules = window.canary, window.baseline, self._rules
-        self._say(
-            f"{self._new.version}: {canary.attempts:.0f} attempts, {canary.failed:.0f} failed, p95 "
-            f"{canary.p95:.3f} s, mean score {canary.mean_score:.2f}; {self._old.version}: "
-            f"{baseline.attempts:.0f}, {baseline.failed:.0f}, {baseline.p95:.3f} s, {baseline.mean_score:.2f}"
-        )
+        for finding in findings(canary, baseline, rules, self._reference):
+            self._say(str(finding))
         if hold and not self._enough(window) and not rules.accept_little_traffic:
             raise Rejected(
                 f"too little traffic to judge it: {canary.attempts:.0f} attempts with {canary.scored:.0f} "
-                f"scores in {lasted:.0f} s, and min_attempts is {rules.min_attempts}. Bake longer "
+                f"scores in {lasted:.0f} s, the old release's {baseline.attempts:.0f} with "
+                f"{baseline.scored:.0f}, and min_attempts is {rules.min_attempts} for each. Bake longer "
                 "(bake_seconds), give it a larger weight, or set accept_little_traffic"
             )
 

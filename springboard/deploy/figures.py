@@ -1,11 +1,13 @@
 """The front's own figures, as a deployment reads them from its /metrics."""
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
+from math import exp, inf, log, sqrt
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 
 _TIMEOUT_SECONDS = 10.0
 
@@ -14,8 +16,28 @@ class FrontAway(Exception):
     """The front does not answer, or not as it should; the message says what to look at."""
 
 
-# Counters of one variant by what they count: "answered", "worker_died"..., "le=0.5"..., "scores", "points".
+# Counters of one variant by what they count: an outcome ("scored", "worker_died"...), "points", "squares", or
+# a bucket of times, "attempt=0.5", "clip=0.1".
 Counts = dict[str, float]
+
+_FIRST = "springboard_first_attempt"
+# How a series is called here, and which of its labels comes after that.
+_COUNTED = {
+    f"{_FIRST}s_total": ("", "outcome"),
+    f"{_FIRST}_duration_seconds_bucket": ("attempt=", "le"),
+    f"{_FIRST}_clip_seconds_bucket": ("clip=", "le"),
+    f"{_FIRST}_points_total": ("points", ""),
+    f"{_FIRST}_square_points_total": ("squares", ""),
+}
+_READY = "springboard_workers_ready"
+_MODIFIED, _VALID = "springboard_endpoint_file_modified_seconds", "springboard_endpoint_file_valid"
+_RETIRED = "springboard_retired_in_flight"
+# Every series of the front that a deployment reads.
+READ = (*_COUNTED, _READY, _MODIFIED, _VALID, _RETIRED)
+# Of those only: a parser of everything takes 20 times as long, each second. Names, releases and outcomes hold
+# nothing that is escaped.
+_LINE = re.compile(rf"(?P<name>{'|'.join(READ)})({{(?P<labels>.*)}})? (?P<value>\S+)")
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 @dataclass(frozen=True)
@@ -30,52 +52,115 @@ class Sample:
 
 
 @dataclass
-class Side:
-    """What one variant did in a span of time; `buckets` are cumulative counts by upper bound in seconds."""
+class Times:
+    """A histogram: cumulative counts by upper bound in seconds."""
 
-    attempts: float = 0
-    answered: float = 0
-    scored: float = 0
-    points: float = 0
-    failures: dict[str, float] = field(default_factory=dict)
     buckets: dict[float, float] = field(default_factory=dict)
 
     @property
-    def failed(self) -> float:
-        """Attempts that got no answer of the model."""
-        return self.attempts - self.answered
+    def counts(self) -> list[float]:
+        """How many are in each bucket, from the shortest on."""
+        cumulative = [count for _, count in sorted(self.buckets.items())]
+        return [count - before for before, count in pairwise([0.0, *cumulative])]
 
-    def ratio(self, part: float, of: float) -> float:
-        """Return the share, 0 of nothing."""
-        return part / of if of else 0.0
-
-    @property
-    def error_ratio(self) -> float:
-        """Failed attempts by attempts."""
-        return self.ratio(self.failed, self.attempts)
-
-    @property
-    def unscored_ratio(self) -> float:
-        """Answers that are no score (refusals, the handler's own errors) by answers."""
-        return self.ratio(self.answered - self.scored, self.answered)
-
-    @property
-    def mean_score(self) -> float:
-        """Points."""
-        return self.ratio(self.points, self.scored)
-
-    @property
-    def p95(self) -> float:
-        """Seconds, interpolated within its bucket as Prometheus' histogram_quantile does."""
+    def quantile(self, share: float) -> float:
+        """Seconds, interpolated within its bucket as Prometheus' histogram_quantile does; 0 of none."""
         below, bound_below = 0.0, 0.0
-        rank = 0.95 * max(self.buckets.values(), default=0.0)
+        rank = share * max(self.buckets.values(), default=0.0)
         for bound, count in sorted(self.buckets.items()):
             if count >= rank and count > below:
-                if bound == float("inf"):
+                if bound == inf:
                     return bound_below
                 return bound_below + (bound - bound_below) * (rank - below) / (count - below)
             below, bound_below = count, bound
         return 0.0
+
+    @property
+    def typical(self) -> float:
+        """The geometric mean in seconds, of buckets' geometric middles; 0 of none."""
+        bounds = [bound for bound in sorted(self.buckets) if bound < inf]
+        middles = (
+            [bounds[0], *(sqrt(low * high) for low, high in pairwise(bounds)), bounds[-1]] if bounds else []
+        )
+        counted = list(zip(self.counts, middles, strict=False))
+        total = sum(count for count, _ in counted)
+        return exp(sum(count * log(middle) for count, middle in counted) / total) if total else 0.0
+
+    def above(self, seconds: float) -> float:
+        """How many took longer than the first bound that is not below `seconds`."""
+        under = min((bound for bound in self.buckets if bound >= seconds), default=inf)
+        return max(self.buckets.values(), default=0.0) - self.buckets.get(under, 0.0)
+
+
+@dataclass
+class Side:
+    """What one variant did with the videos it got first, by chance, in a span of time.
+
+    `scored` and `unscored` count answers; `alike` those that failed at another release too; `repeated`
+    failures of a video that had failed here before, or in one outage; `failures` all others, by kind. Of
+    those scored: `durations` of attempts, `clip_times` of an attempt by its clips, the sum of `points` and of
+    their `squares`.
+    """
+
+    scored: float = 0
+    unscored: float = 0
+    alike: float = 0
+    repeated: float = 0
+    failures: dict[str, float] = field(default_factory=dict)
+    points: float = 0
+    squares: float = 0
+    durations: Times = field(default_factory=Times)
+    clip_times: Times = field(default_factory=Times)
+
+    @property
+    def answered(self) -> float:
+        """Attempts that got an answer of the model."""
+        return self.scored + self.unscored
+
+    @property
+    def failed(self) -> float:
+        """Attempts that got none, and through no fault of the video."""
+        return sum(self.failures.values())
+
+    @property
+    def attempts(self) -> float:
+        """Facts: each poisoned video is one."""
+        return self.answered + self.failed + self.alike
+
+    @property
+    def tries(self) -> float:
+        """All that it got by chance: its share of them is the share of equal releases' failures."""
+        return self.attempts + self.repeated
+
+    @property
+    def error_ratio(self) -> float:
+        """Failed attempts by attempts."""
+        return _ratio(self.failed, self.attempts)
+
+    @property
+    def unscored_ratio(self) -> float:
+        """Answers that are no score (refusals) by answers."""
+        return _ratio(self.unscored, self.answered)
+
+    @property
+    def mean_score(self) -> float:
+        """Points."""
+        return _ratio(self.points, self.scored)
+
+    @property
+    def score_variance(self) -> float:
+        """Of one score, in square points, unbiased; 0 of fewer than two."""
+        spread = self.squares - self.scored * self.mean_score**2
+        return max(spread, 0.0) / (self.scored - 1) if self.scored > 1 else 0.0
+
+    @property
+    def p95(self) -> float:
+        """Of an attempt, in seconds."""
+        return self.durations.quantile(0.95)
+
+
+def _ratio(part: float, of: float) -> float:
+    return part / of if of else 0.0
 
 
 class Window:
@@ -107,14 +192,15 @@ class Window:
 
 
 def _side(sums: Counts) -> Side:
-    side = Side(answered=sums.get("answered", 0), scored=sums.get("scores", 0), points=sums.get("points", 0))
+    side = Side(points=sums.get("points", 0.0), squares=sums.get("squares", 0.0))
     for name, value in sums.items():
-        if name.startswith("le="):
-            side.buckets[float(name[3:])] = value
-        elif name not in ("scores", "points"):
-            side.attempts += value
-            if name != "answered" and value:
-                side.failures[name] = value
+        kind, _, bound = name.partition("=")
+        if bound:
+            (side.durations if kind == "attempt" else side.clip_times).buckets[float(bound)] = value
+        elif name in ("scored", "unscored", "alike", "repeated"):
+            setattr(side, name, value)
+        elif name not in ("points", "squares") and value:
+            side.failures[name] = value
     return side
 
 
@@ -139,7 +225,7 @@ class FrontFigures:
                 f"the front at {self._url} answers {answer.status_code} for /metrics; it must let this "
                 "machine read them: springboard serve --metrics loopback"
             )
-        return _parse(answer.text)
+        return parse(answer.text)
 
     def wait(self, seconds: float, patient: bool = False) -> Iterator[Sample]:
         """Yield its figures twice a second for at most `seconds`; `patient` bears with none until then."""
@@ -155,30 +241,25 @@ class FrontFigures:
             time.sleep(0.5)
 
 
-def _parse(text: str) -> Sample:
+def parse(text: str) -> Sample:
+    """Read the front's metrics, in Prometheus' text format."""
     gauges: dict[str, float] = {}
     ready: dict[tuple[str, str], float] = {}
     counts: dict[tuple[str, str], Counts] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            key = (sample.labels.get("variant", ""), sample.labels.get("release", ""))
-            match sample.name.removeprefix("springboard_"):
-                case "attempts_total":
-                    counts.setdefault(key, {})[sample.labels["outcome"]] = sample.value
-                case "attempt_duration_seconds_bucket":
-                    counts.setdefault(key, {})[f"le={sample.labels['le']}"] = sample.value
-                case "score_points_count":
-                    counts.setdefault(key, {})["scores"] = sample.value
-                case "score_points_sum":
-                    counts.setdefault(key, {})["points"] = sample.value
-                case "workers_ready":
-                    ready[key] = sample.value
-                case name:
-                    gauges[name] = sample.value
+    for line in filter(None, map(_LINE.fullmatch, text.splitlines())):
+        name, labels, value = line["name"], dict(_LABEL.findall(line["labels"] or "")), float(line["value"])
+        key = (labels.get("variant", ""), labels.get("release", ""))
+        if name in _COUNTED:
+            prefix, label = _COUNTED[name]
+            counts.setdefault(key, {})[prefix + labels.get(label, "")] = value
+        elif name == _READY:
+            ready[key] = value
+        else:
+            gauges[name] = value
     return Sample(
-        modified=gauges.get("endpoint_file_modified_seconds", 0.0),
-        valid=bool(gauges.get("endpoint_file_valid", 0.0)),
-        retired_in_flight=gauges.get("retired_in_flight", 0.0),
+        modified=gauges.get(_MODIFIED, 0.0),
+        valid=bool(gauges.get(_VALID, 0.0)),
+        retired_in_flight=gauges.get(_RETIRED, 0.0),
         ready=ready,
         counts=counts,
     )

@@ -1,64 +1,148 @@
-"""Whether a new release may stay, by the front's figures of it and of the old one over the same time."""
+"""Whether a new release may stay, by the front's figures of it and of the old one over the same time.
 
+A figure tells against it when it is off by more than the settings allow and chance alone hardly makes two
+equal releases look so: chance.py, at every look. `false_alarm_ratio` is shared by all figures of all steps
+(Bonferroni), so that an equal release goes that often at most in a whole trial.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import sqrt
+
+from springboard.deploy import chance
 from springboard.deploy.figures import Side
 from springboard.deploy.settings import Canary
 from springboard.releases.manifest import ReferenceScores
 
 # Differences of small models' times below this are the machine's, not the release's.
 _JITTER_SECONDS = 0.02
+# Enough that not one answer among them is no chance, whatever the traffic: the old release answered those.
+_DEAD = 20
+# In mean ranks: one of 1.5 times the time is off by 0.11 to 0.33 where times vary by factors of e to 1.35.
+_RANK_SHIFT = 0.2
+# Figures that are judged.
+_FIGURES = 5
+# As likely as not no chance: worth a longer look.
+_DOUBT = 0.5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One figure, whether it is beyond what is allowed, and how likely that is in an equal release."""
+
+    figure: str
+    beyond: bool
+    p_value: float
+
+    def __str__(self) -> str:
+        percent = 100 * self.p_value
+        shown = "< 0.01" if percent < 0.01 else f"{percent:.2g}" if percent < 10 else f"{percent:.0f}"
+        return f"{self.figure}; chance of that in an equal release: {shown} %"
 
 
 def why_bad(canary: Side, baseline: Side, rules: Canary, reference: ReferenceScores | None) -> str:
-    """Return the figure that tells against the new release, with what is allowed; empty when none does.
+    """Return the figure that tells against the new release, with what is allowed; empty when none does."""
+    limit = rules.false_alarm_ratio / (_FIGURES * (1 + len(rules.steps)))
+    return _first(findings(canary, baseline, rules, reference), limit)
 
-    Ratios count as soon as the fewest attempts that are judged could not make them good again, so that a bad
-    release goes early; the others once there are that many. An attempt that was saved by another at the old
-    release has failed all the same.
+
+def in_doubt(canary: Side, baseline: Side, rules: Canary, reference: ReferenceScores | None) -> str:
+    """Return a figure that may yet tell against it, with more requests; empty when none does."""
+    return _first(findings(canary, baseline, rules, reference), _DOUBT)
+
+
+def _first(found: Iterator[Finding], limit: float) -> str:
+    return next((str(one) for one in found if one.beyond and one.p_value <= limit), "")
+
+
+def findings(
+    canary: Side, baseline: Side, rules: Canary, reference: ReferenceScores | None
+) -> Iterator[Finding]:
+    """Yield every figure there is enough of to compare."""
+    yield _errors(canary, baseline, rules)
+    yield _unscored(canary, baseline, rules)
+    if min(canary.scored, baseline.scored) >= rules.min_attempts:
+        yield from _times(canary, baseline, rules)
+        if reference is not None:
+            yield _scores(canary, baseline, rules, reference)
+
+
+def _errors(canary: Side, baseline: Side, rules: Canary) -> Finding:
+    """Judge failures of videos that another release answers; what fails at both is neither's fault."""
+    kinds = ", ".join(f"{name} {count:.0f}" for name, count in sorted(canary.failures.items()))
+    again = f" and {canary.repeated:,.0f} times again" if canary.repeated else ""
+    figure = (
+        f"error ratio: {canary.failed:,.0f} of {canary.attempts:,.0f} attempts failed"
+        f"{f' ({kinds})' if kinds else ''}{again}, {canary.error_ratio:.1%}; the old release's "
+        f"{baseline.error_ratio:.1%} of {baseline.attempts:,.0f}, and max_error_ratio "
+        f"{rules.max_error_ratio:.1%} more"
+    )
+    if not canary.answered and baseline.answered and canary.failed + canary.repeated >= _DEAD:
+        return Finding(figure, True, 0.0)
+    beyond = canary.error_ratio > baseline.error_ratio + rules.max_error_ratio
+    p_value = chance.of_more(canary.failed, canary.tries, baseline.failed, baseline.tries)
+    return Finding(figure, beyond, p_value)
+
+
+def _unscored(canary: Side, baseline: Side, rules: Canary) -> Finding:
+    """Judge answers that are no score: mostly the callers' fault, so only where they are far more."""
+    figure = (
+        f"unscored ratio: {canary.unscored:,.0f} of {canary.answered:,.0f} answers were no score, "
+        f"{canary.unscored_ratio:.1%}; the old release's {baseline.unscored_ratio:.1%} of "
+        f"{baseline.answered:,.0f}, and max_unscored_ratio {rules.max_unscored_ratio:.1%} more"
+    )
+    beyond = canary.unscored_ratio > baseline.unscored_ratio + rules.max_unscored_ratio
+    p_value = chance.of_more(canary.unscored, canary.answered, baseline.unscored, baseline.answered)
+    return Finding(figure, beyond, p_value)
+
+
+def _times(canary: Side, baseline: Side, rules: Canary) -> Iterator[Finding]:
+    """Judge the slowest twentieth of attempts, and the time a clip takes, whatever the length of its video.
+
+    A release that is slower by `max_p95_ratio` shall be found, and its estimate is below that as often as
+    above it; so the line is half way, at the square root.
     """
-    enough = max(canary.attempts, rules.min_attempts)
-    allowed = baseline.error_ratio + rules.max_error_ratio
-    if canary.failed > allowed * enough:
-        kinds = ", ".join(f"{name} {count:.0f}" for name, count in sorted(canary.failures.items()))
-        return (
-            f"error ratio: {canary.failed:.0f} of {canary.attempts:.0f} attempts failed ({kinds}); the old "
-            f"release's is {baseline.error_ratio:.1%}, and max_error_ratio {rules.max_error_ratio:.1%} more"
-        )
-    unscored = canary.answered - canary.scored
-    if unscored > (baseline.unscored_ratio + rules.max_unscored_ratio) * max(
-        canary.answered, rules.min_attempts
-    ):
-        return (
-            f"unscored ratio: {unscored:.0f} of {canary.answered:.0f} answers were no score; the old "
-            f"release's is {baseline.unscored_ratio:.1%}, and max_unscored_ratio "
-            f"{rules.max_unscored_ratio:.1%} more"
-        )
-    if min(canary.attempts, baseline.attempts) >= rules.min_attempts:
-        limit = baseline.p95 * rules.max_p95_ratio
-        if canary.p95 > limit + _JITTER_SECONDS:
-            return (
-                f"p95: an attempt takes {canary.p95:.3f} s, the old release's {baseline.p95:.3f} s, and "
-                f"max_p95_ratio is {rules.max_p95_ratio:g}"
-            )
-    return _score_shift(canary, baseline, rules, reference)
+    line = sqrt(rules.max_p95_ratio)
+    slow = baseline.p95 * line
+    above, others = canary.durations.above(slow), baseline.durations.above(slow)
+    yield Finding(
+        f"p95: an attempt takes {canary.p95:.3f} s, the old release's {baseline.p95:.3f} s, and "
+        f"max_p95_ratio is {rules.max_p95_ratio:g}",
+        canary.p95 > slow + _JITTER_SECONDS,
+        chance.of_more(above, canary.scored, others, baseline.scored),
+    )
+    typical, old = canary.clip_times.typical, baseline.clip_times.typical
+    later = canary.durations.typical - baseline.durations.typical
+    difference, variance = chance.of_rank(canary.clip_times.counts, baseline.clip_times.counts)
+    yield Finding(
+        f"time per clip: {typical:.4f} s, the old release's {old:.4f} s, {typical / old if old else 1:.2f} "
+        f"times, nearer to max_p95_ratio {rules.max_p95_ratio:g} than to 1",
+        typical > old * line and later > _JITTER_SECONDS,
+        chance.of_shift(max(difference, 0.0), variance, _RANK_SHIFT),
+    )
 
 
-def _score_shift(canary: Side, baseline: Side, rules: Canary, reference: ReferenceScores | None) -> str:
-    """Judge the mean score.
+def _scores(canary: Side, baseline: Side, rules: Canary, reference: ReferenceScores) -> Finding:
+    """Judge the mean score; as for times, the line is half way to `max_score_shift`.
 
-    It must be off from the manifest's as well as from the old release's: callers' dives may be other than the
-    reference dives, which moves both releases alike.
+    It must be off from the manifest's as well as from the old release's: callers' dives may be other than
+    the reference dives, which moves both releases alike.
     """
-    if reference is None or canary.scored < rules.min_attempts:
-        return ""
     allowed = rules.max_score_shift * reference.sd
-    others = [reference.mean]
-    if baseline.scored >= rules.min_attempts:
-        others.append(baseline.mean_score)
-    if min(abs(canary.mean_score - other) for other in others) <= allowed:
-        return ""
-    return (
-        f"score shift: the mean of {canary.scored:.0f} scores is {canary.mean_score:.2f}, the manifest's "
-        f"{reference.mean:.2f} with a standard deviation of {reference.sd:.2f}"
-        + (f", the old release's {baseline.mean_score:.2f}" if len(others) > 1 else "")
-        + f", and max_score_shift is {rules.max_score_shift:g} standard deviations"
+    own = canary.score_variance / canary.scored
+    others = (
+        (reference.mean, reference.sd**2 / reference.clips),
+        (baseline.mean_score, baseline.score_variance / baseline.scored),
+    )
+    off = [canary.mean_score - mean for mean, _ in others]
+    p_values = [
+        chance.of_shift(one, own + variance, allowed) for one, (_, variance) in zip(off, others, strict=True)
+    ]
+    return Finding(
+        f"score shift: the mean of {canary.scored:,.0f} scores is {canary.mean_score:.2f}, the manifest's "
+        f"{reference.mean:.2f} with a standard deviation of {reference.sd:.2f}, the old release's "
+        f"{baseline.mean_score:.2f} of {baseline.scored:,.0f}, and max_score_shift is "
+        f"{rules.max_score_shift:g} standard deviations",
+        min(abs(one) for one in off) > allowed / 2,
+        max(p_values),
     )

@@ -38,19 +38,21 @@ class Canary(Strict):
     step_seconds: Annotated[float, Field(gt=0)] = 60.0
     """How long it has each of them."""
     min_attempts: Annotated[int, Field(ge=1)] = 50
-    """With fewer attempts it is held longer."""
+    """With fewer of either release it is held longer, as while a figure is in doubt."""
     hold_bakes: Annotated[float, Field(ge=1)] = 3.0
-    """For up to so many times `bake_seconds` in all; then it is rolled back."""
+    """For up to so many times as long in all; with too few attempts it is rolled back then."""
     accept_little_traffic: bool = False
     """Promote it all the same then."""
     max_error_ratio: Annotated[float, Field(ge=0, le=1)] = 0.02
-    """Failed attempts by attempts, above the old release's."""
+    """Failed attempts by attempts, above the old release's, of videos that another release answers."""
     max_unscored_ratio: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Answers without a score by answers, above the old release's."""
     max_p95_ratio: Annotated[float, Field(gt=1)] = 1.5
-    """Its p95 of an attempt, by the old release's."""
+    """Its time of a clip and p95 of an attempt, by the old one's. One so slow goes: the line is half way."""
     max_score_shift: Annotated[float, Field(gt=0)] = 0.5
-    """How far its mean score may be off, in standard deviations of the manifest's reference scores."""
+    """Off by how much its mean score goes, in standard deviations of the manifest's: the line is half way."""
+    false_alarm_ratio: Annotated[float, Field(gt=0, le=0.5)] = 0.01
+    """How often chance may roll back an equal release, in a whole trial; smaller needs more requests."""
 
 
 class ShadowRule(Strict):

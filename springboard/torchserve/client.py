@@ -32,6 +32,12 @@ class Answer:
         return float(score) if isinstance(score, int | float) else None
 
     @property
+    def clips(self) -> int:
+        """Return how many clips it tells of, 1 where it tells of none: the work that its time went into."""
+        clips = self.json().get("clips") if self.status == 200 else None
+        return len(clips) if isinstance(clips, list) and clips else 1
+
+    @property
     def code(self) -> str:
         """The error's code as in model_handler/request/errors.py; empty for a score."""
         if self.status == 200:

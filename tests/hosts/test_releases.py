@@ -3,6 +3,7 @@
 The tests go on from one another, on one host. The puppet is the model: faults come when they are wanted.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -65,7 +66,8 @@ class Site:
     def load(self, body: str = "sleep=0.1 score=50") -> Iterator[list[Outcome]]:
         """Call from four clients, and see in the end that none of their requests has failed."""
         outcomes: list[Outcome] = []
-        with at_work(*[lambda: outcomes.append(self._ask(body))] * CLIENTS):
+        numbers = itertools.count()  # no two videos are alike
+        with at_work(*[lambda: outcomes.append(self._ask(f"{body} number={next(numbers)}"))] * CLIENTS):
             yield outcomes
         assert [one.failure for one in outcomes if one.failure] == []
         assert len(outcomes) > 20, "the load itself"

@@ -1,5 +1,6 @@
 """A front as a process, the endpoint file it reads, and load on it."""
 
+import itertools
 import os
 import queue
 import re
@@ -114,14 +115,19 @@ def write_endpoint(path: Path, variants: list[tuple[str, TorchServe, int]], **mo
 
 @contextmanager
 def steady_load(url: str, body: bytes, clients: int = 4) -> Iterator[list[int]]:
-    """Score `body` over and over from `clients` threads; yields the statuses, 0 for no answer."""
+    """Score videos that say `body`, no two alike, from `clients` threads; yields the statuses.
+
+    0 stands for no answer.
+    """
     statuses: list[int] = []
+    numbers = itertools.count()
 
     with httpx.Client(timeout=90) as client:
 
         def call() -> None:
             try:
-                statuses.append(client.post(f"{url}/invocations", content=body).status_code)
+                video = b"%s number=%d" % (body, next(numbers))
+                statuses.append(client.post(f"{url}/invocations", content=video).status_code)
             except httpx.HTTPError:
                 statuses.append(0)
 

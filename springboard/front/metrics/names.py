@@ -11,8 +11,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 20, 30, 45, 60)
-# Closer: canaries are judged by their p95 beside the old release's.
+# Closer: canaries are judged by theirs beside the old release's.
 _ATTEMPT_SECONDS = tuple(float(f"{0.005 * 1.25**step:.3g}") for step in range(43))
+_CLIP_SECONDS = tuple(float(f"{0.0005 * 1.25**step:.3g}") for step in range(48))
 _POINTS = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110)
 _DIFFERENCES = (0, 0.01, 0.1, 0.25, 0.5, 1, 2, 5, 10, 25)
 _VARIANT = ("variant", "release")
@@ -80,6 +81,32 @@ ATTEMPT_DURATION = Declared(
     "One attempt at a worker.",
     _VARIANT,
     _ATTEMPT_SECONDS,
+)
+FIRST_ATTEMPTS = Declared(
+    "springboard_first_attempts",
+    "counter",
+    "What variants did with videos they got first and by chance, by which a canary is judged.",
+    (*_VARIANT, "outcome"),
+)
+FIRST_ATTEMPT_DURATION = Declared(
+    "springboard_first_attempt_duration_seconds",
+    "histogram",
+    "A first attempt that gave a score.",
+    _VARIANT,
+    _ATTEMPT_SECONDS,
+)
+FIRST_ATTEMPT_CLIP = Declared(
+    "springboard_first_attempt_clip_seconds",
+    "histogram",
+    "The same by the clips that were scored: long videos take longer.",
+    _VARIANT,
+    _CLIP_SECONDS,
+)
+FIRST_ATTEMPT_POINTS = Declared(
+    "springboard_first_attempt_points", "counter", "The sum of scores of first attempts.", _VARIANT
+)
+FIRST_ATTEMPT_SQUARE_POINTS = Declared(
+    "springboard_first_attempt_square_points", "counter", "The sum of their squares.", _VARIANT
 )
 REFUSED = Declared(
     "springboard_refused",

@@ -1,12 +1,15 @@
 """What the front counts, and how; metrics/names.py declares it."""
 
+import time
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from prometheus_client import CollectorRegistry, disable_created_metrics, generate_latest
 
 from springboard.front.metrics import names
 from springboard.front.metrics.state import State, StateCollector
+from springboard.front.scheduling.comparison import SCORED, Comparison, Fact
 from springboard.front.scheduling.dispatch import Attempt, Scored
 from springboard.front.scheduling.shadow import Mirrored
 from springboard.system.gpu_watch import GpuWatch
@@ -44,7 +47,8 @@ class Recent:
 class Metrics:
     """Every counter and histogram of one front, in a registry of its own."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` is in seconds."""
         self.registry = registry = CollectorRegistry()
         self.recent: dict[tuple[str, str], Recent] = {}
         self.requests = names.REQUESTS.counter(registry)
@@ -53,6 +57,12 @@ class Metrics:
         self.attempts = names.ATTEMPTS.counter(registry)
         self.retries = names.RETRIES.counter(registry)
         self.attempt_duration = names.ATTEMPT_DURATION.histogram(registry)
+        self._comparison = Comparison(clock)
+        self.first_attempts = names.FIRST_ATTEMPTS.counter(registry)
+        self.first_duration = names.FIRST_ATTEMPT_DURATION.histogram(registry)
+        self.first_clip = names.FIRST_ATTEMPT_CLIP.histogram(registry)
+        self.first_points = names.FIRST_ATTEMPT_POINTS.counter(registry)
+        self.first_squares = names.FIRST_ATTEMPT_SQUARE_POINTS.counter(registry)
         self.refused = names.REFUSED.counter(registry)
         self.request_bytes = names.REQUEST_BYTES.counter(registry)
         self.score = names.SCORE.histogram(registry)
@@ -72,11 +82,22 @@ class Metrics:
         recent = self.recent.setdefault(labels, Recent())
         recent.attempts += 1
         recent.failed += attempt.outcome != "answered"
-        recent.last.append(attempt)
+        recent.last.append(replace(attempt, answer=None))
         self.attempts.labels(*labels, attempt.outcome).inc()
         self.attempt_duration.labels(*labels).observe(attempt.seconds)
         if attempt.again:
             self.retries.labels(*labels).inc()
+        for fact in self._comparison.facts(attempt):
+            self._record_fact(fact)
+
+    def _record_fact(self, fact: Fact) -> None:
+        labels = (fact.variant, fact.release)
+        self.first_attempts.labels(*labels, fact.outcome).inc()
+        if fact.outcome == SCORED:
+            self.first_duration.labels(*labels).observe(fact.seconds)
+            self.first_clip.labels(*labels).observe(fact.seconds / fact.clips)
+            self.first_points.labels(*labels).inc(max(fact.points, 0.0))
+            self.first_squares.labels(*labels).inc(fact.points**2)
 
     def record_mirrored(self, mirrored: Mirrored) -> None:
         """Count a copy that went to the shadow."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from springboard.front.errors import DeadlineExceeded, KillsWorkers, ModelFailed, NotReady, Overloaded
 from springboard.front.scheduling.queue import Lane, Queue, Ticket
-from springboard.front.scheduling.strikes import Strikes, digest_of
+from springboard.front.scheduling.strikes import Strikes, digest_of, mark_of
 from springboard.torchserve.client import Answer, AttemptFailed, HandlerRaised, ModelError, WorkerDied
 
 log = logging.getLogger("springboard.dispatch")
@@ -43,13 +43,21 @@ class Scored:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt as metrics count it. `outcome` is `answered` or an `AttemptFailed.outcome`."""
+    """One attempt as metrics count it. `outcome` is `answered` or an `AttemptFailed.outcome`.
+
+    `by_chance` says that weights chose the variant, neither caller nor strikes; `request` numbers requests;
+    `mark` tells the video from others.
+    """
 
     variant: str
     release: str
     outcome: str
     seconds: float
     again: bool
+    by_chance: bool = False
+    request: int = -1
+    mark: bytes = b""
+    answer: Answer | None = None
 
 
 class Dispatcher:
@@ -97,7 +105,7 @@ class Dispatcher:
             queued += clock() - since
             served = lane.served
             # Shielded: TorchServe goes on with a request whose client left, so its turn is not over either.
-            attempt = asyncio.create_task(self._attempt(video, lane, ticket.alone, deadline, again))
+            attempt = asyncio.create_task(self._attempt(video, lane, ticket, deadline, again))
             self._running.add(attempt)
             attempt.add_done_callback(self._running.discard)
             attempt.add_done_callback(_retrieve)
@@ -119,11 +127,15 @@ class Dispatcher:
             else:
                 return Scored(answer, lane.name, served.release, queued)
 
-    async def _attempt(self, video: Video, lane: Lane, alone: bool, deadline: float, again: bool) -> Answer:
+    async def _attempt(
+        self, video: Video, lane: Lane, ticket: Ticket, deadline: float, again: bool
+    ) -> Answer:
         clock = asyncio.get_running_loop().time
         variant, release, began = lane.name, lane.served.release, clock()
-        shared = lane.workers.batch_size > 1 and not alone
-        outcome = AttemptFailed.outcome
+        shared = lane.workers.batch_size > 1 and not ticket.alone
+        # Strikes steer a first attempt away from where the body killed.
+        by_chance = ticket.pin is None and (again or not ticket.failed)
+        outcome, answer = AttemptFailed.outcome, None
         try:
             answer = await lane.backend.predict(
                 video.body, video.request_id, deadline - began + OVERTIME_SECONDS
@@ -137,7 +149,10 @@ class Dispatcher:
             raise
         finally:
             self._queue.done(lane)
-            self._record(Attempt(variant, release, outcome, clock() - began, again))
+            spent, mark = clock() - began, mark_of(video.body)
+            self._record(
+                Attempt(variant, release, outcome, spent, again, by_chance, ticket.number, mark, answer)
+            )
         if self._strikes:
             self._strikes.clear(await digest_of(video.body))
         return answer

@@ -6,6 +6,7 @@ that dies gives its waiting requests to the living ones.
 """
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -70,7 +71,7 @@ class Ticket:
 
     `pin` is the caller's variant, `session` its Session-Id. `alone` asks for a batch of its own, after a
     worker died with this body in it. `at_work` while TorchServe has the request; `lane` had it last. `failed`
-    are the releases it failed at: another one gets it next, if there is one.
+    are the releases it failed at: another one gets it next, if there is one. `number` is the process's count.
     """
 
     pin: str | None = None
@@ -80,6 +81,7 @@ class Ticket:
     at_work: bool = False
     lane: Lane | None = None
     failed: set[Lane] = field(default_factory=set)
+    number: int = field(default_factory=itertools.count().__next__)
     turn: asyncio.Future[Lane] = field(init=False)
 
 

@@ -5,6 +5,8 @@ import hashlib
 import time
 from collections import Counter, OrderedDict
 
+_SAMPLE_BYTES = 1 << 14
+
 
 class Strikes:
     """Remembers for a while, by SHA-256, the bodies in which workers died; bounded, oldest out first.
@@ -43,3 +45,14 @@ class Strikes:
 async def digest_of(body: bytes) -> bytes:
     """Return the SHA-256 of a body, off the event loop: 25 MB take tens of milliseconds."""
     return await asyncio.to_thread(lambda: hashlib.sha256(body).digest())
+
+
+def mark_of(body: bytes) -> bytes:
+    """Return what tells this video from others well enough to compare releases, in some 50 microseconds.
+
+    Its size, and BLAKE2b over 16 KiB of its beginning, middle and end: all of 25 MB would take tens of ms.
+    """
+    digest = hashlib.blake2b(len(body).to_bytes(8, "big"), digest_size=16)
+    for start in (0, max(len(body) // 2 - _SAMPLE_BYTES // 2, 0), max(len(body) - _SAMPLE_BYTES, 0)):
+        digest.update(body[start : start + _SAMPLE_BYTES])
+    return digest.digest()

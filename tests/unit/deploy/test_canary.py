@@ -31,8 +31,9 @@ class Front:
     def read(self) -> Sample:
         attempts, scores = (count * self.looks for count in self._per_look)
         self.looks += 1
-        counts = {"answered": attempts, "le=1": attempts, "le=inf": attempts, "scores": scores}
-        counts["points"] = 50.0 * scores
+        counts = {"scored": scores, "unscored": attempts - scores}
+        counts |= {"points": 50.0 * scores, "squares": 2600.0 * scores}
+        counts |= {f"{kind}={bound}": scores for kind in ("attempt", "clip") for bound in ("1.0", "inf")}
         return Sample(0.0, True, 0.0, {NEW: self._ready(self.looks)}, {NEW: counts, OLD: counts})
 
 

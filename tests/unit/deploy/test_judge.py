@@ -1,27 +1,52 @@
 """A canary's judgement at its edges."""
 
+import math
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from springboard.deploy.figures import Counts, Sample, Side, Window
-from springboard.deploy.judge import why_bad
+from springboard.deploy.figures import Counts, Sample, Side, Times, Window, parse
+from springboard.deploy.judge import findings, in_doubt, why_bad
 from springboard.deploy.settings import Canary
+from springboard.endpoint.document import Limits
+from springboard.front.intake.admission import Admission
+from springboard.front.metrics.record import Metrics
+from springboard.front.scheduling.dispatch import Attempt
+from springboard.front.scheduling.queue import Queue
 from springboard.releases.manifest import Manifest, ReferenceScores
+from springboard.torchserve.client import Answer
 
 RULES = Canary(min_attempts=50, max_error_ratio=0.02, max_unscored_ratio=0.2, max_p95_ratio=1.5)
 REFERENCE = ReferenceScores(clips=200, mean=67.0, sd=17.0)
+BOUNDS = [0.005 * 1.25**step for step in range(43)]
 
 
-def side(attempts: float, failed: float = 0, mean: float = 67.0, seconds: float = 0.9) -> Side:
-    """Attempts of which all that were answered gave a score, all in a bucket of 10 % of `seconds`."""
-    answered = attempts - failed
-    buckets = {seconds * 0.9: 0.0, seconds: attempts, float("inf"): attempts}
-    failures = {"worker_died": failed} if failed else {}
-    return Side(attempts, answered, answered, answered * mean, failures, buckets)
+def times(count: float, seconds: float) -> Times:
+    """As many attempts, evenly spread over the logarithms from half to twice `seconds`."""
+    steps = 40
+    spread = [seconds * 2 ** (2 * (i + 0.5) / steps - 1) for i in range(steps)]
+    shares = {bound: sum(one <= bound for one in spread) / steps for bound in [*BOUNDS, math.inf]}
+    return Times({bound: share * count for bound, share in shares.items()})
 
 
-OLD = side(450)
+def side(
+    attempts: float, failed: float = 0, mean: float = 67.0, seconds: float = 0.9, clip: float | None = None
+) -> Side:
+    """Attempts of which all that were answered gave a score, with a standard deviation of 17 points."""
+    scored = attempts - failed
+    return Side(
+        scored=scored,
+        failures={"worker_died": failed} if failed else {},
+        points=scored * mean,
+        squares=scored * (mean**2 + 17**2),
+        durations=times(scored, seconds),
+        clip_times=times(scored, seconds / 9 if clip is None else clip),
+    )
+
+
+OLD = side(2800)
 
 
 @pytest.mark.parametrize(
@@ -29,59 +54,130 @@ OLD = side(450)
     [
         (side(0), ""),
         (side(500), ""),
-        # Of the 50 that are judged at least, 2 % may fail: one.
-        (side(3, failed=1), ""),
-        (side(3, failed=2), "error ratio: 2 of 3 attempts failed (worker_died 2)"),
+        # The old release gets nine times as many: three that fail here alone may be chance, four hardly.
+        (side(3, failed=3), ""),
+        (side(5, failed=4), "error ratio: 4 of 5 attempts failed (worker_died 4), 80.0%"),
         (side(500, failed=10), ""),
-        (side(500, failed=11), "error ratio: "),
+        (side(500, failed=11), "error ratio: 11 of 500 attempts failed"),
         # Fewer than min_attempts say nothing of times and scores.
         (side(49, seconds=9), ""),
-        (side(50, seconds=9), "p95: "),
-        (side(50, seconds=0.9 * 1.5), ""),
+        (side(50, seconds=9), "p95: an attempt takes "),
+        (side(300, seconds=0.9 * 1.2), ""),
+        (side(300, seconds=0.9 * 1.5), "p95: an attempt takes "),
+        (side(300, seconds=0.9 * 1.2, clip=0.1 * 1.5), "time per clip: 0.1"),
+        # Half the clips of the same videos in the same time: callers wait no longer.
+        (side(300, clip=0.2), ""),
         (side(49, mean=0), ""),
         (side(50, mean=0), "score shift: "),
-        (side(50, mean=67 + 8), ""),
-        (side(50, mean=67 + 9), "score shift: "),
+        (side(1000, mean=67 + 4), ""),
+        (side(300, mean=67 + 8.5), "score shift: the mean of 300 scores is 75.50, the manifest's 67.00"),
+        (side(300, mean=67 - 8.5), "score shift: "),
     ],
 )
 def test_each_figure_trips_beyond_its_limit_and_not_at_it(canary: Side, figure: str) -> None:
-    assert why_bad(canary, OLD, RULES, REFERENCE).startswith(figure)
-    assert bool(why_bad(canary, OLD, RULES, REFERENCE)) == bool(figure)
+    old = side(9 * canary.attempts)
+    assert why_bad(canary, old, RULES, REFERENCE).startswith(figure)
+    assert bool(why_bad(canary, old, RULES, REFERENCE)) == bool(figure)
 
 
-def test_what_fails_at_the_old_release_too_is_not_the_new_ones_fault() -> None:
-    poisoned = side(450, failed=45)
-    assert not why_bad(side(100, failed=12), poisoned, RULES, REFERENCE)
-    assert why_bad(side(100, failed=13), poisoned, RULES, REFERENCE)
+def test_the_reason_is_a_sentence_with_both_releases_figures_and_the_chance_of_them() -> None:
+    canary = side(312, failed=28)
+    assert why_bad(canary, side(2800, failed=28), RULES, REFERENCE) == (
+        "error ratio: 28 of 312 attempts failed (worker_died 28), 9.0%; the old release's 1.0% of 2,800, and "
+        "max_error_ratio 2.0% more; chance of that in an equal release: < 0.01 %"
+    )
+    told = [str(one) for one in findings(side(312, failed=3), side(2800, failed=28), RULES, REFERENCE)]
+    assert [one.partition(":")[0] for one in told] == [
+        "error ratio",
+        "unscored ratio",
+        "p95",
+        "time per clip",
+        "score shift",
+    ]
+    assert told[0].endswith("chance of that in an equal release: 100 %")
+
+
+def test_a_few_failures_more_are_chance_until_there_are_many() -> None:
+    """9 of 60 where the old release fails 5 % of its attempts: not rare enough, and worth a longer look."""
+    flaky = side(540, failed=27)
+    canary = side(60, failed=8)
+    assert not why_bad(canary, flaky, RULES, REFERENCE)
+    assert in_doubt(canary, flaky, RULES, REFERENCE).startswith("error ratio: 8 of 60")
+    assert why_bad(side(600, failed=80), side(5400, failed=270), RULES, REFERENCE)
+    assert not in_doubt(side(600, failed=31), side(5400, failed=270), RULES, REFERENCE)
+
+
+def test_more_steps_share_the_same_number_of_false_alarms() -> None:
+    once, often = (RULES.model_copy(update={"steps": steps}) for steps in ((), (20, 30, 40, 50, 60)))
+    canary, old = side(5, failed=4), side(45)
+    assert why_bad(canary, old, once, None)
+    assert not why_bad(canary, old, often, None)
+
+
+def test_what_fails_at_both_tells_against_neither() -> None:
+    poisoned = replace(side(100), alike=40)
+    assert not why_bad(poisoned, OLD, RULES, REFERENCE)
+    assert not in_doubt(poisoned, OLD, RULES, REFERENCE)
+
+
+def test_one_video_that_fails_again_and_again_is_one_failure() -> None:
+    repeated = replace(side(100, failed=1), repeated=50)
+    assert not why_bad(repeated, OLD, RULES, REFERENCE)
+    assert "1 of 100 attempts failed (worker_died 1) and 50 times again" in str(
+        next(findings(repeated, OLD, RULES, REFERENCE))
+    )
+
+
+def test_a_release_that_answers_nothing_at_all_goes_even_if_it_was_one_video() -> None:
+    dead = Side(failures={"worker_died": 1}, repeated=19)
+    assert why_bad(dead, OLD, RULES, None).startswith("error ratio: 1 of 1 attempts failed")
+    assert not why_bad(replace(dead, repeated=18), OLD, RULES, None)
+    assert not why_bad(dead, Side(failures={"worker_died": 1}, repeated=19), RULES, None)
 
 
 def test_answers_without_a_score_are_compared_with_the_old_releases() -> None:
-    refusing = replace(side(100), scored=79, points=79 * 67.0)
-    assert "21 of 100 answers were no score" in why_bad(refusing, OLD, RULES, REFERENCE)
-    assert not why_bad(refusing, replace(OLD, scored=300, points=300 * 67.0), RULES, REFERENCE)
+    refusing = replace(side(237), unscored=63)
+    assert "63 of 300 answers were no score, 21.0%" in why_bad(refusing, OLD, RULES, REFERENCE)
+    assert not why_bad(refusing, replace(OLD, unscored=300), RULES, REFERENCE)
+    assert not why_bad(replace(side(243), unscored=57), OLD, RULES, REFERENCE)
 
 
 def test_dives_unlike_the_reference_dives_move_both_releases() -> None:
-    beginners = side(450, mean=30)
-    assert not why_bad(side(100, mean=31), beginners, RULES, REFERENCE)
-    assert "the old release's 30.00" in why_bad(side(100, mean=45), beginners, RULES, REFERENCE)
+    beginners = side(2700, mean=30)
+    assert not why_bad(side(300, mean=31), beginners, RULES, REFERENCE)
+    assert "the old release's 30.00" in why_bad(side(300, mean=45), beginners, RULES, REFERENCE)
     # A retrained model may score unlike the old one, if it does as its own reference says.
-    assert not why_bad(side(100, mean=67), beginners, RULES, REFERENCE)
-    assert not why_bad(side(100, mean=5), OLD, RULES, None)
+    assert not why_bad(side(300, mean=67), beginners, RULES, REFERENCE)
+    assert not why_bad(side(300, mean=5), OLD, RULES, None)
+
+
+def test_a_mean_of_few_scores_is_off_by_chance() -> None:
+    assert not why_bad(side(50, mean=67 + 7), OLD, RULES, REFERENCE)
+    assert in_doubt(side(50, mean=67 + 7), OLD, RULES, REFERENCE).startswith("score shift")
+
+
+def test_the_slowest_twentieth_alone_tells_too() -> None:
+    slow_tail = side(600)
+    tail = times(600, 9.0).buckets
+    slow_tail.durations = Times(
+        {bound: 0.85 * count + 0.15 * tail[bound] for bound, count in slow_tail.durations.buckets.items()}
+    )
+    assert why_bad(slow_tail, OLD, RULES, REFERENCE).startswith("p95: ")
 
 
 def test_small_models_are_not_judged_by_the_machines_jitter() -> None:
-    assert not why_bad(side(100, seconds=0.02), side(450, seconds=0.005), RULES, REFERENCE)
+    assert not why_bad(side(300, seconds=0.018), side(2700, seconds=0.009), RULES, REFERENCE)
 
 
 def test_without_an_old_release_at_work_times_are_not_compared() -> None:
     assert not why_bad(side(100, seconds=30), side(10), RULES, REFERENCE)
 
 
-def test_p95_is_interpolated_as_prometheus_does() -> None:
-    assert Side(buckets={1.0: 90, 2.0: 100, float("inf"): 100}).p95 == pytest.approx(1.5)
-    assert Side(buckets={1.0: 10, 2.0: 20, float("inf"): 100}).p95 == 2.0
-    assert Side().p95 == 0.0
+def test_quantiles_are_interpolated_as_prometheus_does() -> None:
+    assert Times({1.0: 90, 2.0: 100, math.inf: 100}).quantile(0.95) == pytest.approx(1.5)
+    assert Times({1.0: 10, 2.0: 20, math.inf: 100}).quantile(0.95) == 2.0
+    assert Times().quantile(0.95) == Times().typical == Times().above(1.0) == 0.0
+    assert Times({1.0: 0, 4.0: 100, math.inf: 100}).typical == pytest.approx(2.0)
 
 
 def sample(canary: Counts, stable: Counts) -> Sample:
@@ -91,16 +187,43 @@ def sample(canary: Counts, stable: Counts) -> Sample:
 def test_a_window_counts_from_its_beginning_and_over_a_restart_of_the_front() -> None:
     # The same release was tried before: its counters do not begin at 0.
     window = Window(
-        ("canary", "1.1.0"), ("stable", "1.0.0"), sample({"answered": 40, "worker_died": 7}, {"answered": 9})
+        ("canary", "1.1.0"), ("stable", "1.0.0"), sample({"scored": 40, "worker_died": 7}, {"scored": 9})
     )
-    window.add(sample({"answered": 50, "worker_died": 7, "scores": 9, "points": 90.0}, {"answered": 29}))
+    window.add(sample({"scored": 50, "worker_died": 7, "points": 100.0}, {"scored": 29}))
     assert (window.canary.attempts, window.canary.failed, window.baseline.attempts) == (10, 0, 20)
     assert window.canary.mean_score == 10
-    window.add(sample({"answered": 4, "no_worker": 1}, {}))
+    window.add(sample({"scored": 4, "no_worker": 1}, {}))
     assert (window.canary.attempts, window.canary.failed) == (15, 1)
     assert window.canary.failures == {"no_worker": 1}
-    window.add(sample({"answered": 5, "no_worker": 1}, {"answered": 2}))
+    window.add(sample({"scored": 5, "no_worker": 1}, {"scored": 2}))
     assert (window.canary.attempts, window.baseline.attempts) == (16, 22)
+
+
+def test_what_the_front_writes_is_what_deployments_read() -> None:
+    """Every name: a metric that is called otherwise on one side makes a canary blind."""
+    state: Any = SimpleNamespace(
+        queue=Queue(), admission=Admission(Limits()), draining=False, name="dive-scoring"
+    )
+    metrics = Metrics(state)
+    metrics.config_modified.set(7)
+    first = parse(metrics.render().decode())
+    assert (first.modified, first.valid, first.retired_in_flight) == (7, True, 0)
+    answers = [Answer(200, b'{"score": %d, "clips": [{}, {}, {}, {}]}' % points, {}) for points in (50, 70)]
+    answers.append(Answer(422, b"{}", {}))
+    for number, answer in enumerate(answers):
+        metrics.record_attempt(
+            Attempt("canary", "1.1.0", "answered", 2.0, False, True, number, bytes([number]), answer)
+        )
+    metrics.record_attempt(Attempt("canary", "1.1.0", "no_worker", 0.1, False, True, 9, b"9"))
+    window = Window(("canary", "1.1.0"), ("stable", "1.0.0"), first)
+    window.add(parse(metrics.render().decode()))
+    seen = window.canary
+    assert (seen.scored, seen.unscored, seen.failures) == (2, 1, {"no_worker": 1})
+    assert (seen.mean_score, seen.score_variance) == (60, 200)
+    assert seen.durations.quantile(0.5) == pytest.approx(2.0, rel=0.25)
+    assert seen.clip_times.typical == pytest.approx(0.5, rel=0.25)
+    assert sum(seen.clip_times.counts) == 2
+    assert window.baseline == Side()
 
 
 @pytest.mark.parametrize(("clips", "sd"), [(1, 0.0), (1, 5.0), (2, 0.0)])
