@@ -7,8 +7,9 @@ Each class has, like its base, the plain HTTP status and a stable code for `/inv
     headers ──> body ──────────> storage ──> queue ────────────> worker ─────────> answer
     NotAuthorized  BodyTooLarge              Overloaded          DeadlineExceeded
     InvalidHeader  UploadTooSlow             NotReady, Draining  ModelFailed
-    UnknownEndpoint                          DeadlineExceeded    KillsWorkers
+    UnknownEndpoint, UnknownModel            DeadlineExceeded    KillsWorkers
     UnknownVariant
+    UnsupportedEncoding
 """
 
 from springboard.refusal import Refusal
@@ -36,6 +37,28 @@ class UnknownVariant(Refusal):
     status = 400
     code = "unknown_variant"
     sagemaker = (400, "ValidationError")
+
+
+class UnknownModel(Refusal):
+    """The path names a model, or a version of it, that is not served here."""
+
+    status = 404
+    code = "unknown_model"
+
+
+class UnsupportedEncoding(Refusal):
+    """The body is packed in a way that this server does not unpack."""
+
+    status = 415
+    code = "unsupported_encoding"
+    sagemaker = (400, "ValidationError")
+
+    def __init__(self, encoding: str) -> None:
+        """Name the Content-Encoding that came."""
+        super().__init__(
+            f"Content-Encoding is {encoding[:100]!r}; this server unpacks gzip and deflate, one of them. "
+            "Videos are packed already: send the file as it is."
+        )
 
 
 class BodyTooLarge(Refusal):
@@ -105,7 +128,7 @@ class InternalFailure(Refusal):
 
 
 class DeadlineExceeded(Refusal):
-    """The model had the request and did not answer before the deadline."""
+    """The request was at work, its form or base64 too, and there was no answer before the deadline."""
 
     status = 504
     code = "deadline_exceeded"

@@ -1,7 +1,10 @@
 """One request's way: who calls, what they send, the score, and the answer in their dialect."""
 
 import asyncio
+import json
 import logging
+from dataclasses import dataclass, replace
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,15 +12,26 @@ from starlette.responses import Response
 from model_handler.request.errors import ScoringError
 from springboard.auth.check import Verify, address_of
 from springboard.endpoint.document import Endpoint
+from springboard.endpoint.names import MODEL
 from springboard.front import sagemaker as wire
-from springboard.front.errors import ClientGone, Draining, InternalFailure, NotReady, UnknownEndpoint
+from springboard.front.errors import (
+    ClientGone,
+    Draining,
+    InternalFailure,
+    InvalidHeader,
+    NotReady,
+    UnknownEndpoint,
+    UnknownModel,
+)
 from springboard.front.front import NOTHING_DEPLOYED, Front
 from springboard.front.intake.admission import Seat
-from springboard.front.intake.body import client_gone, discard, read_body
-from springboard.front.intake.source import read_source
+from springboard.front.intake.body import check_length, client_gone, discard, read_body
+from springboard.front.intake.source import Body
+from springboard.front.intake.unpack import coding_of
 from springboard.front.scheduling.dispatch import Video
 from springboard.front.scheduling.queue import Ticket, unknown_variant
 from springboard.system import logs
+from springboard.torchserve.client import Answer
 
 log = logging.getLogger("springboard.exchange")
 
@@ -27,20 +41,36 @@ CLIENT_GONE = 499
 _HASH_INLINE_BYTES = 1 << 18
 
 
-async def invoke(
-    front: Front, request: Request, request_id: str, endpoint_name: str | None = None
-) -> Response:
-    """Answer one request for a score; with an `endpoint_name`, in boto3's dialect."""
-    return await _Exchange(front, request, request_id, endpoint_name).answer()
+# What `curl -d @dive.mp4` sends: the file without its line breaks.
+_FORM_URLENCODED = "application/x-www-form-urlencoded"
+_CURL_HINT = (
+    f" It came as {_FORM_URLENCODED}, as curl -d sends a file, which takes its line breaks out: "
+    "send it with --data-binary @FILE, or -F video=@FILE."
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request's path says: how to answer, and which endpoint, or model and release, it names."""
+
+    dialect: wire.Dialect = wire.Dialect.PLAIN
+    endpoint: str | None = None
+    model: str | None = None
+    release: str | None = None
+
+
+async def invoke(front: Front, request: Request, asked: Asked) -> Response:
+    """Answer one request for a score."""
+    return await _Exchange(front, request, asked).answer()
 
 
 class _Exchange:
-    def __init__(self, front: Front, request: Request, request_id: str, endpoint_name: str | None) -> None:
+    def __init__(self, front: Front, request: Request, asked: Asked) -> None:
         self._front = front
         self._request = request
-        self._endpoint_name = endpoint_name
-        self._call = wire.Call(request_id, typed=endpoint_name is not None)
-        self._body_read = False
+        self._asked = asked
+        self._call = wire.Call(logs.request_id.get(), asked.dialect)
+        self._body_begun = self._body_read = False
         self._caller = self._variant = self._release = ""
         # As on /invocations: boto3's 424 hides whose fault it was.
         self._status = 0
@@ -53,8 +83,8 @@ class _Exchange:
             response = await self._admitted()
         except ScoringError as error:
             response = self._refused(error)
-            if not self._body_read:
-                await discard(self._request)
+            if not self._body_read and not await discard(self._request, self._body_begun):
+                response.headers["Connection"] = "close"
         except ClientGone:
             self._status = CLIENT_GONE
             response = Response(status_code=CLIENT_GONE)
@@ -90,16 +120,16 @@ class _Exchange:
 
     async def _handled(self, seat: Seat, verify: Verify) -> Response:
         front, request = self._front, self._request
-        self._call = wire.read_call(request.headers, self._call)
-        self._check_names()
+        coding = coding_of(request.headers.getlist("Content-Encoding"))
+        if not front.queue.lanes:
+            raise NotReady(f"{NOTHING_DEPLOYED[0].upper()}{NOTHING_DEPLOYED[1:]}.")
+        if verify is None:
+            self._read_call()
         front.admission.check(seat.caller)
         endpoint = front.endpoint
-        body = await read_body(request, seat, endpoint.limits)
-        self._body_read = True
-        if verify and len(body) > _HASH_INLINE_BYTES:
-            await asyncio.to_thread(verify, body)
-        elif verify:
-            verify(body)
+        body = await self._read_body(seat, endpoint, verify, coding)
+        if verify is not None:  # names and rules are for whoever may call
+            self._read_call()
         seat.count()
         scoring = asyncio.create_task(self._score(body, endpoint, seat))
         leaving = asyncio.create_task(client_gone(request))
@@ -112,21 +142,53 @@ class _Exchange:
             scoring.cancel()
             leaving.cancel()
 
-    def _check_names(self) -> None:
-        front, name = self._front, self._endpoint_name
-        if name is not None and name != front.name:
-            raise UnknownEndpoint(f"Endpoint {name} was not found; this server has {front.name}.")
-        if not front.queue.lanes:
-            raise NotReady(f"{NOTHING_DEPLOYED[0].upper()}{NOTHING_DEPLOYED[1:]}.")
+    async def _read_body(self, seat: Seat, endpoint: Endpoint, verify: Verify, coding: str) -> Body:
+        check_length(self._request, endpoint.limits)
+        self._body_begun = True
+        content = await read_body(self._request, seat, endpoint.limits)
+        self._body_read = True
+        # A signature is of the bytes as they came.
+        if verify and len(content) > _HASH_INLINE_BYTES:
+            await asyncio.to_thread(verify, content)
+        elif verify:
+            verify(content)
+        return Body(
+            content,
+            self._request.headers.get("Content-Type"),
+            coding,
+            endpoint.limits.max_body_bytes,
+            any_base64=self._asked.dialect is wire.Dialect.LAMBDA,
+        )
+
+    def _read_call(self) -> None:
+        """Read headers and names."""
+        front, asked = self._front, self._asked
+        self._call = wire.read_call(self._request.headers, self._call)
+        if asked.endpoint is not None and asked.endpoint != front.name:
+            raise UnknownEndpoint(f"Endpoint {asked.endpoint} was not found; this server has {front.name}.")
+        if asked.model is not None and asked.model != MODEL:
+            raise UnknownModel(f"There is no model {asked.model}; this server has {MODEL}.")
+        if asked.release is not None:
+            self._pin_release(asked.release)
         if self._call.variant is not None and self._call.variant not in front.queue.lanes:
             raise unknown_variant(self._call.variant, front.queue.lanes)
 
-    async def _score(self, body: bytes, endpoint: Endpoint, seat: Seat) -> Response:
+    def _pin_release(self, release: str) -> None:
+        lanes = self._front.queue.lanes.values()
+        variants = [lane.name for lane in lanes if lane.served.release == release]
+        if not variants:
+            served = ", ".join(sorted({lane.served.release for lane in lanes}))
+            raise UnknownModel(f"There is no version {release} of {MODEL}; this server has {served}.")
+        if self._call.variant not in (None, *variants):
+            raise InvalidHeader(f"{wire.PREFIX}Target-Variant and the path name different releases.")
+        self._call = replace(self._call, variant=self._call.variant or variants[0])
+
+    async def _score(self, body: Body, endpoint: Endpoint, seat: Seat) -> Response:
         front, call, clock = self._front, self._call, asyncio.get_running_loop().time
         began = clock()
         deadline = began + endpoint.limits.deadline_seconds
         s3_seconds = None
-        source = await read_source(body, self._request.headers.get("Content-Type"))
+        source = await front.sources.read(body, seat, deadline - began)
         if not isinstance(source, bytes):
             source = await front.downloads.fetch(source, endpoint, seat, deadline - began)
             s3_seconds = clock() - began
@@ -150,7 +212,16 @@ class _Exchange:
             self._told["code"] = scored.answer.code
         if points is not None:
             self._told["score"] = points
-        return wire.answer(call, scored.answer, scored.variant, stages)
+        return wire.answer(call, self._hinted(scored.answer), scored.variant, stages)
+
+    def _hinted(self, answer: Answer) -> Answer:
+        """Say what most likely broke a video that cannot be read, where the request tells."""
+        content_type = self._request.headers.get("Content-Type", "").lower()
+        if answer.code != "unreadable_video" or not content_type.startswith(_FORM_URLENCODED):
+            return answer
+        document: dict[str, Any] = answer.json()
+        document["error"]["message"] += _CURL_HINT
+        return replace(answer, body=json.dumps(document).encode())
 
 
 def outcome_of(status: int) -> str:

@@ -12,6 +12,7 @@ from springboard.auth.check import Auth
 from springboard.endpoint.document import Endpoint
 from springboard.front.intake.admission import Admission
 from springboard.front.intake.s3 import Downloads
+from springboard.front.intake.source import THREADS, Sources
 from springboard.front.metrics.record import Metrics
 from springboard.front.scheduling.dispatch import Dispatcher
 from springboard.front.scheduling.queue import Queue
@@ -53,6 +54,7 @@ class Front:
         self.mirror = Mirror(self.queue, self.metrics.record_mirrored)
         threads = ThreadPoolExecutor(endpoint.limits.s3_concurrency, thread_name_prefix="s3")
         self.downloads = Downloads(threads)
+        self.sources = Sources(ThreadPoolExecutor(THREADS, thread_name_prefix="intake"))
         self.use(endpoint)
 
     @property

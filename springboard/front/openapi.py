@@ -11,8 +11,9 @@ ABOUT = """Scores videos of dives. Send a video as the body (raw bytes, a form, 
 _MEANING = {
     400: "The body or a header is malformed.",
     403: "Not authorized, or S3 or this server's bucket list refused the object.",
-    404: "No such endpoint or S3 object.",
+    404: "No such endpoint, model, version or S3 object.",
     408: "The body arrived too slowly.",
+    415: "The body's Content-Encoding is none that is unpacked here.",
     413: "The body, the S3 object or the video is over a limit.",
     422: "Not a readable video, or not one of a dive.",
     424: "This video ended several workers and is refused for a while.",
@@ -33,7 +34,7 @@ def errors(*statuses: int) -> Responses:
 
 INVOCATIONS: Responses = {
     200: {"model": schema.Score, "description": "The dive's score."},
-    **errors(400, 403, 404, 408, 413, 422, 424, 429, 500, 502, 503, 504),
+    **errors(400, 403, 404, 408, 413, 415, 422, 424, 429, 500, 502, 503, 504),
 }
 SAGEMAKER: Responses = {
     200: {"model": schema.Score, "description": "The dive's score."},
@@ -50,9 +51,26 @@ SAGEMAKER: Responses = {
     500: {"model": schema.TypedError, "description": "InternalFailure: a bug."},
     503: {"model": schema.TypedError, "description": "ServiceUnavailable: not ready, or shutting down."},
 }
+STREAM: Responses = {
+    **SAGEMAKER,
+    200: {
+        "content": {"application/vnd.amazon.eventstream": {"schema": {"type": "string"}}},
+        "description": "The dive's score as one PayloadPart of an event stream.",
+    },
+}
+LAMBDA: Responses = {
+    **INVOCATIONS,
+    200: {"model": schema.LambdaScore, "description": "The score's whole points."},
+}
 METRICS: Responses = {200: {"content": {"text/plain": {}}}, **errors(403)}
 
-NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+
+def in_path(name: str) -> dict[str, Any]:
+    """Return the declaration of a name in a route's path."""
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+NAME = in_path("name")
 HEADERS: list[dict[str, Any]] = [
     {
         "name": wire.PREFIX + name,
@@ -74,7 +92,8 @@ HEADERS: list[dict[str, Any]] = [
 ]
 
 _BINARY = {"type": "string", "format": "binary"}
-_POINTER = {
+_BASE64 = {"type": "string", "description": "The video's base64, or a data URL with it."}
+_JSON = {
     "oneOf": [
         {
             "type": "object",
@@ -95,12 +114,29 @@ _POINTER = {
                 }
             },
         },
+        {
+            "type": "object",
+            "required": ["video"],
+            "properties": {"video": _BASE64},
+        },
+        {
+            "type": "object",
+            "required": ["instances"],
+            "properties": {
+                "instances": {
+                    "type": "array",
+                    "minItems": 1,
+                    "maxItems": 1,
+                    "items": {"type": "object", "required": ["b64"], "properties": {"b64": _BASE64}},
+                }
+            },
+        },
     ]
 }
 
 
 def video_body(parameters: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the OpenAPI parts of a route that takes a video as raw bytes, a form, or an S3 pointer."""
+    """Return the OpenAPI parts of a route that takes a video as bytes, form, base64, or address in S3."""
     return {
         "parameters": parameters,
         "requestBody": {
@@ -111,7 +147,7 @@ def video_body(parameters: list[dict[str, Any]]) -> dict[str, Any]:
                 "multipart/form-data": {
                     "schema": {"type": "object", "required": ["video"], "properties": {"video": _BINARY}}
                 },
-                "application/json": {"schema": _POINTER},
+                "application/json": {"schema": _JSON},
             },
         },
     }

@@ -13,10 +13,11 @@ from springboard.auth.errors import NotAuthorized
 from springboard.front import openapi, schema, status, workermetrics
 from springboard.front.access import AccessLog
 from springboard.front.errors import NotReady, UnknownEndpoint
-from springboard.front.exchange import invoke
+from springboard.front.exchange import Asked, invoke
 from springboard.front.front import Front
+from springboard.front.paths import TrailingSlash, answer_head, unmatched
+from springboard.front.sagemaker import Dialect
 from springboard.refusal import Refusal
-from springboard.system import logs
 from springboard.system.addresses import is_loopback
 
 
@@ -24,14 +25,23 @@ def create_app(front: Front, metrics_rule: MetricsRule) -> FastAPI:
     """Return the ASGI application that serves `front`."""
     # Its /docs brings the page's scripts along; FastAPI's own loads them from a public CDN.
     app = FastAPIOffline(
-        title="Springboard", version="1", description=openapi.ABOUT, redoc_url=None, static_url="/docs/static"
+        title="Springboard",
+        version="1",
+        description=openapi.ABOUT,
+        redoc_url=None,
+        static_url="/docs/static",
+        redirect_slashes=False,
     )
+    app.add_middleware(TrailingSlash)
     app.add_middleware(AccessLog, front=front)
-    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(HTTPException, unmatched(app, front))
     app.add_exception_handler(Refusal, _refusal)
     _add_scoring(app, front)
+    _add_sagemaker(app, front)
+    _add_torchserve(app, front)
     _add_state(app, front)
     _add_metrics(app, front, metrics_rule)
+    answer_head(app)
     return app
 
 
@@ -42,17 +52,54 @@ def _add_scoring(app: FastAPI, front: Front) -> None:
     @app.put("/invocations", responses=openapi.INVOCATIONS, openapi_extra=video, tags=["score"])
     async def invocations(request: Request) -> Response:
         """Score a video: plain HTTP statuses, errors as JSON."""
-        return await invoke(front, request, logs.request_id.get())
+        return await invoke(front, request, Asked())
+
+    @app.post("/aqa", responses=openapi.LAMBDA, openapi_extra=video, tags=["score"])
+    async def aqa(request: Request) -> Response:
+        """Score a video as the published system's Lambda did: base64 in, `{"score": 84}` out."""
+        return await invoke(front, request, Asked(Dialect.LAMBDA))
+
+
+def _add_sagemaker(app: FastAPI, front: Front) -> None:
+    video = openapi.video_body([openapi.NAME, *openapi.HEADERS])
 
     @app.post(
-        "/endpoints/{name}/invocations",
-        responses=openapi.SAGEMAKER,
-        openapi_extra=openapi.video_body([openapi.NAME, *openapi.HEADERS]),
-        tags=["score"],
+        "/endpoints/{name}/invocations", responses=openapi.SAGEMAKER, openapi_extra=video, tags=["score"]
     )
     async def invoke_endpoint(request: Request) -> Response:
         """Score a video as SageMaker's InvokeEndpoint does: typed errors, a video's are 424 ModelError."""
-        return await invoke(front, request, logs.request_id.get(), request.path_params["name"])
+        return await invoke(front, request, Asked(Dialect.TYPED, endpoint=request.path_params["name"]))
+
+    @app.post(
+        "/endpoints/{name}/invocations-response-stream",
+        response_class=Response,
+        responses=openapi.STREAM,
+        openapi_extra=video,
+        tags=["score"],
+    )
+    async def invoke_endpoint_with_response_stream(request: Request) -> Response:
+        """Score a video as InvokeEndpointWithResponseStream does: the whole answer is one event."""
+        return await invoke(front, request, Asked(Dialect.STREAM, endpoint=request.path_params["name"]))
+
+
+def _add_torchserve(app: FastAPI, front: Front) -> None:
+    of_model = openapi.video_body([openapi.in_path("model"), *openapi.HEADERS])
+    of_version = openapi.video_body([openapi.in_path("model"), openapi.in_path("version"), *openapi.HEADERS])
+
+    @app.post("/predictions/{model}", responses=openapi.INVOCATIONS, openapi_extra=of_model, tags=["score"])
+    @app.put("/predictions/{model}", responses=openapi.INVOCATIONS, openapi_extra=of_model, tags=["score"])
+    async def predictions(request: Request) -> Response:
+        """Score a video under TorchServe's name for that; queue, weights and authentication as anywhere."""
+        return await invoke(front, request, Asked(model=request.path_params["model"]))
+
+    path = "/predictions/{model}/{version}"
+
+    @app.post(path, responses=openapi.INVOCATIONS, openapi_extra=of_version, tags=["score"])
+    @app.put(path, responses=openapi.INVOCATIONS, openapi_extra=of_version, tags=["score"])
+    async def predictions_of_version(request: Request) -> Response:
+        """Score a video with this release, which some variant must serve."""
+        model, version = request.path_params["model"], request.path_params["version"]
+        return await invoke(front, request, Asked(model=model, release=version))
 
 
 def _add_state(app: FastAPI, front: Front) -> None:
@@ -101,13 +148,6 @@ def _check_scraper(front: Front, request: Request, rule: MetricsRule) -> None:
     if rule is MetricsRule.LOOPBACK:
         raise NotAuthorized
     front.auth.check(request)
-
-
-def _http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - what it was registered for
-    code = "no_such_route" if error.status_code == 404 else "bad_request"
-    body = {"error": {"code": code, "message": f"{error.detail}. See /docs for the routes."}}
-    return JSONResponse(body, error.status_code, headers=error.headers)
 
 
 def _refusal(_: Request, error: Exception) -> Response:

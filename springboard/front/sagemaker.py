@@ -9,10 +9,13 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import Enum
 
 from starlette.responses import Response
 
 from model_handler.request.errors import ScoringError
+from springboard.front import eventstream
 from springboard.front.errors import InvalidHeader
 from springboard.refusal import Refusal
 from springboard.torchserve.client import Answer
@@ -23,25 +26,40 @@ _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 RULES = {
     "Custom-Attributes": (re.compile(r"[\x20-\x7e\t]*"), 1024),
     "Target-Variant": (_NAME, 63),
-    "Session-Id": (_NAME, 256),
+    "Session-Id": (re.compile(rf"{_NAME.pattern}(; ?Expires=[0-9TZ:-]+)?|NEW_SESSION"), 256),
     "Inference-Id": (re.compile(r"[\x21-\x7e][\x20-\x7e]*"), 64),
 }
 _MAX_MESSAGE = 2048
+# What SageMaker's API tells of a new session. Ours are a way to a variant and keep nothing, so none ends;
+# this is only what callers are told.
+_SESSION_LASTS = timedelta(days=1)
+
+
+class Dialect(Enum):
+    """How an answer is written: plain HTTP, boto3's, boto3's stream of events, or the published Lambda's."""
+
+    PLAIN = "plain"
+    TYPED = "typed"
+    STREAM = "stream"
+    LAMBDA = "lambda"
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request as its headers describe it, under the id the front gave it.
-
-    `typed` asks for boto3's dialect.
-    """
+    """One request as its headers describe it, under the id the front gave it."""
 
     request_id: str
-    typed: bool
+    dialect: Dialect = Dialect.PLAIN
     variant: str | None = None
     session: str | None = None
+    session_is_new: bool = False
     inference_id: str | None = None
     custom_attributes: str | None = None
+
+    @property
+    def typed(self) -> bool:
+        """Whether errors are boto3's."""
+        return self.dialect in (Dialect.TYPED, Dialect.STREAM)
 
 
 def new_request_id() -> str:
@@ -62,10 +80,13 @@ def read_call(headers: Mapping[str, str], call: Call) -> Call:
                 f"{PREFIX}{name} must have at most {longest} characters and match {pattern.pattern}"
             )
         values[name] = value
+    new = values["Session-Id"] == "NEW_SESSION"
     return replace(
         call,
         variant=values["Target-Variant"],
-        session=values["Session-Id"],
+        # NewSessionId comes with its end; whoever sends it back whole means the session.
+        session=str(uuid.uuid4()) if new else (values["Session-Id"] or "").partition(";")[0] or None,
+        session_is_new=new,
         inference_id=values["Inference-Id"],
         custom_attributes=values["Custom-Attributes"],
     )
@@ -84,7 +105,19 @@ def answer(call: Call, model: Answer, variant: str, extra_stages: Mapping[str, f
     if call.typed and model.status >= 300:
         text = model.body.decode(errors="replace")
         return _respond(call, *_model_error(call, model.status, text, variant), headers)
+    if call.dialect is Dialect.STREAM:
+        return eventstream.respond(_respond(call, model.status, model.body, headers))
+    if call.dialect is Dialect.LAMBDA and model.status == 200:
+        return _respond(call, 200, json.dumps({"score": model.json()["prediction"]}).encode(), headers)
     return _respond(call, model.status, model.body, headers)
+
+
+def unknown_route(call: Call, status: int, message: str, headers: Mapping[str, str]) -> Response:
+    """Return what boto3 reads of a path below /endpoints that is none of ours."""
+    error_type = "UnknownOperationException" if status == 404 else "ValidationError"
+    return _respond(
+        call, status, json.dumps({"Message": message}).encode(), {**headers, "x-amzn-ErrorType": error_type}
+    )
 
 
 def refusal(call: Call, error: ScoringError) -> Response:
@@ -118,6 +151,9 @@ def _model_error(call: Call, status: int, text: str, origin: str) -> tuple[int, 
 def _respond(call: Call, status: int, body: bytes, headers: dict[str, str]) -> Response:
     if status == 424 and call.typed:
         headers["x-amzn-ErrorType"] = "ModelError"
+    if call.session_is_new:
+        ends = datetime.now(UTC) + _SESSION_LASTS
+        headers["X-Amzn-SageMaker-New-Session-Id"] = f"{call.session}; Expires={ends:%Y-%m-%dT%H:%M:%SZ}"
     if call.custom_attributes is not None:
         headers["X-Amzn-SageMaker-Custom-Attributes"] = call.custom_attributes
     if call.inference_id is not None:

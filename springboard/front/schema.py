@@ -57,6 +57,12 @@ class Score(BaseModel):
     model: dict[str, Any]
 
 
+class LambdaScore(BaseModel):
+    """What the published system's Lambda answered."""
+
+    score: int
+
+
 class ErrorDetail(BaseModel):
     """What was wrong, with which limit, and what to do."""
 

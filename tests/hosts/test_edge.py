@@ -74,7 +74,7 @@ def test_boto3_signatures_survive(edge: Edge) -> None:
         ("/metrics/", 404),
         ("/stub_status", 404),
         ("/models", 404),
-        ("/predictions/dive", 404),
+        ("/predictions/dive", 405),
         ("/pingpong", 404),
         ("/.git/config", 404),
     ],
@@ -91,7 +91,14 @@ def test_only_the_fronts_paths_pass(edge: Edge, path: str, status: int) -> None:
     assert answer.status == status, body
     assert answer.getheader("Server") == "nginx"
     if status != 200:
-        assert json.loads(body)["error"]["code"] == {403: "not_authorized", 404: "no_such_route"}[status]
+        assert (
+            json.loads(body)["error"]["code"]
+            == {
+                403: "not_authorized",
+                404: "no_such_route",
+                405: "method_not_allowed",
+            }[status]
+        )
 
 
 def test_front_sees_who_calls_and_nobody_can_pretend(edge: Edge) -> None:

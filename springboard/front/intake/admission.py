@@ -73,6 +73,13 @@ class Admission:
             self.bytes += size
             seat.bytes += size
 
+    def keep(self, seat: "Seat", size: int) -> None:
+        """Give back what a request no longer holds: it keeps `size` bytes of what it held."""
+        with self._lock:
+            if not seat.left:
+                self.bytes -= seat.bytes - size
+                seat.bytes = size
+
     def count(self, seat: "Seat") -> None:
         """Count a request whose body is here: slow uploads must not fill the queue. Raises `Overloaded`."""
         with self._lock:
@@ -142,6 +149,10 @@ class Seat:
     def hold(self, size: int) -> None:
         """See `Admission.hold`."""
         self.admission.hold(self, size)
+
+    def keep(self, size: int) -> None:
+        """See `Admission.keep`."""
+        self.admission.keep(self, size)
 
     def count(self) -> None:
         """See `Admission.count`."""

@@ -14,14 +14,17 @@ _DISCARD_BYTES = 200_000_000
 _DISCARD_SECONDS = 5.0
 
 
+def check_length(request: Request, limits: Limits) -> None:
+    """Raise `BodyTooLarge` before anything is read, where Content-Length tells."""
+    if int(request.headers.get("Content-Length", 0)) > limits.max_body_bytes:
+        raise BodyTooLarge(limits.max_body_bytes)
+
+
 async def read_body(request: Request, seat: Seat, limits: Limits) -> bytes:
     """Return the whole body, held by `seat` as it comes in.
 
-    Raises `BodyTooLarge` (before reading, where Content-Length tells), `Overloaded`, `UploadTooSlow`,
-    `ClientGone`.
+    Raises `BodyTooLarge`, `Overloaded`, `UploadTooSlow`, `ClientGone`.
     """
-    if int(request.headers.get("Content-Length", 0)) > limits.max_body_bytes:
-        raise BodyTooLarge(limits.max_body_bytes)
     clock = asyncio.get_running_loop().time
     end = clock() + limits.upload_seconds
     chunks: list[bytes] = []
@@ -43,10 +46,14 @@ async def read_body(request: Request, seat: Seat, limits: Limits) -> bytes:
     return b"".join(chunks)
 
 
-async def discard(request: Request) -> None:
-    """Read and drop a refused body, within bounds, so that a client still sending gets more than a reset."""
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        return  # it asks before it sends
+async def discard(request: Request, begun: bool) -> bool:
+    """Read and drop a refused body, within bounds, so that a client still sending gets more than a reset.
+
+    `begun`: some of it was read already. Returns whether it came to its end: else what follows on the
+    connection is still that body.
+    """
+    if not begun and request.headers.get("Expect", "").lower() == "100-continue":
+        return False  # it asks before it sends
     left = _DISCARD_BYTES
     with suppress(TimeoutError, ClientDisconnect):
         async with asyncio.timeout(_DISCARD_SECONDS):
@@ -54,7 +61,8 @@ async def discard(request: Request) -> None:
                 message = await request.receive()
                 left -= len(message.get("body", b""))
                 if not message.get("more_body"):
-                    return
+                    return True
+    return False
 
 
 async def client_gone(request: Request) -> None:

@@ -56,8 +56,10 @@ def locations() -> Iterator[tuple[str, str]]:
     """The public server's locations, as (modifier, path); those of a loop come one by one."""
     text = (EDGE / "templates" / "nginx.conf.j2").read_text().partition("# nginx's own counters")[0]
     for listed in re.findall(r"{% for path in (\[.*?\]) %}", text):
-        each = "".join(f"location = {path} {{\n" for path in yaml.safe_load(listed))
-        text = text.replace("location = {{ path }} {", each, 1)
+        # Of two loops, the one over paths with their modifiers stands first.
+        place = "location {{ path }} {" if "= /" in listed else "location = {{ path }} {"
+        each = "".join(place.replace("{{ path }}", path) + "\n" for path in yaml.safe_load(listed))
+        text = text.replace(place, each, 1)
     yield from re.findall(r"location (=?) ?([/\w.]+) {", text)
 
 
@@ -114,7 +116,14 @@ def rendered() -> set[str]:
     """The names of all samples that a front with a GPU can show, and of TorchServe's page."""
     script = """if True:
         from tests.unit.front.test_couplings import idle_front
-        for family in idle_front().metrics.registry.collect():
+        import time
+        metrics = idle_front().metrics
+        with metrics.gpus:
+            # A thread of its own asks the GPU.
+            while not any("gpu" in family.name for family in metrics.registry.collect()):
+                time.sleep(0.01)
+            families = list(metrics.registry.collect())
+        for family in families:
             ends = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
             print(*(family.name + end for end in ends.get(family.type, [""])))
     """

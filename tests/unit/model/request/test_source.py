@@ -74,7 +74,7 @@ def test_a_form_may_name_its_only_field_anything() -> None:
     assert pick_field({"note": b"hello", "video": b"x"}) == b"x"
 
 
-@pytest.mark.parametrize("fields", [{"a": b"", "b": b""}, {"video": b"", "file": b""}])
+@pytest.mark.parametrize("fields", [{"a": b"", "b": b""}, {"data": b"", "file": b""}])
 def test_an_ambiguous_form_is_refused(fields: dict[str, bytes]) -> None:
     with pytest.raises(InvalidRequest, match="video"):
         pick_field(fields)
