@@ -73,7 +73,7 @@ def _unpack_stream(
         while more:
             piece = stream.decompress(packed, _STEP_BYTES)
             packed = stream.unconsumed_tail
-            more = bool(packed) or len(piece) == _STEP_BYTES
+            more = not stream.eof and (bool(packed) or len(piece) == _STEP_BYTES)
             if unpacked.tell() + len(piece) > allowed:
                 raise BodyTooLarge(allowed)
             hold(len(piece))

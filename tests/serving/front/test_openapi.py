@@ -47,7 +47,11 @@ def test_docs_show_every_route(front: FrontProcess) -> None:
     assert set(paths) == {
         "/ping",
         "/invocations",
+        "/aqa",
+        "/predictions/{model}",
+        "/predictions/{model}/{version}",
         "/endpoints/{name}/invocations",
+        "/endpoints/{name}/invocations-response-stream",
         "/endpoints/{name}",
         "/metrics",
         "/metrics/torchserve",
