@@ -73,6 +73,10 @@ class Unreachable(AttemptFailed):
     outcome = "unreachable"
 
 
+class Interrupted(Unreachable):
+    """A connection broke or nothing came in time, though TorchServe accepts connections: it may be well."""
+
+
 class HandlerRaised(AttemptFailed):
     """The worker lives, but its handler raised instead of answering."""
 
@@ -95,6 +99,8 @@ class Backend:
     def __init__(self, client: httpx.AsyncClient, served: Served) -> None:
         self._client = client
         self.served = served
+        # How often a worker was heard: an answer is the one proof that one is there.
+        self.answers = 0
 
     async def predict(self, video: bytes, request_id: str, timeout: float) -> Answer:  # noqa: ASYNC109
         """Have `video` scored within `timeout` seconds; raise `AttemptFailed` without the model's answer.
@@ -109,16 +115,31 @@ class Backend:
                 headers={"Content-Type": "application/octet-stream", "X-Request-Id": request_id},
                 timeout=httpx.Timeout(timeout, connect=2.0),
             )
-        except httpx.HTTPError as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise Unreachable(f"{type(error).__name__}: {error}") from error
-        return _read_answer(response)
+        except httpx.HTTPError as error:
+            raise Interrupted(f"{type(error).__name__}: {error}") from error
+        try:
+            answer = _read_answer(response)
+        except HandlerRaised:
+            self.answers += 1
+            raise
+        self.answers += 1
+        return answer
 
     async def workers(self) -> Workers:
-        """Ask TorchServe's management API which workers are READY; raise `Unreachable` with the reason."""
+        """Ask TorchServe's management API which workers are READY; raise `Unreachable` with the reason.
+
+        Of that `Interrupted` where it may only be late.
+        """
         try:
             response = await self._client.get(management.url(self.served), timeout=1.0)
-        except httpx.HTTPError as error:
+        except httpx.ConnectError as error:
             raise Unreachable(f"TorchServe at {self.served.management} does not answer") from error
+        except httpx.HTTPError as error:
+            raise Interrupted(f"TorchServe at {self.served.management} does not answer in time") from error
+        if response.status_code >= 500:
+            raise Interrupted(f"TorchServe at {self.served.management} answers {response.status_code}")
         if response.status_code != 200:
             raise Unreachable(
                 f"TorchServe at {self.served.management} does not serve release {self.served.release} "

@@ -1,9 +1,7 @@
 """Variants and backends that no server is behind."""
 
 from springboard.endpoint.document import Served, Variant
-from springboard.torchserve.client import (
-    Backend,
-)
+from springboard.torchserve.client import Backend
 
 
 def variant(name: str, port: int, weight: int = 1) -> Variant:
@@ -15,3 +13,4 @@ class NoBackend(Backend):
 
     def __init__(self, served: Served) -> None:
         self.served = served
+        self.answers = 0
