@@ -19,7 +19,7 @@ from model_handler.request import storage
 from model_handler.request.errors import InternalError, OutOfMemory, ScoringError
 from model_handler.request.source import S3Object
 from model_handler.scoring import Assessment, Scorer
-from model_handler.video import Limits, Video, decode
+from model_handler.video import FRAME_RATES, FrameRate, Limits, Video, decode
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ class Settings:
     precision: str = "auto"
     device: str = "auto"
     video_buckets: tuple[str, ...] = ()
+    frame_rate: FrameRate = "auto"
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
@@ -48,6 +49,10 @@ class Settings:
                     f"model-config.yaml: handler.limits.{name} is {value!r}; it should be above 0"
                 )
         values["video_buckets"] = tuple(values.get("video_buckets") or ())
+        if (rate := values.get("frame_rate", "auto")) not in FRAME_RATES:
+            raise ValueError(
+                f"model-config.yaml: handler.frame_rate is {rate!r}; it should be {' or '.join(FRAME_RATES)}"
+            )
         return cls(**values, limits=Limits(**limits))
 
 
@@ -134,7 +139,7 @@ class Pipeline:
                         source, self.settings.video_buckets, self.settings.limits.max_bytes
                     )
             with row.stage("decode"):
-                row.video = decode(source, self.settings.limits)
+                row.video = decode(source, self.settings.limits, self.settings.frame_rate)
         except ScoringError as error:
             row.error = error
         except MemoryError:
@@ -178,6 +183,7 @@ class Pipeline:
             "clips": _timeline(assessment, row.video),
             "video": asdict(row.video.info),
             "warnings": list(row.video.warnings),
+            "notes": list(row.video.notes),
             "model": self._model,
         }
         return Answer(200, body, row.timings)
@@ -202,16 +208,19 @@ def _labelled(label: str, probability: float) -> dict[str, Any]:
 
 
 def _timeline(assessment: Assessment, video: Video) -> list[dict[str, Any]]:
-    """Return each clip with its frames (end exclusive, padding left out), seconds, and share of the score."""
+    """Return each clip with its frames (end exclusive, padding left out), seconds, and share of the score.
+
+    Frames and seconds are those of the video as sent, also where not every frame of it was taken.
+    """
     clips = []
     for i, contribution in enumerate(assessment.contributions):
-        start, end = (min(n * CLIP_FRAMES, video.info.frames) for n in (i, i + 1))
+        (start, start_s), (end, end_s) = (video.place(n * CLIP_FRAMES) for n in (i, i + 1))
         clips.append(
             {
                 "start_frame": start,
                 "end_frame": end,
-                "start_s": round(start / video.info.fps, 3),
-                "end_s": round(end / video.info.fps, 3),
+                "start_s": round(start_s, 3),
+                "end_s": round(end_s, 3),
                 "contribution": round(contribution, 4),
             }
         )

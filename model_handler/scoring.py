@@ -6,7 +6,8 @@ input scaled by 255 twice.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,25 @@ STD = (0.229, 0.224, 0.225)
 
 # Clips in one forward pass before memory is known to be short. On a CPU more at once is not faster.
 _CLIPS_PER_PASS = {"cuda": 64, "cpu": 8}
+# Good passes after which twice as many clips are tried again: a shortage is mostly another release that is
+# deployed. Each time that this fails, the wait doubles.
+_PATIENCE, _MOST_PATIENCE = 8, 1024
+
+# What PyTorch, cuDNN and cuBLAS say where memory ran out; only the first has an exception of its own.
+_MEMORY_FAULTS = (
+    "out of memory",
+    "can't allocate memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+)
+# What they also say for it: their handles and workspaces are the first that find no room.
+_PERHAPS_MEMORY_FAULTS = (
+    "CUDNN_STATUS_NOT_INITIALIZED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "unable to find an engine to execute this computation",
+)
+_SCARCE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -98,7 +118,8 @@ class Scorer:
             return module
 
         self.device, self.dtype = device, dtype
-        self.clips_per_pass = _CLIPS_PER_PASS[device.type]
+        self.clips_per_pass = self._most_per_pass = _CLIPS_PER_PASS[device.type]
+        self._good_passes, self._patience, self._grown = 0, _PATIENCE, False
         self.trained_on = checkpoint.trained_on
         self._backbone, self._fc6 = _present(place("backbone", dtype)), _present(place("fc6", dtype))
         # The heads are tiny; in float32 they cost nothing and keep small differences between dives.
@@ -112,23 +133,28 @@ class Scorer:
         self.score(clips)
 
     def clips(self, dives: Sequence[Frames]) -> list[Tensor]:
-        """Move each dive's frames (T, 112, 112, 3) to the device as normalised clips (N, 3, 16, 112, 112)."""
-        return [to_clips(torch.from_numpy(frames).to(self.device)) for frames in dives]
+        """Move each dive's frames (T, 112, 112, 3) to the device as normalised clips (N, 3, 16, 112, 112).
+
+        Raises `OutOfMemory`, as all that follows does, where the device has no room.
+        """
+        with self._memory_watched():
+            return [to_clips(torch.from_numpy(frames).to(self.device)) for frames in dives]
 
     def gate_logits(self, dives: Sequence[Tensor]) -> Tensor | None:
         """Return the gate's logits (dives, 487) on the published scale, float32, or None without a gate."""
         if self._gate is None:
             return None
-        return (
-            self._forward(self._gate, torch.stack([gate_clip(clips) for clips in dives])) * GATE_INPUT_SCALE
-        )
+        with self._memory_watched():
+            seen = torch.stack([gate_clip(clips) for clips in dives])
+            return self._forward(self._gate, seen) * GATE_INPUT_SCALE
 
     def refusals(self, dives: Sequence[Tensor]) -> list[NotADive | None]:
         """Return, for each dive's clips, None if the gate sees diving, else what it answers."""
         logits = self.gate_logits(dives)
         if logits is None:
             return [None] * len(dives)
-        probabilities, classes = logits.softmax(1).max(1)
+        with self._memory_watched():
+            probabilities, classes = (found.cpu() for found in logits.softmax(1).max(1))
         return [
             None if seen == DIVING_CLASS else _not_a_dive(seen, probability)
             for seen, probability in zip(classes.tolist(), probabilities.tolist(), strict=True)
@@ -136,12 +162,17 @@ class Scorer:
 
     def features(self, clips: Tensor) -> Tensor:
         """Clips (N, 3, 16, 112, 112) -> features (N, 8192 at width 1), float32."""
-        return self._forward(self._backbone, clips)
+        with self._memory_watched():
+            return self._forward(self._backbone, clips)
 
     def score(self, dives: Sequence[Tensor]) -> list[Assessment]:
         """Score every dive's clips, all in one pass as far as memory allows."""
         if not dives:
             return []
+        with self._memory_watched():
+            return self._assess(dives)
+
+    def _assess(self, dives: Sequence[Tensor]) -> list[Assessment]:
         # fc6 before averaging: it is linear, so the mean of its answers is its answer to the mean.
         parts = self._forward(lambda x: self._fc6(self._backbone(x)), torch.cat(list(dives)))
         by_dive = torch.split(parts, [len(clips) for clips in dives])
@@ -166,35 +197,72 @@ class Scorer:
     def _forward(self, network: Callable[[Tensor], Tensor], clips: Tensor) -> Tensor:
         """Run `network` over clips in as few passes as memory allows; float32 out.
 
-        Each time memory runs out the split is halved, and stays so. Raises `OutOfMemory` at one clip.
+        Each time memory runs out the split is halved, until enough passes went well. Raises `OutOfMemory` at
+        one clip.
         """
         while True:
             try:
                 with torch.inference_mode():
-                    return torch.cat(
+                    answers = torch.cat(
                         [
                             network(part.to(self.dtype, memory_format=torch.channels_last_3d)).float()
                             for part in torch.split(clips, self.clips_per_pass)
                         ]
                     )
-            except RuntimeError as error:
-                if not _is_out_of_memory(error):
+            except (RuntimeError, MemoryError) as error:
+                if self.clips_per_pass == 1 or not self._is_short(error):
                     raise
-                if self.clips_per_pass == 1:
-                    raise OutOfMemory(
-                        "One clip does not fit into the device's free memory. Try again later."
-                    ) from error
+            else:
+                self._recover()
+                return answers
             self.clips_per_pass //= 2
+            self._patience = min(2 * self._patience, _MOST_PATIENCE) if self._grown else _PATIENCE
+            self._good_passes, self._grown = 0, False
             log.warning("Out of memory: continuing with %d clips per pass", self.clips_per_pass)
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+            self._free()
 
+    def _recover(self) -> None:
+        """Count a good pass; after enough of them allow twice as many clips, up to those of the start."""
+        if self.clips_per_pass == self._most_per_pass:
+            return
+        self._good_passes += 1
+        if self._good_passes >= self._patience:
+            self._good_passes, self._grown = 0, True
+            self.clips_per_pass = min(2 * self.clips_per_pass, self._most_per_pass)
+            log.info("Trying %d clips per pass again", self.clips_per_pass)
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    # The CPU allocator has no exception of its own.
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(
-        error
-    )
+    @contextmanager
+    def _memory_watched(self) -> Iterator[None]:
+        """Raise `OutOfMemory` in place of what is raised where the device or the machine has no room."""
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            if not self._is_short(error):
+                raise
+            self._free()
+            raise OutOfMemory(
+                "The video does not fit into the device's free memory now. Try again later."
+            ) from error
+
+    def _free(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _is_short(self, error: RuntimeError | MemoryError) -> bool:
+        """Say whether an error means that memory ran out."""
+        if isinstance(error, MemoryError | torch.OutOfMemoryError):
+            return True
+        text = str(error)
+        if any(fault in text for fault in _MEMORY_FAULTS):
+            return True
+        return any(fault in text for fault in _PERHAPS_MEMORY_FAULTS) and self._is_scarce()
+
+    def _is_scarce(self) -> bool:
+        """Say whether the device has little memory left; a driver that no longer answers has not run out."""
+        try:
+            return self.device.type == "cuda" and torch.cuda.mem_get_info(self.device)[0] < _SCARCE_BYTES
+        except RuntimeError:
+            return False
 
 
 def _not_a_dive(seen: int, probability: float) -> NotADive:

@@ -150,7 +150,9 @@ def render(results: Sequence[Result], console: Console) -> None:
         )
     console.print(table)
     for result in results:
-        for note in [result.error] if result.error else result.answer["warnings"]:
+        for note in (
+            [result.error] if result.error else [*result.answer["warnings"], *result.answer.get("notes", [])]
+        ):
             console.print(f"{Path(result.source).name}: {note}", markup=False, highlight=False)
 
 

@@ -36,13 +36,14 @@ class Clip(BaseModel):
 
 
 class VideoInfo(BaseModel):
-    """What was decoded."""
+    """The video as sent."""
 
     frames: int
     fps: float
     duration_s: float
     width: int
     height: int
+    scored_frames: int = Field(description="Fewer than frames where a camera made more than 35 a second.")
 
 
 class Score(BaseModel):
@@ -53,7 +54,8 @@ class Score(BaseModel):
     dive: Dive | None = Field(description="null where the release has no dive classifier.")
     clips: list[Clip]
     video: VideoInfo
-    warnings: list[str]
+    warnings: list[str] = Field(description="What may make the score wrong.")
+    notes: list[str] = Field(description="What was done to the video before it was scored.")
     model: dict[str, Any]
 
 

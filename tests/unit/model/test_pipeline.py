@@ -13,7 +13,7 @@ from model_handler.handler import DiveHandler
 from model_handler.pipeline import Answer, Pipeline, Settings
 from model_handler.request.errors import EmptyBody, OutOfMemory
 from model_handler.request.source import S3Object
-from model_handler.video import Limits, Video, decode
+from model_handler.video import FrameRate, Limits, Video, decode
 from springboard.system.checkout import ROOT
 
 
@@ -52,10 +52,10 @@ def test_settings_of_the_shipped_config_are_the_defaults() -> None:
 def test_a_bug_met_by_one_row_fails_that_row_alone(
     pipeline: Pipeline, dive_clip: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def buggy(data: bytes, limits: Limits) -> Video:
+    def buggy(data: bytes, limits: Limits, frame_rate: FrameRate) -> Video:
         if data == b"bug":
             raise KeyError("a secret of ours")
-        return decode(data, limits)
+        return decode(data, limits, frame_rate)
 
     monkeypatch.setattr(pipeline_module, "decode", buggy)
     answers = pipeline.process([dive_clip, b"bug", EmptyBody("empty")])
@@ -64,7 +64,7 @@ def test_a_bug_met_by_one_row_fails_that_row_alone(
 
 
 def test_no_memory_for_decoding_is_a_503(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    def hungry(data: bytes, limits: Limits) -> Video:
+    def hungry(data: bytes, limits: Limits, frame_rate: FrameRate) -> Video:
         raise MemoryError
 
     monkeypatch.setattr(pipeline_module, "decode", hungry)
