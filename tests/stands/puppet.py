@@ -78,7 +78,14 @@ def _answer(words: list[str], body: bytes, context: Any, fault: str) -> tuple[in
             "armstand": False,
         },
         "clips": [{"start_frame": 0, "end_frame": 16, "start_s": 0.0, "end_s": 0.6, "contribution": score}],
-        "video": {"frames": 16, "fps": 25.0, "duration_s": 0.64, "width": 171, "height": 128, "scored_frames": 16},
+        "video": {
+            "frames": 16,
+            "fps": 25.0,
+            "duration_s": 0.64,
+            "width": 171,
+            "height": 128,
+            "scored_frames": 16,
+        },
         "warnings": [],
         "notes": [],
         "model": {
