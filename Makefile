@@ -11,7 +11,7 @@ CLIP ?=
 # The dive whose score hosts check a release by.
 GOLDEN ?= demo/clips/good-dive.mp4
 
-.PHONY: setup demo serve release deploy test test-tools check docs docs-site lock clean
+.PHONY: setup demo serve release deploy test durations test-tools check docs docs-site lock clean
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -56,8 +56,15 @@ deploy: setup
 	@[ -n "$(RELEASE)" ] || { echo "make deploy needs RELEASE=X.Y.Z (springboard releases list)"; exit 2; }
 	.venv/bin/ansible-playbook playbooks/deploy.yml -e release="$(RELEASE)" $(ARGS)
 
+# All tests, or with QUICK=1 in under four minutes those in this process and on real servers, without parity and fuzz.
+PYTEST := $(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=10
+QUICKLY := --ignore=tests/serving/model/test_parity.py --ignore=tests/unit/model/test_fuzz.py tests/unit tests/serving
 test: setup test-tools
-	$(PY) -m pytest -n 2 --dist loadgroup
+	$(PYTEST) $(if $(QUICK),$(QUICKLY))
+
+# The same, and what took how long goes to tests/durations.json: the next run begins with the longest.
+durations: setup test-tools
+	SPRINGBOARD_WRITE_DURATIONS=1 $(PYTEST)
 
 # What tests call that pip does not bring; without it those tests are skipped, with the reason.
 TOOLS := curl iproute2 mmdebstrap nginx-light openssh-client openssl prometheus prometheus-alertmanager \

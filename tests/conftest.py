@@ -13,6 +13,8 @@ from model_handler import checkpoint
 from model_handler.scoring import DIVING_CLASS
 from springboard.system.checkout import ROOT
 from tests.clips import encode, moving_frames
+from tests.order import pytest_collection_modifyitems as pytest_collection_modifyitems
+from tests.order import pytest_terminal_summary as pytest_terminal_summary
 from tests.stands.seaweedfs import ObjectStore, seaweedfs
 
 # In the background of a shell without job control we would ignore Ctrl-C, and so would what tests start.
