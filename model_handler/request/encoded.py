@@ -19,8 +19,8 @@ _MAX_BACKSLASHES = 64
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _WHITESPACE = b" \t\r\n\f\v"
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
-# How base64 of a video begins: MP4 and MOV (a box's length), Matroska, AVI, GIF and MPEG-TS, ASF, FLV.
-_MAGIC = (b"AAAA", b"GkXf", b"UklG", b"R0", b"MCay", b"RkxW")
+# How base64 of a video begins: MP4 and MOV (a box's length), MPEG, Matroska, AVI, GIF and MPEG-TS, ASF, FLV.
+_MAGIC = (b"AAAA", b"AAAB", b"GkXf", b"UklG", b"R0", b"MCay", b"RkxW")
 
 Hold = Callable[[int], None]
 
