@@ -1,9 +1,10 @@
 """api.md: the routes and what they take and answer, from the OpenAPI document that /openapi.json serves."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from docs.reference import front
-from docs.reference.markdown import code, prose, table
+from docs.reference.markdown import anchor, code, prose, table
 from springboard.auth.check import MetricsRule
 from springboard.front.routes import create_app
 
@@ -22,34 +23,47 @@ def page() -> str:
         "# API\n\nEvery route with what it takes and answers; a server has the same at `/docs` and "
         "`/openapi.json`. [Call it](../call.md) shows them at work.\n"
     )
-    for path, operations in sorted(document["paths"].items()):
-        alike: dict[str, list[str]] = {}
-        for method, operation in sorted(operations.items()):
-            alike.setdefault(_operation(operation), []).append(method.upper())
-        for said, methods in alike.items():
-            text += f"\n## {', '.join(methods)} {path}\n\n{said}"
+    shown: dict[str, str] = {}
+    # First what most callers ask, then the others, which are much like it.
+    for path in sorted(document["paths"], key=lambda path: (path != "/invocations", path)):
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for method, operation in sorted(document["paths"][path].items()):
+            alike.setdefault(tuple(_operation(operation)), []).append(method.upper())
+        for (about, *tables), methods in alike.items():
+            heading = f"{', '.join(methods)} {path}"
+            text += f"\n## {heading}\n\n{about}\n\n{_fresh(tables, heading, shown).rstrip()}\n"
     text += "\n## Shapes\n"
     for name, schema in document["components"]["schemas"].items():
         text += f"\n### {name}\n\n{prose(schema.get('description'))}\n\n{_fields(schema)}"
     return text
 
 
-def _operation(operation: Schema) -> str:
-    text = f"{prose(operation.get('description'))}\n"
-    if parameters := operation.get("parameters"):
-        rows = [
-            (code(one["name"]), one["in"], _rule(one["schema"]), one.get("description", ""))
-            for one in parameters
-        ]
-        text += "\n" + table(("parameter", "in", "rule", "meaning"), rows)
+def _fresh(tables: list[str], heading: str, shown: dict[str, str]) -> str:
+    """Return the tables that no route before showed, and the names of the routes that showed the others."""
+    fresh = [one for one in tables if one not in shown]
+    places = list(dict.fromkeys(shown[one] for one in tables if one in shown))
+    shown |= dict.fromkeys(fresh, heading)
+    said = "".join(f"{one}\n" for one in fresh)
+    links = " and ".join(f"[{place}](#{anchor(place)})" for place in places)
+    return said + (f"{'The rest as' if fresh else 'As'} {links}.\n" if links else "")
+
+
+def _operation(operation: Schema) -> Iterator[str]:
+    """Yield what it does, then the tables of headers, of bodies and of answers that it has."""
+    yield prose(operation.get("description"))
+    # Those in the path are in its heading.
+    parameters = [one for one in operation.get("parameters", []) if one["in"] != "path"]
+    if parameters:
+        rows = [(code(one["name"]), _rule(one["schema"]), one.get("description", "")) for one in parameters]
+        yield table(("header", "rule", "meaning"), rows)
     if body := operation.get("requestBody"):
         kinds = [(code(kind), _shown(one.get("schema", {}))) for kind, one in body["content"].items()]
-        text += "\n" + table(("body's Content-Type", "holds"), kinds)
+        yield table(("body's Content-Type", "holds"), kinds)
     answers = []
     for status, answer in operation["responses"].items():
         shapes = [_shown(one.get("schema", {})) for one in answer.get("content", {}).values()]
         answers.append((status, ", ".join(filter(None, dict.fromkeys(shapes))), answer["description"]))
-    return text + "\n" + table(("status", "answer", "when"), answers)
+    yield table(("status", "answer", "when"), answers)
 
 
 def _fields(schema: Schema) -> str:

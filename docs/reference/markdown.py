@@ -1,5 +1,6 @@
 """Markdown, as the pages use it."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -22,3 +23,8 @@ def prose(docstring: str | None) -> str:
     """Return a docstring without its indentation."""
     lines = (docstring or "").strip().splitlines()
     return "\n".join(line.strip() for line in lines)
+
+
+def anchor(heading: str) -> str:
+    """Return a heading's anchor, as forges make it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")

@@ -17,6 +17,7 @@ from ansible.cli.inventory import InventoryCLI
 from ansible.cli.playbook import PlaybookCLI
 from markdown_it import MarkdownIt
 
+from docs.reference.markdown import anchor
 from model_handler.pipeline import Settings
 from model_handler.request.source import S3Object, parse
 from springboard.cli.app import app
@@ -243,7 +244,7 @@ def links(page: Path) -> list[str]:
 def headings(page: Path) -> set[str]:
     """Return a page's anchors, as forges and the site make them."""
     found = re.findall(r"(?m)^#+ (.*)$", page.read_text(encoding="utf-8"))
-    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in found}
+    return {anchor(one) for one in found}
 
 
 def test_readme_is_one_page() -> None:
