@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from springboard.client.score import render, score_all
+from springboard.client.score import Rows, score_each
 from springboard.system.ports import free_ports
 from springboard.system.processes import Child
 
@@ -70,9 +70,11 @@ def main() -> None:
     console = Console()
     with console.status(f"archiving {args.weights} and starting its server"), serving(args.weights) as url:
         console.print(f"serving {args.weights} on {url}")
-        results = score_all(args.clips, url, None, progress=False)
-    render(results, console)
-    if all(result.error for result in results):
+        rows, scored = Rows(console), 0
+        for result in score_each(args.clips, url, None, progress=False):
+            rows.add(result)
+            scored += not result.error
+    if not scored:
         sys.exit(1)
 
 

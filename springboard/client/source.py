@@ -41,7 +41,7 @@ class Source:
 
     def __init__(self, client: httpx.Client, url: str) -> None:
         self._client = client
-        self._url = url.rstrip("/")
+        self._url = url
 
     def read(self) -> Sample:
         """Ask once; raise `Away`."""
