@@ -38,7 +38,8 @@ from springboard.front.errors import DeadlineExceeded, KillsWorkers, ModelFailed
 from springboard.front.intake.admission import Admission
 from springboard.front.metrics.record import Metrics
 from springboard.front.scheduling.dispatch import Attempt, Dispatcher, Video
-from springboard.front.scheduling.queue import Lane, Queue, Ticket
+from springboard.front.scheduling.lane import Lane, Ticket
+from springboard.front.scheduling.queue import Queue
 from springboard.releases.manifest import ReferenceScores
 from springboard.torchserve.client import (
     Answer,
@@ -287,9 +288,10 @@ class World:
     async def _call(self, body: bytes, tries: int) -> None:
         """Call as boto3 does: again, when it was the server's fault."""
         for pause in range(1, tries + 1):
-            deadline = self.loop.time() + DEADLINE_SECONDS
+            now = self.loop.time()
+            ticket = Ticket(since=now, target=now + DEADLINE_SECONDS / 2, deadline=now + DEADLINE_SECONDS)
             try:
-                scored = await self._dispatcher.score(Video(body, ""), Ticket(), deadline)
+                scored = await self._dispatcher.score(Video(body, ""), ticket)
                 if scored.answer.status < 500:
                     return
             except (ModelFailed, KillsWorkers, Overloaded, NotReady, DeadlineExceeded):

@@ -9,4 +9,4 @@ class Refusal(ScoringError):
     """A request the server answers itself; `retry_after` in seconds where waiting helps."""
 
     sagemaker: ClassVar[tuple[int, str] | None] = None
-    retry_after: ClassVar[int | None] = None
+    retry_after: int | None = None

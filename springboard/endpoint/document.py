@@ -79,14 +79,18 @@ class Limits(Strict):
     """The largest S3 object."""
     deadline_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Fetching from S3, queueing and work together. Keep TorchServe's responseTimeout below it."""
+    overload_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """The part of the deadline within which answers come under load. Who would be answered later, by the
+    line's length and the work times of late, gets 429 at once. Half leaves room for estimates that were too
+    short, and for callers' own timeouts: an AWS SDK's is as long as the whole deadline."""
     upload_seconds: Annotated[float, Field(gt=0)] = 60.0
     """How long a body may take to arrive."""
     upload_idle_seconds: Annotated[float, Field(gt=0)] = 15.0
     """How long a body may stall."""
     queue_requests: Annotated[int, Field(ge=1)] = 100
-    """How many requests may be held, waiting or at work; over it 429."""
+    """How many requests may be held, waiting or at work; over it 429, first for whoever holds most."""
     queue_bytes: Annotated[int, Field(ge=1)] = 500_000_000
-    """How many bytes of videos may be held; over it 429."""
+    """How many bytes of videos may be held; over it 429, first for whoever holds most."""
     s3_concurrency: Annotated[int, Field(ge=1, le=256)] = 16
     """Downloads from S3 at a time. A change needs a restart."""
 

@@ -87,12 +87,20 @@ class UploadTooSlow(Refusal):
 
 
 class Overloaded(Refusal):
-    """The queue is full, by requests or by bytes, or the deadline passed in it."""
+    """The line is too long for an answer in good time, or the queue is full by requests or bytes.
+
+    AWS SDKs try a ThrottlingException again up to three times, each time after a longer pause.
+    """
 
     status = 429
     code = "overloaded"
     sagemaker = (429, "ThrottlingException")
     retry_after = 5
+
+    def __init__(self, message: str, retry_after: int | None = None) -> None:
+        """`retry_after` are the seconds after which what waits now is done, where that is known."""
+        super().__init__(message)
+        self.retry_after = retry_after or type(self).retry_after
 
 
 class NotReady(Refusal):

@@ -29,7 +29,8 @@ from springboard.front.intake.body import check_length, client_gone, discard, re
 from springboard.front.intake.source import Body
 from springboard.front.intake.unpack import coding_of
 from springboard.front.scheduling.dispatch import Video
-from springboard.front.scheduling.queue import Ticket, unknown_variant
+from springboard.front.scheduling.lane import Ticket
+from springboard.front.scheduling.queue import unknown_variant
 from springboard.system import logs
 from springboard.torchserve.client import Answer
 
@@ -127,6 +128,7 @@ class _Exchange:
             self._read_call()
         front.admission.check(seat.caller)
         endpoint = front.endpoint
+        front.queue.check(self._ticket(asyncio.get_running_loop().time(), endpoint))
         body = await self._read_body(seat, endpoint, verify, coding)
         if verify is not None:  # names and rules are for whoever may call
             self._read_call()
@@ -183,6 +185,17 @@ class _Exchange:
             raise InvalidHeader(f"{wire.PREFIX}Target-Variant and the path name different releases.")
         self._call = replace(self._call, variant=self._call.variant or variants[0])
 
+    def _ticket(self, since: float, endpoint: Endpoint) -> Ticket:
+        limits = endpoint.limits
+        return Ticket(
+            pin=self._call.variant,
+            session=self._call.session,
+            caller=self._caller,
+            since=since,
+            target=since + limits.deadline_seconds * limits.overload_share,
+            deadline=since + limits.deadline_seconds,
+        )
+
     async def _score(self, body: Body, endpoint: Endpoint, seat: Seat) -> Response:
         front, call, clock = self._front, self._call, asyncio.get_running_loop().time
         began = clock()
@@ -194,10 +207,10 @@ class _Exchange:
             s3_seconds = clock() - began
         front.metrics.request_bytes.inc(len(source))
         self._told["bytes"] = len(source)
-        ticket = Ticket(pin=call.variant, session=call.session)
+        ticket = self._ticket(began, endpoint)
         seat.may_leave = lambda: not ticket.at_work
         try:
-            scored = await front.dispatcher.score(Video(source, call.request_id), ticket, deadline)
+            scored = await front.dispatcher.score(Video(source, call.request_id), ticket)
         finally:
             if ticket.lane is not None:
                 self._variant, self._release = ticket.lane.name, ticket.lane.served.release

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -45,12 +46,14 @@ class Front:
         self._idle = asyncio.Event()
         self._idle.set()
         self.queue = Queue()
-        self.admission = Admission(endpoint.limits)
+        self.admission = Admission(endpoint.limits, lambda: self.queue.expected_wait(time.monotonic()))
         self.metrics = Metrics(self)
         self.readiness = Readiness(self.queue)
         self._client = client
         self._changed = asyncio.Event()
-        self.dispatcher = Dispatcher(self.queue, self.readiness.lost_worker, self.metrics.record_attempt)
+        self.dispatcher = Dispatcher(
+            self.queue, self.readiness.lost_worker, self.metrics.record_attempt, self.metrics.record_wait
+        )
         self.mirror = Mirror(self.queue, self.metrics.record_mirrored)
         threads = ThreadPoolExecutor(endpoint.limits.s3_concurrency, thread_name_prefix="s3")
         self.downloads = Downloads(threads)

@@ -3,7 +3,7 @@
 from springboard.front import schema
 from springboard.front.front import Front
 from springboard.front.metrics.record import Recent
-from springboard.front.scheduling.queue import Lane
+from springboard.front.scheduling.lane import Lane
 
 
 def describe(front: Front) -> schema.EndpointState:

@@ -6,7 +6,7 @@ Their ports are on loopback and change with each deployment, so Prometheus asks 
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from springboard.front.scheduling.queue import Lane
+from springboard.front.scheduling.lane import Lane
 from springboard.torchserve.client import Unreachable
 
 _UP = "springboard_torchserve_up"

@@ -14,7 +14,7 @@ from springboard.endpoint.document import Endpoint
 from springboard.front.front import Front
 from springboard.front.routes import create_app
 from springboard.front.scheduling.dispatch import Scored, Video
-from springboard.front.scheduling.queue import Ticket
+from springboard.front.scheduling.lane import Ticket
 from springboard.torchserve.client import Answer
 from tests.stands.served import served
 
@@ -34,9 +34,9 @@ class Scoring:
     held: list[int] = field(default_factory=list)
     tickets: list[Ticket] = field(default_factory=list)
 
-    async def score(self, video: Video, ticket: Ticket, deadline: float) -> Scored:
+    async def score(self, video: Video, ticket: Ticket) -> Scored:
         """Give 61.5 points for anything but `unreadable`."""
-        assert deadline > 0
+        assert ticket.since < ticket.target < ticket.deadline
         self.videos.append(video.body)
         self.held.append(self.front.admission.bytes)
         self.tickets.append(ticket)

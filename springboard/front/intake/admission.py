@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from math import ceil
 
 from springboard.endpoint.document import Limits
 from springboard.front.errors import ClientGone, Overloaded
@@ -24,8 +25,10 @@ class Admission:
     Counted under a lock: S3 objects arrive on threads.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, wait: Callable[[], float] = lambda: 0.0) -> None:
+        """`wait` tells the line's expected wait in seconds, for those who are refused."""
         self.limits = limits
+        self._wait = wait
         self.requests = 0
         self.bytes = 0
         self._seats: dict[Seat, None] = {}  # in the order they came
@@ -65,10 +68,7 @@ class Admission:
             seat.check()
             while self.bytes + size > self.limits.queue_bytes:
                 if (victim := self._victim(seat.caller, size, _bytes)) is None:
-                    raise Overloaded(
-                        f"The queue is full: its videos fill queue_bytes = {self.limits.queue_bytes:,}. "
-                        "Try again shortly."
-                    )
+                    raise self._full(f"its videos fill queue_bytes = {self.limits.queue_bytes:,}")
                 self._push_out(victim)
             self.bytes += size
             seat.bytes += size
@@ -91,10 +91,9 @@ class Admission:
             self.requests += 1
             seat.counted = True
 
-    def _full(self) -> Overloaded:
-        return Overloaded(
-            f"The queue is full: queue_requests is {self.limits.queue_requests}. Try again shortly."
-        )
+    def _full(self, reason: str = "") -> Overloaded:
+        reason = reason or f"queue_requests is {self.limits.queue_requests}"
+        return Overloaded(f"The queue is full: {reason}. Try again shortly.", ceil(self._wait()) or None)
 
     def _victim(self, caller: str, more: int, held: Callable[["Seat"], int]) -> "Seat | None":
         """Return the seat that leaves for `more` of `caller`, None if no other caller would hold as much."""

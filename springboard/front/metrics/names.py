@@ -71,7 +71,7 @@ STAGE = Declared(
 ATTEMPTS = Declared(
     "springboard_attempts",
     "counter",
-    "Requests put to a worker, by how that ended.",
+    "Requests put to a worker, by how that ended; `late` is an answer after the caller's deadline.",
     (*_VARIANT, "outcome"),
 )
 RETRIES = Declared("springboard_retries", "counter", "Attempts after a failed one.", _VARIANT)
@@ -147,6 +147,24 @@ RETIRED_IN_FLIGHT = Declared(
     "springboard_retired_in_flight", "gauge", "Requests at releases the endpoint no longer has."
 )
 QUEUED = Declared("springboard_queued", "gauge", "Requests that wait for a worker.")
+QUEUE_WAIT = Declared(
+    "springboard_queue_wait_seconds",
+    "histogram",
+    "Waits in the line, by how they ended: a turn at a worker, refused, or the caller left.",
+    ("outcome",),
+    _SECONDS,
+)
+QUEUE_OLDEST = Declared(
+    "springboard_queue_oldest_seconds",
+    "gauge",
+    "How long the oldest request in the line has waited.",
+)
+EXPECTED_WAIT = Declared(
+    "springboard_queue_expected_wait_seconds",
+    "gauge",
+    "How long a newcomer would wait for a worker, by the line and the work times of late.",
+    _VARIANT,
+)
 HELD_REQUESTS = Declared("springboard_held_requests", "gauge", "Requests admitted and not yet answered.")
 HELD_BYTES = Declared("springboard_held_bytes", "gauge", "Bytes of videos in memory.")
 HELD_REQUESTS_LIMIT = Declared("springboard_held_requests_limit", "gauge", "queue_requests.")

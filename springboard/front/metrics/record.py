@@ -55,6 +55,7 @@ class Metrics:
         self.duration = names.DURATION.histogram(registry)
         self.stage = names.STAGE.histogram(registry)
         self.attempts = names.ATTEMPTS.counter(registry)
+        self.queue_wait = names.QUEUE_WAIT.histogram(registry)
         self.retries = names.RETRIES.counter(registry)
         self.attempt_duration = names.ATTEMPT_DURATION.histogram(registry)
         self._comparison = Comparison(clock)
@@ -99,6 +100,10 @@ class Metrics:
             self.first_points.labels(*labels).inc(max(fact.points, 0.0))
             self.first_squares.labels(*labels).inc(fact.points**2)
 
+    def record_wait(self, seconds: float, outcome: str) -> None:
+        """Count a wait in the line that ended: in a `turn`, `refused`, or because the caller `left`."""
+        self.queue_wait.labels(outcome).observe(seconds)
+
     def record_mirrored(self, mirrored: Mirrored) -> None:
         """Count a copy that went to the shadow."""
         release = mirrored.attempt.release
@@ -134,7 +139,9 @@ class Metrics:
             self.requests.labels(endpoint, *labels, status, "failed")
         for status in ("429", "503"):  # they never reached a variant
             self.requests.labels(endpoint, "", "", status, "failed")
-        for outcome in ("answered", *_FAILURES):
+        for outcome in ("turn", "refused", "left"):
+            self.queue_wait.labels(outcome)
+        for outcome in ("answered", "late", *_FAILURES):
             self.attempts.labels(*labels, outcome)
         self.retries.labels(*labels)
         self.gate_refusals.labels(*labels)

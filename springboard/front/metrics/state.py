@@ -1,5 +1,6 @@
 """Gauges of the front's state: read when Prometheus asks, so that nothing stale can stay behind."""
 
+import time
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -8,6 +9,7 @@ from prometheus_client.registry import Collector
 
 from springboard.front.intake.admission import Admission
 from springboard.front.metrics import names
+from springboard.front.scheduling.overload import expected_wait
 from springboard.front.scheduling.queue import Queue
 
 
@@ -31,6 +33,7 @@ class StateCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every gauge as it is now."""
+        now = time.monotonic()  # the event loop's clock, read on another thread
         state, queue, admission = self._state, self._state.queue, self._state.admission
         for declared, value in (
             (names.READY, queue.serving and not state.draining),
@@ -38,16 +41,18 @@ class StateCollector(Collector):
             (names.IN_FLIGHT, queue.busy),
             (names.RETIRED_IN_FLIGHT, queue.retired_busy),
             (names.QUEUED, len(queue)),
+            (names.QUEUE_OLDEST, queue.oldest(now)),
             (names.HELD_REQUESTS, admission.requests),
             (names.HELD_BYTES, admission.bytes),
             (names.HELD_REQUESTS_LIMIT, admission.limits.queue_requests),
             (names.HELD_BYTES_LIMIT, admission.limits.queue_bytes),
         ):
             yield declared.family(float(value))
-        yield from self._lanes()
+        yield from self._lanes(now)
 
-    def _lanes(self) -> Iterator[Metric]:
+    def _lanes(self, now: float) -> Iterator[Metric]:
         ready, total = names.WORKERS_READY.family(), names.WORKERS.family()
+        wait = names.EXPECTED_WAIT.family()
         weight, info = names.WEIGHT.family(), names.INFO.family()
         mean, sd = names.REFERENCE_MEAN.family(), names.REFERENCE_SD.family()
         for lane in self._state.queue.all_lanes:
@@ -57,6 +62,7 @@ class StateCollector(Collector):
                 sd.add_metric(labels, reference.sd)
             ready.add_metric(labels, len(lane.workers.ready))
             total.add_metric(labels, lane.workers.total)
+            wait.add_metric(labels, expected_wait(lane.line, [lane], now))
             weight.add_metric(labels, lane.weight)
             info.add_metric((self._state.name, *labels, lane.served.sha256), 1)
-        yield from (ready, total, weight, info, mean, sd)
+        yield from (ready, total, wait, weight, info, mean, sd)

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from springboard.front.errors import DeadlineExceeded, KillsWorkers, ModelFailed, NotReady, Overloaded
-from springboard.front.scheduling.queue import Lane, Queue, Ticket
+from springboard.front.scheduling.lane import Lane, Ticket
+from springboard.front.scheduling.queue import Queue
 from springboard.front.scheduling.strikes import Strikes, digest_of, mark_of
+from springboard.refusal import Refusal
 from springboard.torchserve.client import Answer, AttemptFailed, HandlerRaised, ModelError, WorkerDied
 
 log = logging.getLogger("springboard.dispatch")
@@ -43,8 +45,9 @@ class Scored:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt as metrics count it. `outcome` is `answered` or an `AttemptFailed.outcome`.
+    """One attempt as metrics count it.
 
+    `outcome` is `answered`, `late` for an answer after the caller's deadline, or an `AttemptFailed.outcome`.
     `by_chance` says that weights chose the variant, neither caller nor strikes; `request` numbers requests;
     `mark` tells the video from others.
     """
@@ -68,11 +71,17 @@ class Dispatcher:
         queue: Queue,
         lost_worker: Callable[[Lane, AttemptFailed], None],
         record: Callable[[Attempt], None],
+        waited: Callable[[float, str], None] = lambda seconds, outcome: None,
     ) -> None:
-        """`lost_worker` is told at once of every failed attempt, `record` of every attempt."""
+        """`lost_worker` is told at once of every failed attempt, `record` of every attempt.
+
+        `waited` is told of every wait in the line: its seconds, and whether it ended by `turn`, was `refused`
+        or the caller `left`.
+        """
         self._queue = queue
         self._lost_worker = lost_worker
         self._record = record
+        self._waited = waited
         self._strikes = Strikes()
         self._running: set[asyncio.Task[Answer]] = set()
 
@@ -81,31 +90,29 @@ class Dispatcher:
         """Attempts that TorchServe has, those whose client left among them."""
         return len(self._running)
 
-    async def score(self, video: Video, ticket: Ticket, deadline: float) -> Scored:
-        """Return the model's answer, of whatever status, before `deadline` (on the event loop's clock).
+    async def score(self, video: Video, ticket: Ticket) -> Scored:
+        """Return the model's answer, of whatever status, before the ticket's deadline.
 
         `ticket.lane` tells afterwards who had the video last, also when this raises.
 
-        Raises `Overloaded` or `NotReady` when the deadline passes in the line, `DeadlineExceeded` when it
-        passes at work, `KillsWorkers`, `ModelFailed`, `UnknownVariant`.
+        Raises `Overloaded` or `NotReady` when the wait in the line is in vain, `DeadlineExceeded` when the
+        deadline passes at work, `KillsWorkers`, `ModelFailed`, `UnknownVariant`.
         """
         try:
-            async with asyncio.timeout_at(deadline):
-                return await self._attempts(video, ticket, deadline)
+            async with asyncio.timeout_at(ticket.deadline):
+                return await self._attempts(video, ticket)
         except TimeoutError:
             raise self._too_late(ticket) from None
 
-    async def _attempts(self, video: Video, ticket: Ticket, deadline: float) -> Scored:
-        clock = asyncio.get_running_loop().time
+    async def _attempts(self, video: Video, ticket: Ticket) -> Scored:
         queued, raised, again = 0.0, 0, False
         while True:
             await self._check_strikes(video, ticket)
-            since = clock()
-            lane = await self._queue.turn(ticket, again)
-            queued += clock() - since
+            lane, waited = await self._turn(ticket, again)
+            queued += waited
             served = lane.served
             # Shielded: TorchServe goes on with a request whose client left, so its turn is not over either.
-            attempt = asyncio.create_task(self._attempt(video, lane, ticket, deadline, again))
+            attempt = asyncio.create_task(self._attempt(video, lane, ticket, again))
             self._running.add(attempt)
             attempt.add_done_callback(self._running.discard)
             attempt.add_done_callback(_retrieve)
@@ -127,20 +134,33 @@ class Dispatcher:
             else:
                 return Scored(answer, lane.name, served.release, queued)
 
-    async def _attempt(
-        self, video: Video, lane: Lane, ticket: Ticket, deadline: float, again: bool
-    ) -> Answer:
+    async def _turn(self, ticket: Ticket, again: bool) -> tuple[Lane, float]:
+        clock = asyncio.get_running_loop().time
+        since, outcome = clock(), "left"
+        try:
+            lane = await self._queue.turn(ticket, again)
+            outcome = "turn"
+        except Refusal:
+            outcome = "refused"
+            raise
+        finally:
+            self._waited(clock() - since, outcome)
+        return lane, clock() - since
+
+    async def _attempt(self, video: Video, lane: Lane, ticket: Ticket, again: bool) -> Answer:
         clock = asyncio.get_running_loop().time
         variant, release, began = lane.name, lane.served.release, clock()
         shared = lane.workers.batch_size > 1 and not ticket.alone
         # Strikes steer a first attempt away from where the body killed.
         by_chance = ticket.pin is None and (again or not ticket.failed)
         outcome, answer = AttemptFailed.outcome, None
+        deadline = ticket.deadline
+        lane.pace.begin(began)
         try:
             answer = await lane.backend.predict(
                 video.body, video.request_id, deadline - began + OVERTIME_SECONDS
             )
-            outcome = "answered"
+            outcome = "answered" if clock() <= deadline else "late"
         except AttemptFailed as failure:
             outcome = failure.outcome
             self._lost_worker(lane, failure)
@@ -148,6 +168,7 @@ class Dispatcher:
                 self._strikes.add(await digest_of(video.body), release)
             raise
         finally:
+            lane.pace.end(began, clock(), outcome in ("answered", "late", ModelError.outcome))
             self._queue.done(lane)
             spent, mark = clock() - began, mark_of(video.body)
             self._record(

@@ -1,106 +1,49 @@
-"""The queue: whose turn it is.
+"""The queue: whose turn it is, and whom to send away.
 
-TorchServe never holds more than its READY workers can take at once; everything else waits here, in one line,
-first come first served within a variant. So a deadline counts, a client that goes away leaves, and a variant
-that dies gives its waiting requests to the living ones.
+TorchServe never holds more than its READY workers can take at once; everything else waits here, a line a
+variant, in which callers take turns. So a deadline counts, a client that goes away leaves, and a variant that
+dies gives its waiting requests to the living ones. overload.py tells who waits in vain.
 """
 
 import asyncio
-import itertools
-from collections import deque
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from springboard.endpoint.document import Served, Shadow, Variant
 from springboard.front.errors import UnknownVariant
+from springboard.front.scheduling.lane import Lane, Ticket
+from springboard.front.scheduling.line import Line
+from springboard.front.scheduling.overload import expected_wait, in_vain, refusal, turned_away
+from springboard.front.scheduling.pace import Pace
 from springboard.front.scheduling.routing import Router
 from springboard.torchserve.client import Backend
-from springboard.torchserve.management import NO_WORKERS, Workers
-
-
-@dataclass(eq=False)
-class Lane:
-    """One release at work: what its workers can take, and what they have taken.
-
-    `workers` counts only what readiness.py found READY and warm; `reason` says why there is none.
-    """
-
-    name: str
-    served: Served
-    backend: Backend
-    workers: Workers = NO_WORKERS
-    reason: str = "not asked yet"
-    busy: int = 0
-    alone: bool = False
-
-    @property
-    def living(self) -> bool:
-        """Whether some worker of this release can answer."""
-        return bool(self.workers.ready)
-
-    @property
-    def weight(self) -> int:
-        """Its share of the traffic; a shadow has none."""
-        return self.served.weight if isinstance(self.served, Variant) else 0
-
-    @property
-    def capacity(self) -> int:
-        """How many requests TorchServe may hold at once."""
-        return len(self.workers.ready) * self.workers.batch_size
-
-    def has_room(self, alone: bool) -> bool:
-        """Whether one more request fits; with `alone`, whether it would share no batch with another."""
-        if self.alone or self.busy >= self.capacity:
-            return False
-        return not alone or self.workers.batch_size == 1 or self.busy == 0
-
-    def take(self, alone: bool) -> None:
-        """Count one more request; `alone` keeps others out of its batch until it is done."""
-        self.busy += 1
-        self.alone = alone and self.workers.batch_size > 1
-
-    def done(self) -> None:
-        """Count one request less."""
-        self.busy -= 1
-        self.alone = False
-
-
-@dataclass(eq=False)
-class Ticket:
-    """One request's place in the line.
-
-    `pin` is the caller's variant, `session` its Session-Id. `alone` asks for a batch of its own, after a
-    worker died with this body in it. `at_work` while TorchServe has the request; `lane` had it last. `failed`
-    are the releases it failed at: another one gets it next, if there is one. `number` is the process's count.
-    """
-
-    pin: str | None = None
-    session: str | None = None
-    alone: bool = False
-    choice: str | None = None
-    at_work: bool = False
-    lane: Lane | None = None
-    failed: set[Lane] = field(default_factory=set)
-    number: int = field(default_factory=itertools.count().__next__)
-    turn: asyncio.Future[Lane] = field(init=False)
 
 
 class Queue:
-    """The line before all variants. Lives on the event loop; `pump` may be called at any time."""
+    """The lines before all variants. Lives on the event loop; `pump` may be called at any time."""
 
     def __init__(self) -> None:
         self.lanes: dict[str, Lane] = {}
         self.shadow: Lane | None = None
         self._retired: list[Lane] = []
         self._router = Router({})
-        self._line: deque[Ticket] = deque()
+        # Those who wait while no variant lives that could take them.
+        self._nowhere: Line[Ticket] = Line()
 
     def __len__(self) -> int:
-        return len(self._line)
+        return sum(map(len, self._lines))
+
+    @property
+    def _lines(self) -> list[Line[Ticket]]:
+        return [self._nowhere, *(lane.line for lane in self.lanes.values())]
 
     def waiting(self, variant: str) -> int:
         """How many requests wait for `variant`."""
-        return sum(ticket.choice == variant for ticket in self._line)
+        return len(self.lanes[variant].line) if variant in self.lanes else 0
+
+    def oldest(self, now: float) -> float:
+        """Since how many seconds the oldest of all waits; 0 when nobody does."""
+        return max((now - ticket.since for line in self._lines for ticket in line.heads()), default=0.0)
 
     @property
     def busy(self) -> int:
@@ -132,9 +75,14 @@ class Queue:
         """
         before = [*self._retired, *self.all_lanes]
         known = {(lane.served.address, lane.served.release): lane for lane in before}
+        waiting = [ticket for line in self._lines for ticket in line]
+        # A new release works about as long as the one before, until it was measured.
+        paces = [lane.pace for lane in self.lanes.values()]
 
         def lane_of(name: str, served: Served) -> Lane:
-            lane = known.get((served.address, served.release)) or Lane(name, served, client_of(served))
+            lane = known.get((served.address, served.release)) or Lane(
+                name, served, client_of(served), pace=Pace.like(paces)
+            )
             lane.name, lane.served = name, served
             lane.backend.served = served
             return lane
@@ -143,18 +91,45 @@ class Queue:
         self.shadow = lane_of("shadow", shadow) if shadow else None
         self._retired = [lane for lane in before if lane.busy and lane not in self.all_lanes]
         self._router = Router({variant.name: variant.weight for variant in variants})
-        for ticket in self._line:
+        for ticket in waiting:
+            self._leave(ticket)
+        for ticket in sorted(waiting, key=lambda ticket: ticket.since):
             ticket.choice = None
-        self.pump()
+            self._place(ticket)
+        if waiting:
+            self.pump()
+
+    def check(self, ticket: Ticket) -> None:
+        """Refuse a request before its body is read if no variant can answer it in good time.
+
+        Raises `Overloaded` or `NotReady`.
+        """
+        now, lanes = _now(), self.open_to(ticket)
+        living = [lane for lane in lanes if lane.living]
+        if living:
+            refusals = [refusal(ticket, lane.line, [lane], now) for lane in living]
+        else:
+            refusals = [refusal(ticket, self._line_of(ticket), lanes, now)]
+        if all(refusals):
+            raise min((r for r in refusals if r), key=lambda one: one.retry_after or 0)
+
+    def expected_wait(self, now: float) -> float:
+        """Seconds until a newcomer's turn at whichever variant with traffic is nearest; 0 without any."""
+        waits = [expected_wait(lane.line, [lane], now) for lane in self.lanes.values() if lane.weight]
+        return min(waits, default=0.0)
 
     async def turn(self, ticket: Ticket, again: bool = False) -> Lane:
         """Wait for a lane with room and take it; call `done` once TorchServe has let go of the request.
 
-        With `again` the ticket goes to the head of the line: it has waited once. Raises `UnknownVariant` for
-        a pin on a variant that is not (or no longer) there.
+        With `again` the ticket goes to the head of its line: it has waited once, and is not refused for the
+        line's length. Raises `UnknownVariant` for a pin on a variant that is not (or no longer) there,
+        `Overloaded` or `NotReady` for a request that would wait, or has waited, in vain.
         """
         ticket.turn = asyncio.get_running_loop().create_future()
-        (self._line.appendleft if again else self._line.append)(ticket)
+        ticket.again = again
+        if math.isinf(ticket.since):
+            ticket.since = _now()
+        self._place(ticket, new=True)
         self.pump()
         try:
             return await ticket.turn
@@ -163,8 +138,7 @@ class Queue:
                 self.done(ticket.turn.result())
             raise
         finally:
-            if ticket in self._line:
-                self._line.remove(ticket)
+            self._leave(ticket)
 
     def open_to(self, ticket: Ticket) -> list[Lane]:
         """Return the lanes that this request may go to."""
@@ -178,40 +152,80 @@ class Queue:
         self.pump()
 
     def pump(self) -> None:
-        """Give out every turn that there is room for, in order."""
+        """Give out every turn that there is room for, in order, and send away who waits in vain."""
         living = {name for name, lane in self.lanes.items() if lane.living}
-        held: set[str] = set()
-        for ticket in list(self._line):
-            if ticket.turn.done():  # cancelled, and about to leave by itself
-                continue
-            lane = self._lane_for(ticket, living)
-            if lane is None or lane.name in held:
-                continue
-            if lane.has_room(ticket.alone):
-                self._line.remove(ticket)
-                lane.take(ticket.alone)
-                ticket.lane = lane
-                ticket.turn.set_result(lane)
-            else:
-                held.add(lane.name)
-                if living <= held:
-                    break
+        for line in [self._nowhere, *(lane.line for lane in self.lanes.values() if not lane.living)]:
+            for ticket in [ticket for ticket in line if ticket.pin is None]:
+                if living or ticket.line is not self._nowhere:
+                    self._leave(ticket)
+                    self._place(ticket)
+        self._shed(self._nowhere, [lane for lane in self.lanes.values() if lane.weight])
+        for lane in self.lanes.values():
+            self._shed(lane.line, [lane])
+            while (head := lane.line.head()) and lane.has_room(head.alone):
+                self._give(lane, lane.line.pop())
+                self._shed(lane.line, [lane])
 
-    def _lane_for(self, ticket: Ticket, living: set[str]) -> Lane | None:
+    def _place(self, ticket: Ticket, new: bool = False) -> None:
+        """Put a ticket into its line, unless it is refused or can go at once."""
+        if ticket.turn.done():  # cancelled, and about to leave by itself
+            return
+        if ticket.pin is not None and ticket.pin not in self.lanes:
+            ticket.turn.set_exception(unknown_variant(ticket.pin, self.lanes))
+            return
+        lane = self._choose(ticket)
+        line = lane.line if lane else self._nowhere
+        if new and not ticket.again:
+            lanes = [lane] if lane else self.open_to(ticket)
+            if refused := refusal(ticket, line, lanes, _now()):
+                ticket.turn.set_exception(refused)
+                return
+        if lane and not len(line) and lane.has_room(ticket.alone):
+            self._give(lane, ticket)
+            return
+        ticket.line = line
+        (line.put_first if ticket.again else line.append)(ticket)
+
+    def _choose(self, ticket: Ticket) -> Lane | None:
+        living = {name for name, lane in self.lanes.items() if lane.living}
         if ticket.pin is not None:
-            if ticket.pin not in self.lanes:
-                self._line.remove(ticket)
-                ticket.turn.set_exception(unknown_variant(ticket.pin, self.lanes))
-                return None
             ticket.choice = ticket.pin
         elif ticket.choice not in living:
             others = {name for name in living if self.lanes[name] not in ticket.failed}
             ticket.choice = self._router.choose(others, ticket.session) or self._router.choose(
                 living, ticket.session
             )
-        return self.lanes[ticket.choice] if ticket.choice in living else None
+        return self.lanes[ticket.choice] if ticket.choice else None
+
+    def _line_of(self, ticket: Ticket) -> Line[Ticket]:
+        pinned = self.lanes.get(ticket.pin or "")
+        return pinned.line if pinned else self._nowhere
+
+    def _give(self, lane: Lane, ticket: Ticket) -> None:
+        ticket.line = None
+        if not ticket.turn.done():  # as above
+            lane.take(ticket.alone)
+            ticket.lane = lane
+            ticket.turn.set_result(lane)
+
+    def _shed(self, line: Line[Ticket], lanes: Sequence[Lane]) -> None:
+        while tickets := in_vain(line, lanes, now := _now()):
+            for ticket in tickets:
+                self._leave(ticket)
+                if not ticket.turn.done():
+                    wait = expected_wait(line, lanes, now, ticket.caller)
+                    ticket.turn.set_exception(turned_away(ticket, lanes, wait))
+
+    def _leave(self, ticket: Ticket) -> None:
+        if ticket.line is not None:
+            ticket.line.remove(ticket)
+            ticket.line = None
 
 
 def unknown_variant(name: str, lanes: dict[str, Lane]) -> UnknownVariant:
     """Say which variants there are."""
     return UnknownVariant(f"There is no variant {name}; this endpoint has {', '.join(lanes)}.")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -8,7 +8,8 @@ import asyncio
 import logging
 from dataclasses import dataclass, field, replace
 
-from springboard.front.scheduling.queue import Lane, Queue
+from springboard.front.scheduling.lane import Lane
+from springboard.front.scheduling.queue import Queue
 from springboard.torchserve.client import AttemptFailed, HandlerRaised, Interrupted, Unreachable, WorkerDied
 from springboard.torchserve.management import Workers
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from springboard.endpoint.document import Shadow
 from springboard.front.scheduling.dispatch import OVERTIME_SECONDS, Attempt
-from springboard.front.scheduling.queue import Lane, Queue
+from springboard.front.scheduling.lane import Lane
+from springboard.front.scheduling.queue import Queue
 from springboard.torchserve.client import Answer, AttemptFailed
 
 log = logging.getLogger("springboard.shadow")

@@ -8,7 +8,8 @@ import pytest
 from springboard.endpoint.document import Served, Variant
 from springboard.front.errors import KillsWorkers
 from springboard.front.scheduling.dispatch import Dispatcher, Video
-from springboard.front.scheduling.queue import Queue, Ticket
+from springboard.front.scheduling.lane import Ticket
+from springboard.front.scheduling.queue import Queue
 from springboard.torchserve.client import (
     Answer,
     AttemptFailed,
@@ -56,8 +57,9 @@ def dispatcher(**scripts: Sequence[AttemptFailed]) -> tuple[Dispatcher, list[tup
 
 
 async def score(dispatch: Dispatcher, pin: str | None = None) -> Answer:
-    deadline = asyncio.get_running_loop().time() + 60
-    return (await dispatch.score(Video(b"x", "id"), Ticket(pin=pin), deadline)).answer
+    now = asyncio.get_running_loop().time()
+    ticket = Ticket(pin=pin, since=now, target=now + 30, deadline=now + 60)
+    return (await dispatch.score(Video(b"x", "id"), ticket)).answer
 
 
 @pytest.mark.parametrize("failure", [HandlerRaised("x"), ModelError(OUT_OF_MEMORY), WorkerDied("x")])

@@ -6,7 +6,8 @@ import pytest
 
 from springboard.endpoint.document import Variant
 from springboard.front.errors import UnknownVariant
-from springboard.front.scheduling.queue import Queue, Ticket
+from springboard.front.scheduling.lane import Ticket
+from springboard.front.scheduling.queue import Queue
 from springboard.torchserve.management import NO_WORKERS, Workers
 from tests.unit.front.lanes import NoBackend, variant
 

@@ -9,7 +9,8 @@ import pytest
 
 from springboard.endpoint.document import Served
 from springboard.front.scheduling import readiness
-from springboard.front.scheduling.queue import Lane, Queue
+from springboard.front.scheduling.lane import Lane
+from springboard.front.scheduling.queue import Queue
 from springboard.front.scheduling.readiness import MISSED_POLLS, Readiness
 from springboard.torchserve.client import (
     Answer,
