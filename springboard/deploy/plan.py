@@ -195,8 +195,8 @@ def back(state: State, host: Host, layout: Layout, in_place: bool = False, leave
     to return to.
     """
     promoted, previous = state.promoted, state.previous
-    if promoted and leave and promoted.version != leave:
-        return Plan((Stay(promoted, f"{promoted.version} serves here, not {leave}"),))
+    if leave and (promoted is None or promoted.version != leave):
+        return Plan((Stay(promoted, f"{promoted.version} serves here, not {leave}"),) if promoted else ())
     if promoted and state.left:
         return Plan(
             (Stay(promoted, f"{promoted.version} serves since the rollback of {state.left.version}"),)
