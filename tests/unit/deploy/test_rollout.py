@@ -1,6 +1,7 @@
 """The state machine of deployments, with services and traffic that only take notes."""
 
 import errno
+import json
 import os
 import threading
 import time
@@ -317,3 +318,40 @@ def test_a_copy_of_a_release_is_whole_until_a_byte_changes(bench: Bench) -> None
     assert copies.is_whole(bench.layout.releases / "1.0.0", "1.0.0")
     (bench.layout.releases / "1.0.0" / "golden.mp4").write_bytes(b"y")
     assert not copies.is_whole(bench.layout.releases / "1.0.0", "1.0.0")
+
+
+def test_a_second_rollback_changes_nothing_until_another_deployment(bench: Bench) -> None:
+    bench.rollout().deploy("1.0.0")
+    bench.rollout().deploy("1.1.0")
+    assert bench.rollout().rollback()
+    for _ in range(2):
+        assert not bench.rollout().rollback()
+        assert bench.said[-1] == "1.0.0 serves since the rollback of 1.1.0"
+        assert bench.consistent("1.0.0")
+    bench.layout.unit.write_text("[Service]\nMemoryMax=1G")
+    assert bench.rollout().deploy(None)  # the same release on another configuration
+    assert not bench.rollout().rollback()
+    assert bench.rollout().deploy("1.2.0")
+    assert bench.rollout().rollback()
+    assert bench.consistent("1.0.0")
+
+
+def test_a_rollback_leaves_the_named_release_and_no_other(bench: Bench) -> None:
+    assert not bench.rollout().rollback(leave="1.1.0")
+    bench.rollout().deploy("1.0.0")
+    assert not bench.rollout().rollback(leave="1.1.0")  # it has no way back, and needs none
+    bench.rollout().deploy("1.1.0")
+    assert not bench.rollout().rollback(leave="1.2.0")
+    assert bench.said[-1] == "1.1.0 serves here, not 1.2.0"
+    assert bench.rollout().rollback(leave="1.1.0")
+    assert not bench.rollout().rollback(leave="1.1.0")
+    assert bench.consistent("1.0.0")
+
+
+def test_earlier_versions_can_read_a_state_without_a_rollback(bench: Bench) -> None:
+    """They refuse fields they do not know; later ones pass over them."""
+    bench.rollout().deploy("1.0.0")
+    document = json.loads(bench.layout.state.read_text())
+    assert set(document) == {"promoted", "previous", "warm_until", "shadow", "deploying", "last"}
+    bench.layout.state.write_text(json.dumps(document | {"of_tomorrow": 1}))
+    assert bench.consistent("1.0.0")
