@@ -9,12 +9,14 @@ Added to moto:
 - wildcards in the filter of DescribeInstanceTypeOfferings;
 - a volume made from nothing names its snapshot: "";
 - tags of elastic IPs where DescribeTags is asked for that type alone;
-- S3 as if asked over TLS, so that a bucket's TLS-only policy lets requests through.
+- S3 as if asked over TLS, so that a bucket's TLS-only policy lets requests through;
+- the patterns and bounds of `aws_rules`, so that it refuses the words that AWS refuses.
 
 moto checks neither signatures nor IAM policies: it shows what was made, not that a policy suffices.
 """
 
 import datetime
+import io
 import json
 import re
 import signal
@@ -34,6 +36,8 @@ from moto.servicequotas.models import ServiceQuotasBackend
 from moto.servicequotas.responses import ServiceQuotasResponse
 from moto.ssm.models import Parameter, ssm_backends
 from werkzeug.serving import make_server
+
+from tests.stands import aws_rules
 
 REGIONS = ("us-west-1", "eu-west-1", "us-east-1")
 UNKNOWN_KEY = "AKIAUNKNOWNTOAWS0000"
@@ -139,8 +143,24 @@ class Gate:
         if found := re.fullmatch(r"/standin/publish-ami/([\w-]+)/(\d+)", environ["PATH_INFO"]):
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [publish_ami(found[1], found[2]).encode()]
+        if fault := _refused(environ):
+            kind, body = fault.answer
+            start_response("400 Bad Request", [("Content-Type", kind)])
+            return [body]
         answer: Iterable[bytes] = self._moto(environ, start_response)
         return answer
+
+
+def _refused(environ: dict[str, Any]) -> aws_rules.Fault | None:
+    scope = re.search(r"Credential=[^/]+/\d+/[^/]*/([\w-]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+    if scope is None:
+        return None
+    body = b""
+    if scope[1] != "s3":  # whose bodies are objects
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+    target = environ.get("HTTP_X_AMZ_TARGET", "")
+    return aws_rules.find(scope[1], environ["REQUEST_METHOD"], environ["PATH_INFO"], target, body)
 
 
 def main() -> None:
