@@ -82,3 +82,23 @@ def test_ansible_lint_is_content_at_profile_production() -> None:
     done = subprocess.run(command, cwd=ROOT, env=ANSIBLE, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Profile 'production' was required, and it passed" in done.stderr
+
+
+@pytest.mark.parametrize("playbook", ["configure.yml", "monitor.yml"])
+def test_plays_that_install_packages_wait_for_the_machine_and_are_never_asked(playbook: str) -> None:
+    """A machine that boots for the first time holds apt; debconf and needrestart ask, or restart things."""
+    plays = yaml.safe_load((ROOT / "playbooks" / playbook).read_text())
+    installing = [play for play in plays if play.get("roles")]
+    assert installing
+    for play in installing:
+        assert play["module_defaults"]["ansible.builtin.apt"]["lock_timeout"] >= 600
+        assert play["environment"] == {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
+        assert play["gather_facts"] is False, "facts are gathered once the machine is ready"
+        assert play["pre_tasks"][0]["ansible.builtin.import_tasks"] == "tasks/host_ready.yml"
+
+
+def test_no_role_ends_where_a_package_list_is_down_that_it_does_not_need() -> None:
+    for tasks in (ROOT / "playbooks" / "roles").rglob("tasks/*.yml"):
+        for task in yaml.safe_load(tasks.read_text()):
+            apt = task.get("ansible.builtin.apt", {})
+            assert "update_cache" not in apt or "name" in apt, f"{tasks}: use tasks/package_lists.yml"
