@@ -10,7 +10,8 @@ class NotAuthorized(Refusal):
     code = "not_authorized"
     sagemaker = (403, "AccessDeniedException")
 
-    def __init__(self) -> None:
+    def __init__(self, hint: str = "") -> None:
+        """`hint`: what the request's own headers tell, and nothing that we know of keys."""
         super().__init__(
-            "The request is not authorized: its credentials, signature or date were not accepted."
+            "The request is not authorized: its credentials, signature or date were not accepted." + hint
         )

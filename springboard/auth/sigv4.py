@@ -49,15 +49,27 @@ def begin(request: Request, keys: Keys) -> Callable[[bytes], None]:
     """
     claim = _read(request)
     known = {key.access_key_id: key.secret_access_key for key in keys.access_keys}
-    if claim.key_id not in known:
-        raise NotAuthorized
+    if claim is None or claim.key_id not in known:
+        raise NotAuthorized(_hint(request))
     signer = SigV4Auth(Credentials(claim.key_id, known[claim.key_id]), SERVICE, claim.region)
 
     def verify(body: bytes) -> None:
         if not hmac.compare_digest(_signature(signer, request, claim, body), claim.signature):
-            raise NotAuthorized
+            raise NotAuthorized(_hint(request))
 
     return verify
+
+
+def _hint(request: Request) -> str:
+    """Return what most often breaks right keys, as the request's headers tell it."""
+    content_hash = request.headers.get("X-Amz-Content-SHA256", "")
+    if content_hash.startswith(("UNSIGNED-", "STREAMING-")):
+        return (
+            f" Its body is not signed (x-amz-content-sha256: {content_hash[:64]}): give your client the "
+            "body as bytes, not as a stream."
+        )
+    host = request.headers.get("Host", "")[:100]
+    return f" The signature must be for the Host that arrived here, {host}: a proxy must leave it as it is."
 
 
 def key_id(request: Request) -> str:
@@ -66,18 +78,18 @@ def key_id(request: Request) -> str:
     return parts["key"] if parts else ""
 
 
-def _read(request: Request) -> _Claim:
+def _read(request: Request) -> _Claim | None:
     parts = _SIGNATURE.fullmatch(request.headers["Authorization"])
     timestamp = request.headers.get("X-Amz-Date", "")
     try:
         sent = datetime.strptime(timestamp, SIGV4_TIMESTAMP).replace(tzinfo=UTC)
     except ValueError:
-        raise NotAuthorized from None
+        return None
     if parts is None or abs(datetime.now(UTC) - sent) > MAX_SKEW:
-        raise NotAuthorized
+        return None
     claim = _Claim(parts["key"], parts["region"], parts["headers"].split(";"), timestamp, parts["signature"])
     if not _MUST_SIGN.issubset(claim.signed) or not timestamp.startswith(parts["date"]):
-        raise NotAuthorized
+        return None
     return claim
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from springboard.endpoint.document import Limits
+from springboard.endpoint.document import Cors, Limits
 from springboard.endpoint.names import Name, Release
 from springboard.system import documents
 from springboard.system.documents import Strict
@@ -73,6 +73,8 @@ class Host(Strict):
     """The S3 buckets that videos may come from."""
     limits: Limits = Limits()
     """The front's, as in endpoint.yml."""
+    cors: Cors = Cors()
+    """Which pages of other origins may call, as in endpoint.yml."""
     models: str
     """The registry, s3://BUCKET."""
     worker: Worker

@@ -67,7 +67,10 @@ class Traffic:
     def _write(self, variants: list[Variant]) -> bool:
         if self._is(variants):
             return False
-        text = _HEADER + yaml.safe_dump(self._endpoint(variants).model_dump(mode="json"), sort_keys=False)
+        # Left out where it says nothing: a front from before it must be able to read the file.
+        unsaid = set() if self._host.cors.origins else {"cors"}
+        document = self._endpoint(variants).model_dump(mode="json", exclude=unsaid)
+        text = _HEADER + yaml.safe_dump(document, sort_keys=False)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._path, text)
         if variants:
@@ -91,6 +94,7 @@ class Traffic:
             variants=tuple(variants),
             limits=self._host.limits,
             allowed_buckets=self._host.allowed_buckets,
+            cors=self._host.cors,
         )
 
     def _wait_taken_over(self) -> None:

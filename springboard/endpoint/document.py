@@ -103,6 +103,13 @@ class Limits(Strict):
         return self
 
 
+class Cors(Strict):
+    """Which pages of other origins may call from a browser, by the origin they come from."""
+
+    origins: tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...] = ()
+    """As browsers name them (`https://pages.example`), or `*` for all; none: only our own."""
+
+
 class Endpoint(Strict):
     """The whole of `endpoint.yml`. Without variants nothing is deployed yet."""
 
@@ -116,6 +123,8 @@ class Endpoint(Strict):
     """What one request, and all together, may take."""
     allowed_buckets: tuple[str, ...] = ()
     """The S3 buckets that videos may come from; none: only videos in the request itself."""
+    cors: Cors = Cors()
+    """Which pages of other origins may call; none by default."""
 
     @model_validator(mode="after")
     def _sound(self) -> Self:

@@ -5,7 +5,7 @@ A request's way, and the module of each station:
     socket    server        the process; signals, edited files
               connection    HTTP/1.1, whatever else was offered
     routes    access        an id, a line in the log
-              paths         slashes, HEAD, what no route takes
+              paths, cors   slashes, HEAD, what no route takes; pages of other origins
               routes        path -> exchange, state or metrics; openapi and schema describe them
     exchange  ../auth       who calls: headers first, a signature once the body is here
               sagemaker     SageMaker's headers; the answer in the caller's dialect, at the end

@@ -1,7 +1,9 @@
 """What /openapi.json says of each route beside its shapes: statuses, headers, ways to send a video."""
 
+from collections.abc import Collection
 from typing import Any
 
+from springboard.auth.check import Mode
 from springboard.front import sagemaker as wire
 from springboard.front import schema
 
@@ -91,6 +93,44 @@ HEADERS: list[dict[str, Any]] = [
     )
 ]
 
+_SCHEMES = {
+    Mode.BEARER: {"type": "http", "scheme": "bearer", "description": "springboard keys create --bearer NAME"},
+    Mode.SIGV4: {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "AWS Signature Version 4 for the service sagemaker: springboard keys create NAME",
+    },
+}
+_OPEN = ("/ping", "/metrics", "/metrics/torchserve")
+_RESPONSE_HEADERS = {
+    "x-amzn-RequestId": {
+        "description": "The request's id, as in the server's log.",
+        "schema": {"type": "string", "format": "uuid"},
+    }
+}
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds after which it is worth trying again.",
+        "schema": {"type": "integer"},
+    }
+}
+
+
+def complete(document: dict[str, Any], modes: Collection[Mode]) -> None:
+    """Add to an OpenAPI document who may call and which headers answers have."""
+    schemes = {mode.value: _SCHEMES[mode] for mode in Mode if mode in modes and mode in _SCHEMES}
+    if schemes:
+        document.setdefault("components", {})["securitySchemes"] = schemes
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            if schemes and path not in _OPEN:
+                operation["security"] = [{name: []} for name in schemes]
+            for status, response in operation["responses"].items():
+                headers = _RESPONSE_HEADERS | (_RETRY_AFTER if status in ("429", "503") else {})
+                response.setdefault("headers", {}).update(headers)
+
+
 _BINARY = {"type": "string", "format": "binary"}
 _BASE64 = {"type": "string", "description": "The video's base64, or a data URL with it."}
 _JSON = {
@@ -143,7 +183,6 @@ def video_body(parameters: list[dict[str, Any]]) -> dict[str, Any]:
             "required": True,
             "content": {
                 "application/octet-stream": {"schema": _BINARY},
-                "video/*": {"schema": _BINARY},
                 "multipart/form-data": {
                     "schema": {"type": "object", "required": ["video"], "properties": {"video": _BINARY}}
                 },

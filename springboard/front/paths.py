@@ -34,8 +34,7 @@ class TrailingSlash:
 
 
 def answer_head(app: FastAPI) -> None:
-    """Have every GET route answer HEAD too, whose body the server leaves out; once all routes are there."""
-    app.openapi()  # kept by the application: the document does not tell of HEAD
+    """Have every GET route answer HEAD too, whose body the server leaves out; after documenting it."""
     for route in app.routes:
         if isinstance(route, Route) and route.methods and "GET" in route.methods:
             route.methods.add("HEAD")
@@ -49,6 +48,8 @@ def unmatched(app: FastAPI, front: Front) -> Callable[[Request, Exception], Awai
         headers = dict(error.headers or {})
         if error.status_code == 405:
             headers["Allow"] = ", ".join(_methods(app, request))
+        if request.method == "OPTIONS" and (error.status_code == 405 or request.url.path == "/"):
+            return Response(status_code=204, headers=headers)  # how some balancers ask whether we live
         # GET /endpoints/NAME is ours, not SageMaker's.
         if request.url.path.startswith(_SAGEMAKER) and request.method not in ("GET", "HEAD"):
             call = wire.Call(logs.request_id.get(), wire.Dialect.TYPED)

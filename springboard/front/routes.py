@@ -12,6 +12,7 @@ from springboard.auth.check import MetricsRule
 from springboard.auth.errors import NotAuthorized
 from springboard.front import openapi, schema, status, workermetrics
 from springboard.front.access import AccessLog
+from springboard.front.cors import Cors
 from springboard.front.errors import NotReady, UnknownEndpoint
 from springboard.front.exchange import Asked, invoke
 from springboard.front.front import Front
@@ -33,6 +34,7 @@ def create_app(front: Front, metrics_rule: MetricsRule) -> FastAPI:
         redirect_slashes=False,
     )
     app.add_middleware(TrailingSlash)
+    app.add_middleware(Cors, front=front)
     app.add_middleware(AccessLog, front=front)
     app.add_exception_handler(HTTPException, unmatched(app, front))
     app.add_exception_handler(Refusal, _refusal)
@@ -41,6 +43,7 @@ def create_app(front: Front, metrics_rule: MetricsRule) -> FastAPI:
     _add_torchserve(app, front)
     _add_state(app, front)
     _add_metrics(app, front, metrics_rule)
+    openapi.complete(app.openapi(), front.auth.modes)  # kept by the application
     answer_head(app)
     return app
 

@@ -99,7 +99,7 @@ def test_a_body_over_the_limit_is_413_with_the_limit_before_and_while_it_streams
 
 
 def test_unknown_routes_and_methods_are_json_too(front: FrontProcess) -> None:
-    assert httpx.get(f"{front.url}/predictions/dive").json()["error"]["code"] == "no_such_route"
+    assert httpx.get(f"{front.url}/models/dive").json()["error"]["code"] == "no_such_route"
     response = httpx.delete(f"{front.url}/invocations")
     assert response.status_code == 405
     assert "error" in response.json()

@@ -133,6 +133,18 @@ def test_clocks_may_differ_a_little(minutes: int) -> None:
     sigv4.begin(request(signed(at=datetime.now(UTC) + timedelta(minutes=minutes))), KEYS)(b"x")
 
 
+@pytest.mark.parametrize("content_hash", ["UNSIGNED-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"])
+def test_who_leaves_the_body_unsigned_is_told_so(content_hash: str) -> None:
+    headers = signed(headers={"x-amz-content-sha256": content_hash}, content_hash=content_hash)
+    with pytest.raises(NotAuthorized, match=f"{content_hash}.*as bytes, not as a stream"):
+        sigv4.begin(request(headers), KEYS)(b"x")
+
+
+def test_a_refusal_names_the_host_that_arrived() -> None:
+    with pytest.raises(NotAuthorized, match=r"127\.0\.0\.1:9"):
+        sigv4.begin(request({**signed(), "host": "127.0.0.1:9"}), KEYS)(b"x")
+
+
 def test_forgeries_are_refused_alike() -> None:
     good = signed()
     authorization = good["authorization"]
@@ -153,7 +165,7 @@ def test_forgeries_are_refused_alike() -> None:
     for headers in forged:
         with pytest.raises(NotAuthorized) as caught:
             sigv4.begin(request(headers), KEYS)(b"x")
-        messages.add(caught.value.message)
+        messages.add(caught.value.message.replace(headers["host"], "HOST"))
     with pytest.raises(NotAuthorized):
         sigv4.begin(request(good, method="PUT"), KEYS)(b"x")
     assert len(messages) == 1
