@@ -12,13 +12,18 @@ from tests.hosts import harness, served
 from tests.hosts.harness import Hosts, Node
 from tests.hosts.served import Caller, Converged, Models
 
+# What goes on beside all the rest; each has hosts and a network of its own, and shares the converged host.
+# Who makes it in the first minutes are those of the other chain: here it is wanted last.
+EDGE_CHAIN = ("test_edge", "test_gpu", "test_harness", "test_monitoring", "test_readme")
+
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process runs all tests with hosts: they share what is slow to make."""
+    """Two processes run all tests with hosts: of each chain's hosts some are used by several tests."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("hosts"))
+            chain = "hosts-edge" if item.path.stem in EDGE_CHAIN else "hosts-deploy"
+            item.add_marker(pytest.mark.xdist_group(chain))
             item.add_marker(pytest.mark.timeout(3600))  # whichever comes first converges a host
 
 
@@ -63,7 +68,7 @@ def models(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[M
 
 @pytest.fixture(scope="package")
 def converged(hosts: Hosts, models: Models) -> Converged:
-    """A fresh host that was brought to serve 1.0.0, frozen."""
+    """A host that was brought to serve 1.0.0 of `models`, frozen."""
     return served.converge(hosts, models)
 
 

@@ -8,8 +8,6 @@ All that a session makes (processes, mounts, namespaces, cgroups, files) is remo
 the session ends, however it ends.
 """
 
-import fcntl
-import hashlib
 import json
 import os
 import re
@@ -26,10 +24,10 @@ import yaml
 
 from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
+from tests.hosts.once import BUILD, digest, once
 
 HERE = Path(__file__).parent
 SCRIPT = str(HERE / "node.sh")
-BUILD = ROOT / "build" / "hosts"
 BIN = Path(sys.executable).parent
 NEEDED = ("mmdebstrap", "systemd-nspawn", "slirp4netns", "ip", "ssh", "ssh-keygen")
 
@@ -129,6 +127,7 @@ class Hosts:
 
     def __init__(self, number: int, rootfs: Path) -> None:
         self.number = number
+        self.rootfs = rootfs
         self.base = BUILD / f"session-{number}"
         self.control = f"/run/springboard-nodes-{number}"  # short: a socket's path ends at 108 bytes
         self.gateway = f"10.213.{number}.1"  # this machine, as nodes see it
@@ -248,21 +247,14 @@ def _are_nodes(value: object) -> bool:
 
 
 def rootfs() -> Path:
-    """Return the root filesystem of fresh nodes; built once, and anew when its ingredients change."""
-    ingredients = [
-        HERE / "build-rootfs.sh",
-        HERE / "pip-folders.sh",
-        Path("/etc/apt/sources.list.d/debian.sources"),
-    ]
-    ingredients += sorted(Path("/usr/local/share/ca-certificates").glob("*.crt"))
+    """Return the root filesystem of fresh nodes."""
     pip = subprocess.run(["pip", "config", "list"], capture_output=True, check=False).stdout
-    digest = hashlib.sha256(b"\0".join([pip, *(path.read_bytes() for path in ingredients)])).hexdigest()
-    path = BUILD / f"rootfs-{digest[:12]}"
-    with (BUILD / "lock").open("w") as lock, (BUILD / "rootfs.log").open("w") as log:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not path.is_dir():
-            draft = BUILD / "draft"
-            subprocess.run(["rm", "-rf", str(draft), *map(str, BUILD.glob("rootfs-*/"))], check=True)
+    ingredients = [HERE / "build-rootfs.sh", HERE / "pip-folders.sh"]
+    ingredients += [Path("/etc/apt/sources.list.d/debian.sources")]
+    ingredients += sorted(Path("/usr/local/share/ca-certificates").glob("*.crt"))
+
+    def make(draft: Path) -> None:
+        with (BUILD / "rootfs.log").open("w") as log:
             # Its mounts, in a namespace of their own, end with it however it ends.
             command = ["unshare", "--mount", str(HERE / "build-rootfs.sh"), str(draft)]
             build = Child(command, stdout=log, stderr=log)
@@ -270,9 +262,9 @@ def rootfs() -> Path:
                 status = build.process.wait()
             finally:
                 build.stop(0)
-            assert status == 0, f"build-rootfs.sh: {(BUILD / 'rootfs.log').read_text()[-2000:]}"
-            draft.rename(path)
-    return path
+        assert status == 0, f"build-rootfs.sh: {(BUILD / 'rootfs.log').read_text()[-2000:]}"
+
+    return once("rootfs", digest(pip, *ingredients), make)
 
 
 @contextmanager

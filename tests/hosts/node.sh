@@ -8,7 +8,7 @@
 # Environment: NODE_BASE (a folder for the session), NODE_ROOTFS, NODE_KEY (public ssh key), NODE_ID (1 to 254: the
 # bridge nodes<ID> with 10.213.<ID>.1/24 exists), NODE_PIP_CACHE.
 # A node has eth0 10.213.<ID>.<OCTET> (to this machine and other nodes) and tap0 (outbound, through user-mode NAT;
-# no ip_forward and no NAT rule here).
+# no ip_forward and no NAT rule here). To it, this machine is s3.test, whatever the network.
 set -euo pipefail
 base=${NODE_BASE:?} id=${NODE_ID:?}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -37,7 +37,7 @@ up() {
   mount -t overlay overlay -o "lowerdir=${layer:+$layer:}$NODE_ROOTFS,upperdir=$dir/upper,workdir=$dir/work" "$dir/root"
   echo "$name" >"$dir/root/etc/hostname"
   cp /etc/resolv.conf "$dir/root/etc/resolv.conf"
-  printf '127.0.0.1 localhost\n%s %s\n' "$net.$octet" "$name" >"$dir/root/etc/hosts"
+  printf '127.0.0.1 localhost\n%s %s\n%s s3.test\n' "$net.$octet" "$name" "$net.1" >"$dir/root/etc/hosts"
   install -m600 -o 1000 -g 1000 "$NODE_KEY" "$dir/root/home/ubuntu/.ssh/authorized_keys"
   ip netns add "$space"
   ip link add "ve$id-$octet" type veth peer name eth0 netns "$space"

@@ -1,18 +1,22 @@
 """What tests of a serving host share: the models' bucket, a host that was converged once, and its callers."""
 
+import json
 import os
 import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from springboard.endpoint.names import archive_name
+from springboard.releases.registry import Registry
 from springboard.system.checkout import ROOT
-from tests.hosts.harness import Hosts, Node, Play
+from tests.hosts.harness import HERE, Hosts, Node, Play
+from tests.hosts.once import digest, once
 from tests.stands.seaweedfs import seaweedfs
 from tests.stands.waiting import wait_until
 
@@ -24,6 +28,9 @@ CLIP = ROOT / "demo" / "clips" / "good-dive.mp4"
 ROLE = ["Read:models", "List:models", "Read:dives"]
 
 
+S3_PORT = 8333
+
+
 @dataclass(frozen=True)
 class Models:
     """The registry in a real S3, with the demo model as 1.0.0 and 1.1.0; and `dives`, which has the clip."""
@@ -31,32 +38,36 @@ class Models:
     url: str
     client: "S3Client"
     archives: dict[str, Path]
+    # As nodes call it: by a name, so that a host that was frozen in one network serves in another.
+    inside: str = f"http://s3.test:{S3_PORT}"
 
 
 @contextmanager
 def models(hosts: Hosts, folder: Path) -> Iterator[Models]:
-    """Publish the releases as a person does, where nodes can read them."""
-    with seaweedfs(folder, ["models", "dives"], {"host": ROLE}, hosts.gateway) as (url, client):
+    """Publish the releases where nodes can read them."""
+    archived = once("releases", _code(), _archive)
+    with seaweedfs(folder, ["models", "dives"], {"host": ROLE}, hosts.gateway, S3_PORT) as (url, client):
         client.put_object(Bucket="dives", Key="good.mp4", Body=CLIP.read_bytes())
-        environment = publisher(url)
-        archives = {}
-        for version in ("1.0.0", "1.1.0"):
-            command = [
-                "./archive.sh",
-                "--weights",
-                "demo/weights",
-                "--version",
-                version,
-                "--out",
-                str(folder),
-            ]
-            command += ["--golden", str(CLIP), "--publish", "s3://models"]
-            done = subprocess.run(
-                command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 0, done.stderr
-            archives[version] = folder / f"dive-{version}.mar"
+        archives = {version: archived / archive_name(version) for version in ("1.0.0", "1.1.0")}
+        for archive in archives.values():
+            assert Registry("s3://models", client).publish(archive, CLIP)
         yield Models(url, client, archives)
+
+
+def _code() -> bytes:
+    """Tell the project and these hosts from any other."""
+    parts = "springboard model_handler playbooks inventory requirements demo/weights archive.sh ansible.cfg"
+    parts += " config.properties pyproject.toml"
+    here = (path for path in HERE.iterdir() if path.is_file() and not path.name.startswith("test_"))
+    return digest(*(ROOT / part for part in parts.split()), CLIP, *sorted(here))
+
+
+def _archive(folder: Path) -> None:
+    for version in ("1.0.0", "1.1.0"):
+        command = ["./archive.sh", "--weights", "demo/weights", "--golden", str(CLIP)]
+        command += ["--version", version, "--out", str(folder)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 def publisher(url: str) -> dict[str, str]:
@@ -76,7 +87,7 @@ def settings(models: Models) -> dict[str, Any]:
         "springboard_models_bucket": "models",
         "springboard_video_buckets": ["dives"],
         "springboard_s3_region": "us-east-1",
-        "springboard_s3_endpoint": models.url,
+        "springboard_s3_endpoint": models.inside,
         "springboard_gpu_required": False,
         "springboard_canary": {"weight": 0},
     }
@@ -97,25 +108,34 @@ class Converged:
 
 
 def converge(hosts: Hosts, models: Models) -> Converged:
-    """Bring a fresh host to serve 1.0.0, twice, and freeze it."""
+    """Return a host that was brought to serve 1.0.0, by this or another process, twice, and frozen."""
+    key = digest(_code(), hosts.rootfs.name.encode())
+    made = once("converged", key, lambda folder: _converge(hosts, models, folder))
+    told = json.loads((made / "told.json").read_text())
+    plays = {name: Play(**play) for name, play in told["plays"].items()}
+    return Converged(layer=made / "layer", token=told["token"], touched_by_check=told["touched"], **plays)
+
+
+def _converge(hosts: Hosts, models: Models, folder: Path) -> None:
     node = hosts.start("converged")
-    given = {"springboard": [node], **settings(models)}
+    given: dict[str, Any] = {"springboard": [node], **settings(models)}
     node.metadata("host", "host-secret")
     node.sh("touch /before")
-    check = hosts.play("configure.yml", check=True, **given)
+    plays = {"check": hosts.play("configure.yml", check=True, **given)}
     touched = node.sh(
         "find /etc /opt /usr/local /var/lib/springboard -newer /before -type f 2>/dev/null || true"
     )
-    configure = hosts.play("configure.yml", **given)
-    assert configure.ok, configure.output
-    deploy = hosts.play("deploy.yml", release="1.0.0", **given)
-    assert deploy.ok, deploy.output
-    again = hosts.play("configure.yml", **given)
-    deploy_again = hosts.play("deploy.yml", release="1.0.0", **given)
+    plays["configure"] = hosts.play("configure.yml", **given)
+    assert plays["configure"].ok, plays["configure"].output
+    plays["deploy"] = hosts.play("deploy.yml", release="1.0.0", **given)
+    assert plays["deploy"].ok, plays["deploy"].output
+    plays["again"] = hosts.play("configure.yml", **given)
+    plays["deploy_again"] = hosts.play("deploy.yml", release="1.0.0", **given)
     token = node.run("springboard", "keys", "create", "--bearer", "tests").strip().rpartition("=")[2]
-    return Converged(
-        node.freeze("layer-converged"), token, check, touched, configure, deploy, again, deploy_again
-    )
+    folder.mkdir()
+    node.freeze("layer-converged").rename(folder / "layer")
+    told = {"token": token, "touched": touched, "plays": {name: asdict(play) for name, play in plays.items()}}
+    (folder / "told.json").write_text(json.dumps(told))
 
 
 def caller(node: Node, converged: Converged) -> "Caller":

@@ -31,9 +31,13 @@ class ObjectStore:
 
 @contextmanager
 def seaweedfs(
-    folder: Path, buckets: list[str], identities: Mapping[str, list[str]], ip: str = "127.0.0.1"
+    folder: Path,
+    buckets: list[str],
+    identities: Mapping[str, list[str]],
+    ip: str = "127.0.0.1",
+    port: int = 0,
 ) -> Iterator[tuple[str, "S3Client"]]:
-    """Yield an S3 at a free port of `ip` as (url, its administrator's client).
+    """Yield an S3 at `port` of `ip`, or a free one, as (url, its administrator's client).
 
     `identities` are access keys with what each may do, as SeaweedFS writes it (`Read:bucket`); the secret of
     the key `name` is `name-secret`.
@@ -49,6 +53,7 @@ def seaweedfs(
     ]
     (folder / "identities.json").write_text(json.dumps({"identities": config}))
     s3, filer, master, volume, *grpc = free_ports(8)
+    s3 = port or s3
     url = f"http://{ip}:{s3}"
     command = [
         str(Path(sys.executable).with_name("weed")),
