@@ -203,7 +203,7 @@ class _Exchange:
         s3_seconds = None
         source = await front.sources.read(body, seat, deadline - began)
         if not isinstance(source, bytes):
-            source = await front.downloads.fetch(source, endpoint, seat, deadline - began)
+            source = await front.downloads.fetch(source, endpoint, seat, deadline - clock())
             s3_seconds = clock() - began
         front.metrics.request_bytes.inc(len(source))
         self._told["bytes"] = len(source)
