@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics, genera
 
 from springboard.front.metrics import names
 from springboard.front.metrics.state import State, StateCollector
-from springboard.front.scheduling.comparison import SCORED, Comparison, Fact
+from springboard.front.scheduling.comparison import SCORED, UNSCORED, Comparison, Fact
 from springboard.front.scheduling.dispatch import Attempt, Scored
 from springboard.front.scheduling.shadow import Mirrored
 from springboard.system.gpu_watch import GpuWatch
@@ -143,6 +143,8 @@ class Metrics:
             self.queue_wait.labels(outcome)
         for outcome in ("answered", "late", *_FAILURES):
             self.attempts.labels(*labels, outcome)
+        for outcome in (SCORED, UNSCORED, *_FAILURES):
+            self.first_attempts.labels(*labels, outcome)
         self.retries.labels(*labels)
         self.gate_refusals.labels(*labels)
 

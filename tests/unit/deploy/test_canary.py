@@ -1,6 +1,7 @@
 """A canary's trial over time, with a front that says what it is told to."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +85,27 @@ def test_too_little_traffic_is_held_and_then_refused_unless_accepted(start: Star
 
 def test_it_is_held_until_the_mean_score_can_be_judged(start: Start) -> None:
     front = Front(attempts=5, scores=0.25)
-    trial, said = start(front, REFERENCE, max_unscored_ratio=1.0)
+    trial, said = start(front, REFERENCE, max_unscored_ratio=1.0, hold_bakes=200.0)
     trial.run(10, 0.1, hold=True)
     assert front.looks > 10 / 0.25
     assert "holding" in " ".join(said)
+
+
+def test_a_figure_in_doubt_is_held_until_it_is_clear(start: Start) -> None:
+    class Failing(Front):
+        def read(self) -> Sample:
+            """5 % of its attempts fail, and 1.5 % of the old release's, of ten times as many."""
+            sample = super().read()
+            new = {"handler_raised": 10.0 * self.looks}
+            old = {"scored": 1970.0 * self.looks, "handler_raised": 30.0 * self.looks}
+            return replace(sample, counts={NEW: sample.counts[NEW] | new, OLD: old})
+
+    trial, said = start(Failing(attempts=190, scores=190), hold_bakes=60_000.0)
+    with pytest.raises(
+        Rejected, match=r"error ratio: \d+ of \d+ attempts failed \(handler_raised \d+\), \d\.\d%"
+    ):
+        trial.run(10, 0.001, hold=True)
+    assert "in doubt, error ratio" in " ".join(said)
 
 
 def test_without_ready_workers_for_long_it_goes(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.canary import Case, trial
+from bench.trials import Case, trial
 
 RULES = {"bake_seconds": 60, "step_seconds": 20}
 
