@@ -17,12 +17,13 @@ import struct
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from model_handler.pipeline import Answer, Pipeline, Settings
 from model_handler.request.errors import ScoringError
 from model_handler.request.source import S3Object, parse
 from model_handler.video import Limits, decode
-from tests.clips import encode, moving_frames
+from tests.clips import encode, moving_frames, rotate_by_tag
 
 # System calls that would open something, by architecture: open, openat, openat2, creat, socket, connect,
 # bind, execve, execveat (Linux, include/uapi/asm-generic/unistd.h and arch/x86/entry/syscalls).
@@ -58,6 +59,8 @@ def forbid_opening() -> None:
 def samples() -> list[bytes]:
     """Small good videos, one per container and codec."""
     frames = moving_frames(24, 96, 64)
+    # HLG as phones make it, said in the bitstream.
+    hdr: Any = {"x265-params": "log-level=error:colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc"}
     return [
         encode(frames),
         encode(frames, container="mov", audio=True),
@@ -66,6 +69,16 @@ def samples() -> list[bytes]:
         encode(frames, "libx265", "matroska"),
         encode(frames, "libvpx-vp9", "webm"),
         encode(frames, "gif", "gif"),
+        encode(frames, "mpeg2video", "mpegts", audio=True),
+        encode(frames, "mpeg2video", "mpeg"),
+        encode(frames, "wmv2", "asf"),
+        encode(frames, "flv", "flv", audio=True),
+        encode(frames, "libx264", "h264"),
+        encode(frames, "msmpeg4", "avi"),
+        encode(moving_frames(48, 96, 64), fps=60),
+        encode(frames, "libx265", "hevc", **hdr),
+        encode(frames, "libx265", "mov", **hdr),
+        rotate_by_tag(encode(frames), 90),
     ]
 
 

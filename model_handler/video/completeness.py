@@ -23,7 +23,7 @@ def shortfall(
     containers say how long their longest stream is, so all streams are asked how far they came.
     """
     seen = packets.seen[stream.index]
-    samples = len(stream.index_entries) if stream.frames else 0
+    samples = len(stream.index_entries)
     if container.format.name.startswith("mov") and samples:
         missing = samples - seen.packets
         return f"{samples - seen.dropped} frames" if missing > 1 else None

@@ -97,6 +97,9 @@ class _Reader:
         measured = interval(shown)
         # Times that would make it faster than any camera say nothing.
         self.timed = measured is not None and measured > 1 / _FASTEST_FPS
+        # An AVI numbers its packets; with B-frames FFmpeg makes times of that which are not the frames'.
+        if container.format.name == "avi" and measured:
+            self.timed = self.timed and round((max(shown) - min(shown)) / measured) >= len(shown)
         self.interval_s = measured if measured and self.timed else 1 / streams.announced_rate(self.stream)
         self.time_base = float(self.stream.time_base or 0)
         self.clock = Clock(self.interval_s, restarts=container.format.name in ("mpegts", "mpeg"))

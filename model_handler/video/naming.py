@@ -28,7 +28,7 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (rb"ID3|\xff[\xfb\xf3\xf2\xfa]", "an MP3 file", _SOUND),
     (rb"\xff[\xf1\xf9]", "an AAC file", _SOUND),
     (rb"fLaC", "a FLAC file", _SOUND),
-    (rb"OggS.{24}.{1,3}(?:OpusHead|\x01vorbis|\x7fFLAC|Speex)", "an Ogg sound file", _SOUND),
+    (rb"OggS.{23,40}(?:OpusHead|\x01vorbis|\x7fFLAC|Speex)", "an Ogg sound file", _SOUND),
     (rb"#!AMR", "an AMR file", _SOUND),
     (rb"MThd", "a MIDI file", _SOUND),
     (rb"FORM....AIF[FC]", "an AIFF file", _SOUND),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from model_handler import pipeline as pipeline_module
@@ -15,11 +16,6 @@ from model_handler.request.errors import EmptyBody, OutOfMemory
 from model_handler.request.source import S3Object
 from model_handler.video import FrameRate, Limits, Video, decode
 from springboard.system.checkout import ROOT
-
-
-@pytest.fixture(scope="module")
-def pipeline(small_weights: Path) -> Pipeline:
-    return Pipeline(small_weights, Settings(precision="fp32", device="cpu"), "dive", "1.0.0")
 
 
 @pytest.mark.parametrize(
@@ -142,3 +138,27 @@ def test_another_fault_answers_every_row_and_the_worker_lives(ends: list[int]) -
     assert context.status == {0: 500, 1: 500}
     assert "CUDA" not in answers[0].decode()  # TorchServe reads a meaning into that word
     assert ends == []
+
+
+@pytest.mark.parametrize("place", ["to_clips", "gate_clip", "torch.cat"])
+def test_a_gpu_without_memory_answers_503_and_its_worker_lives(
+    pipeline: Pipeline,
+    dive_clip: bytes,
+    ends: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 180.00 MiB")
+
+    handler = DiveHandler()
+    handler._pipeline = pipeline
+    monkeypatch.setattr(pipeline, "on_gpu", True)
+    context = Context()
+    with monkeypatch.context() as patch:
+        patch.setattr(f"model_handler.scoring.{place}", full)
+        answer = handler.handle([{"body": dive_clip}], context)[0]
+    assert (context.status[0], json.loads(answer)["error"]["code"]) == (503, "out_of_memory")
+    assert ends == []
+    handler.handle([{"body": dive_clip}], context)
+    assert context.status[0] == 200

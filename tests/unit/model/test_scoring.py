@@ -154,3 +154,70 @@ def test_other_faults_are_not_taken_for_memory(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(scorer, "_backbone", broken)
     with pytest.raises(RuntimeError, match="illegal memory access"):
         assess(scorer, random_frames(40))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 180.00 MiB"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("place", ["to_clips", "gate_clip", "torch.cat", "torch.stack"])
+def test_memory_that_runs_out_anywhere_is_said_so(
+    monkeypatch: pytest.MonkeyPatch, place: str, fault: Exception
+) -> None:
+    def full(*_: object, **__: object) -> Tensor:
+        raise fault
+
+    scorer = Scorer(small_checkpoint(), CPU, torch.float32)
+    monkeypatch.setattr(f"model_handler.scoring.{place}", full)
+
+    def assess_all() -> None:
+        clips = scorer.clips([random_frames(20)])
+        scorer.refusals(clips)
+        scorer.score(clips)
+
+    with pytest.raises(OutOfMemory):
+        assess_all()
+
+
+@pytest.mark.parametrize("scarce", [True, False])
+def test_a_library_that_finds_no_room_for_itself_is_memory_only_where_it_is_scarce(
+    monkeypatch: pytest.MonkeyPatch, scarce: bool
+) -> None:
+    def broken(clips: Tensor) -> Tensor:
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`")
+
+    scorer = Scorer(small_checkpoint(), CPU, torch.float32)
+    monkeypatch.setattr(scorer, "_backbone", broken)
+    monkeypatch.setattr(scorer, "_is_scarce", lambda: scarce)
+    with pytest.raises(OutOfMemory if scarce else RuntimeError):
+        scorer.features(scorer.clips([random_frames(20)])[0])
+
+
+def test_passes_grow_again_once_memory_is_there() -> None:
+    scorer = Scorer(small_checkpoint(), CPU, torch.float32)
+    start, memory, clips = scorer.clips_per_pass, Memory(lambda clips: clips, 1), torch.zeros(3, 1, 1, 1, 1)
+    scorer._forward(memory, clips)
+    assert scorer.clips_per_pass == 1
+    memory.clips = start
+    for _ in range(30):
+        scorer._forward(memory, clips)
+    assert scorer.clips_per_pass == start
+
+
+def test_a_shortage_that_lasts_is_tried_ever_more_rarely() -> None:
+    scorer = Scorer(small_checkpoint(), CPU, torch.float32)
+    memory, clips, count = Memory(lambda clips: clips, 1), torch.zeros(2, 1, 1, 1, 1), 200
+    scorer._forward(memory, clips)
+    before = memory.passes
+    for _ in range(count):
+        scorer._forward(memory, clips)
+    # Two clips, one a pass; what failed besides is the trials, after 8, 16, 32 and 64 good ones.
+    assert 0 < memory.passes - before - 2 * count <= 5
