@@ -3,23 +3,19 @@
 import asyncio
 import logging
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from springboard.cli.said import fail
 from springboard.endpoint.document import Endpoint, Limits, Variant
-from springboard.endpoint.names import archive_name
+from springboard.endpoint.names import archive_name, is_release, version_of
 from springboard.front.front import Front
 from springboard.front.server import ChildFailed, Companion
-from springboard.system.checkout import ROOT
 from springboard.system.files import sha256
+from springboard.torchserve.archive import version_in
 from springboard.torchserve.process import TorchServe, TorchServeError
 
-LOCAL_VERSION = "0.0.0-local"
 log = logging.getLogger("springboard.children")
 
 _LOOK_SECONDS = 0.5
@@ -32,8 +28,6 @@ _GIVEN_UP_SECONDS = 330.0
 
 def endpoint(archive: Path, limits: Limits, buckets: tuple[str, ...]) -> tuple[Endpoint, list[Companion]]:
     """Return an endpoint of one variant, and the TorchServe that shall run beside the front for it."""
-    if not archive.is_file():
-        fail(f"{archive} does not exist; make it with: ./archive.sh --weights DIR --version X.Y.Z")
     child = TorchServe(archive, environment=_without_credentials(os.environ))
     variant = Variant(**{**child.served.model_dump(), "name": "local", "sha256": sha256(archive)})
     return Endpoint(variants=(variant,), limits=limits, allowed_buckets=buckets), [
@@ -50,20 +44,20 @@ def _without_credentials(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def archive(weights: Path) -> Path:
-    """Run archive.sh; stop it when we are stopped meanwhile."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    command = [str(ROOT / "archive.sh"), "--weights", str(weights), "--version", LOCAL_VERSION]
-    with subprocess.Popen(command, stdout=sys.stderr) as process:
-        try:
-            status = process.wait()
-        except BaseException:
-            process.terminate()
-            raise
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if status:
-        fail(f"archive.sh failed with status {status}")
-    return ROOT / "build" / archive_name(LOCAL_VERSION)
+def check(archive: Path | None) -> None:
+    """Refuse an archive, where one is given, whose name is not its version's: by that its requests go."""
+    if archive is None:
+        return
+    if not archive.is_file():
+        fail(f"{archive} does not exist; make it with: ./archive.sh --weights DIR --version X.Y.Z")
+    held, named = version_in(archive), version_of(archive.name)
+    if archive.name == archive_name(named) and is_release(named) and held in (named, None):
+        return  # an unreadable one TorchServe tells more of
+    if held is None:
+        fail(f"{archive} is no archive of archive.sh; those are called dive-X.Y.Z.mar")
+    if not is_release(held):
+        fail(f"{archive} holds version {held}, which is none like X.Y.Z; make it anew with archive.sh")
+    fail(f"{archive} holds release {held}, so its name must be {archive_name(held)}; rename it")
 
 
 async def keep_running(child: TorchServe, front: Front) -> None:

@@ -76,17 +76,19 @@ def serve(
             log.warning(
                 "%s holds no keys, so nobody can call yet; run: springboard keys create NAME", keys_file
             )
+        if endpoint_file is None:
+            # Here, not above: on a host the front's environment has no Java and needs none.
+            from springboard.cli import local, packing
+
+            local.check(archive)
         listening = handed_over or _listen(host, port)
         if endpoint_file is not None:
             endpoint, companions = endpoints.load(endpoint_file), list[Companion]()
         else:
             limits = Limits(max_body_bytes=int(max_body_mb * 1e6), deadline_seconds=deadline)
-            # Here, not above: on a host the front's environment has no Java and needs none.
-            from springboard.cli import local
-
             if weights is not None:
-                log.info("archiving %s", weights)
-                archive = local.archive(weights)
+                log.info("archiving %s, unless its archive is there already", weights)
+                archive = packing.archive_of(weights)
             assert archive is not None  # noqa: S101 - one of three was given
             endpoint, companions = local.endpoint(archive, limits, tuple(allow_bucket or ()))
     except (EndpointFileError, keys.KeysFileError) as error:

@@ -1,0 +1,120 @@
+"""Archives of `springboard serve --weights`: found by what they are made of, so nothing is packed twice.
+
+`build/served/KEY/` holds one, whole or not there; KEY is of the weights and of the code packed with them.
+Each server at work holds its folder's lock, so two share an archive, and neither takes it from the other.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from springboard.cli.said import fail
+from springboard.endpoint.names import archive_name
+from springboard.system.checkout import ROOT
+from springboard.system.files import sha256
+
+LOCAL_VERSION = "0.0.0-local"
+# Half a gigabyte each; those that a server has do not count.
+_KEPT = 2
+# Open as long as this process: closing one gives its lock away.
+_held: list[IO[str]] = []
+
+
+def archive_of(weights: Path, store: Path = ROOT / "build" / "served") -> Path:
+    """Return the archive of these weights, packed where there is none; it is held until this process ends."""
+    store.mkdir(parents=True, exist_ok=True)
+    folder = store / _key(weights)
+    with _alone(store):
+        there = folder.is_dir()
+        if there:
+            _hold(folder)
+        else:
+            made = Path(tempfile.mkdtemp(prefix=".new-", dir=store))
+            _hold(made)  # its lock moves with it
+    if not there:
+        try:
+            _pack(weights, made)
+            with _alone(store):
+                if folder.is_dir():  # another server was quicker
+                    _hold(folder)
+                else:
+                    made.rename(folder)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+    with _alone(store):
+        os.utime(folder)
+        _prune(store)
+    return folder / archive_name(LOCAL_VERSION)
+
+
+def _key(weights: Path) -> str:
+    """Return what tells an archive from others: names and contents of all that goes into it."""
+    if not weights.exists():
+        fail(f"--weights: {weights} does not exist")
+    files = sorted(path for path in weights.iterdir() if path.is_file()) if weights.is_dir() else [weights]
+    code = [path for path in sorted((ROOT / "model_handler").rglob("*")) if path.is_file()]
+    parts = [(path.name, path) for path in files]
+    parts += [
+        (str(path.relative_to(ROOT)), path) for path in [*code, ROOT / "archive.sh"] if path.suffix != ".pyc"
+    ]
+    try:
+        made_of = "".join(f"{name!r} {sha256(path)}\n" for name, path in parts)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}")
+    return hashlib.sha256(made_of.encode()).hexdigest()[:16]
+
+
+def _pack(weights: Path, folder: Path) -> None:
+    """Run archive.sh; stop it when we are stopped meanwhile."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    command = [str(ROOT / "archive.sh"), "--weights", str(weights), "--version", LOCAL_VERSION]
+    # What it prints is the archive's path, which is nobody's business here; its errors are.
+    with subprocess.Popen([*command, "--out", str(folder)], stdout=subprocess.DEVNULL) as process:
+        try:
+            status = process.wait()
+        except BaseException:
+            process.terminate()
+            raise
+    signal.signal(signal.SIGTERM, before)
+    if status:
+        fail(f"archive.sh failed with status {status}")
+
+
+@contextmanager
+def _alone(store: Path) -> Iterator[None]:
+    with (store / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _hold(folder: Path) -> None:
+    lock = (folder / ".held").open("w")
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    _held.append(lock)
+
+
+def _prune(store: Path) -> None:
+    """Remove the oldest archives that no server has, and what killed ones left half made."""
+    free = [folder for folder in store.iterdir() if folder.is_dir() and _is_free(folder)]
+    free.sort(key=lambda folder: (not folder.name.startswith("."), folder.stat().st_mtime))
+    half_made = sum(folder.name.startswith(".") for folder in free)
+    for folder in free[: max(half_made, len(free) - _KEPT)]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_free(folder: Path) -> bool:
+    with (folder / ".held").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
