@@ -14,6 +14,9 @@ class _Idle:
     def __getattr__(self, _: str) -> Any:
         return _Idle()
 
+    def __call__(self, *_: Any) -> Any:
+        return _Idle()
+
     def __len__(self) -> int:
         return 0
 
