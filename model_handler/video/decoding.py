@@ -17,7 +17,7 @@ from model_handler.video import colour, completeness, naming, streams
 from model_handler.video.ahead import Packets, interval
 from model_handler.video.colour import Frames
 from model_handler.video.limits import Limits, Meter
-from model_handler.video.orientation import display_matrix
+from model_handler.video.orientation import IDENTITY, display_matrix
 from model_handler.video.thinning import BORDER, USUAL_FPS, Clock, Thinning
 
 FrameRate = Literal["auto", "published"]
@@ -112,6 +112,8 @@ class _Reader:
         self.frames: list[Frames] = []
         self.taken: list[int] = []
         self.size = (0, 0)
+        self.rotation: int | None = None
+        self.matrix = IDENTITY
         self.damaged = 0
 
     def read(self, data: bytes) -> Video:
@@ -165,9 +167,12 @@ class _Reader:
         if len(self.frames) == self.meter.limits.max_frames:
             self._refuse_frames()
         context = self.stream.codec_context
+        if frame.rotation != self.rotation:
+            # Side data is slow to ask for; a matrix that changes on the way changes the rotation too.
+            self.rotation, self.matrix = frame.rotation, display_matrix(frame)
         small, *size = colour.prepare(
             frame,
-            display_matrix(frame),
+            self.matrix,
             frame.color_trc if frame.color_trc != _UNSPECIFIED else context.color_trc,
             frame.color_primaries if frame.color_primaries != _UNSPECIFIED else context.color_primaries,
         )
