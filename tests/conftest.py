@@ -14,6 +14,7 @@ from model_handler.scoring import DIVING_CLASS
 from springboard.system.checkout import ROOT
 from tests.clips import encode, moving_frames
 from tests.order import pytest_collection_modifyitems as pytest_collection_modifyitems
+from tests.order import pytest_make_parametrize_id as pytest_make_parametrize_id
 from tests.order import pytest_terminal_summary as pytest_terminal_summary
 from tests.stands.seaweedfs import ObjectStore, seaweedfs
 

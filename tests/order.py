@@ -14,11 +14,17 @@ import pytest
 DURATIONS = Path(__file__).with_name("durations.json")
 WRITE = "SPRINGBOARD_WRITE_DURATIONS"
 _SHORT_S = 2
+_LONG = 40
 
 
 def _unit(nodeid: str) -> str:
     """Return what xdist hands out with this test: it writes a test's group behind its name."""
     return nodeid.rpartition("@")[2] if nodeid.rfind("@") > nodeid.rfind("]") else nodeid
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name long bytes by their parameter: a gzip has the time in it, and processes must agree on names."""
+    return argname if isinstance(val, bytes) and len(val) > _LONG else None
 
 
 @pytest.hookimpl(trylast=True)  # xdist has written the groups

@@ -48,3 +48,8 @@ def test_durations_are_written_when_asked_for(durations: Path, monkeypatch: pyte
     monkeypatch.setenv(order.WRITE, "1")
     order.pytest_terminal_summary(reporter)
     assert list(json.loads(durations.read_text()).items()) == [("a.py::test_long", 20), ("hosts", 9)]
+
+
+def test_names_do_not_hold_what_is_made_anew_in_each_process() -> None:
+    assert order.pytest_make_parametrize_id(bytes(41), "body") == "body"
+    assert order.pytest_make_parametrize_id(b"score=1", "body") is None
