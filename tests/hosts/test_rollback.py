@@ -47,14 +47,14 @@ def back(hosts: Hosts, four: list[Node]) -> Back:
 
     def play(states: list[dict[str, Any] | None], **options: Any) -> tuple[bool, str, list[str]]:
         for node, one in zip(four, states, strict=True):
-            node.sh("rm -rf /called /var/lib/springboard; mkdir -p /var/lib/springboard")
+            node.sh(": >/called; rm -rf /var/lib/springboard; mkdir -p /var/lib/springboard")
             if one is not None:
                 node.run("sh", "-c", "cat >/var/lib/springboard/deployment.json", input=json.dumps(one))
         done = hosts.play("rollback.yml", springboard=four, **options)
         return (
             done.ok,
             " ".join(done.output.split()),
-            [node.sh("cat /called || true").strip() for node in four],
+            [node.sh("cat /called").strip() for node in four],
         )
 
     return play
