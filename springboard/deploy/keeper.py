@@ -17,11 +17,12 @@ from springboard.deploy.traffic import Share, Traffic
 from springboard.deploy.units import ServiceError
 from springboard.releases.manifest import ReleaseError
 
-FAULTS = (InstanceError, ServiceError, FrontAway, ReleaseError, OSError)
-
 
 class KeeperError(Exception):
     """Several things could not be put right; the message names each."""
+
+
+FAULTS = (InstanceError, ServiceError, FrontAway, ReleaseError, KeeperError, OSError)
 
 
 class Trouble(AbstractContextManager["Trouble"]):

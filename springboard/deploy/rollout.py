@@ -14,7 +14,7 @@ from springboard.deploy import state as deployment
 from springboard.deploy import units as services
 from springboard.deploy.canary import Rejected, Trial
 from springboard.deploy.instances import Instance, InstanceError
-from springboard.deploy.keeper import FAULTS, Keeper, KeeperError, Trouble
+from springboard.deploy.keeper import FAULTS, Keeper, Trouble
 from springboard.deploy.layout import Layout
 from springboard.deploy.plan import Fetch, Mirror, Plan, Replace, RolloutError, Settle, Stay
 from springboard.deploy.settings import Host
@@ -249,7 +249,7 @@ class Rollout:
     def _cause(self, error: Exception) -> str:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return f"the disk is full ({error}): free or enlarge it, see df -h {self._layout.instances}"
-        if isinstance(error, (*FAULTS, Rejected, KeeperError, RolloutError, Stopped)):
+        if isinstance(error, (*FAULTS, Rejected, RolloutError, Stopped)):
             return str(error)
         at = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {error} (a fault of ours, {Path(at.filename).name}:{at.lineno})"

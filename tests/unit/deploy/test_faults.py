@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from springboard.deploy.keeper import FAULTS, KeeperError
+from springboard.deploy.keeper import FAULTS
 from springboard.deploy.plan import RolloutError
 from springboard.deploy.rollout import Rollout
 from springboard.deploy.settings import ShadowRule
@@ -134,7 +134,7 @@ def test_what_stays_broken_keeps_nothing_from_serving_and_heals_once_it_works(
     # What fails first is the release itself; the way back then meets what is broken.
     bench.fails_at = f"ready {kind.new}"
     bench.broken = {broken}
-    with pytest.raises((RolloutError, KeeperError, *FAULTS)):
+    with pytest.raises((RolloutError, *FAULTS)):
         kind.act(engine)
     promoted = bench.state.promoted
     assert promoted == before.promoted
@@ -192,3 +192,48 @@ def test_told_to_stop_at_any_act_it_returns_or_has_done_it(name: str, bench: Ben
             expected = [kind.old] if not kind.settings else [kind.old, kind.new]
         assert one_state(bench) in expected, bench.acts[at]
         bench.on_act, bench.ask = lambda _: None, lambda: None
+
+
+def test_several_faults_on_the_way_back_hide_neither_the_cause_nor_what_serves(bench: Bench) -> None:
+    bench.rollout().deploy("1.0.0")
+
+    def break_more(number: int) -> None:
+        if bench.acts[number] == "ready 1.1.0":
+            bench.broken = {"start", "endpoint"}
+
+    bench.on_act, bench.fails_at = break_more, "ready 1.1.0"
+    with pytest.raises(RolloutError) as caught:
+        bench.rollout().deploy("1.1.0", in_place=True)
+    assert str(caught.value).startswith(
+        "1.1.0 was not deployed, 1.0.0 serves: its weights are missing. Undoing"
+    )
+    assert "systemctl failed; the front did not take over" in str(caught.value)
+    assert bench.state.last == str(caught.value)
+
+
+def test_several_faults_after_the_promotion_say_that_the_new_release_serves(bench: Bench) -> None:
+    bench.rollout().deploy("1.0.0")
+
+    def break_more(number: int) -> None:
+        if bench.acts[number] == "canary 50":
+            bench.broken = {"stop", "disable"}
+
+    bench.on_act = break_more
+    with pytest.raises(RolloutError, match=r"^1\.1\.0 serves, but: systemctl failed"):
+        bench.rollout(keep_warm_seconds=0.0).deploy("1.1.0")
+    assert bench.state.last.startswith("1.1.0 serves, but: ")
+
+
+def test_several_faults_beside_a_shadow_hide_neither_the_cause_nor_what_serves(bench: Bench) -> None:
+    bench.rollout().deploy("1.0.0")
+
+    def break_more(number: int) -> None:
+        if bench.acts[number] == "ready 1.1.0":
+            bench.broken = {"start", "stop", "endpoint"}
+            bench.running.clear()
+
+    bench.on_act, bench.fails_at = break_more, "ready 1.1.0"
+    with pytest.raises(
+        RolloutError, match=r"^1\.0\.0 serves, without its shadow: its weights are missing; and "
+    ):
+        bench.rollout(shadow=SHADOW).deploy(None)
