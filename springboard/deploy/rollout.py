@@ -285,7 +285,8 @@ class Rollout:
     def _start_shadow(self, place: Place, manifest: Manifest, fetch: bool) -> None:
         if fetch:
             self._fetch(place.version)
-        if promoted := self._keeper.instance(self._state.promoted):
+        promoted = self._keeper.instance(self._state.promoted)
+        if promoted and not services.running(place.instance):  # the previous one may still be warm
             self._fits(promoted, manifest)
         shadow = assemble.make(self._layout, self._host, place.version)
         self._up(shadow)

@@ -208,6 +208,19 @@ def test_a_shadow_comes_stays_is_promoted_and_goes(bench: Bench) -> None:
     assert bench.consistent("1.1.0")
 
 
+def test_a_shadow_that_runs_already_needs_no_more_memory(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.rollout().deploy("1.0.0")
+    bench.rollout().deploy("1.1.0")  # 1.0.0 stays warm
+    monkeypatch.setattr(memory, "used", lambda _: 2_000_000_000)
+    monkeypatch.setattr(memory, "available", lambda: 500_000_000)
+    assert bench.rollout(shadow=ShadowRule(release="1.0.0")).deploy(None)
+    assert len(bench.running) == 2
+    with pytest.raises(RolloutError, match="without its shadow: the memory does not hold two releases"):
+        bench.rollout(shadow=ShadowRule(release="1.2.0")).deploy(None)
+
+
 def test_only_so_many_releases_stay_on_disk(bench: Bench) -> None:
     for n, version in enumerate(("1.0.0", "1.1.0", "1.2.0", "1.3.0")):
         bench.rollout().deploy(version)
