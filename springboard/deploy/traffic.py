@@ -30,9 +30,9 @@ class Traffic:
         self.front = FrontFigures(host.front_url)
         self.shadow: Instance | None = None
 
-    def show(self, shares: Sequence[Share]) -> bool:
-        """Have the front serve these, and return when it does; return whether that was a change."""
-        return self._write([_variant(name, one.served, weight) for name, one, weight in shares])
+    def show(self, shares: Sequence[Share]) -> None:
+        """Have the front serve these, and return when it does."""
+        self._write([_variant(name, one.served, weight) for name, one, weight in shares])
 
     def pause(self, release: str) -> None:
         """Have requests wait in the front, up to their deadline: nobody listens on the discard port."""
@@ -64,9 +64,9 @@ class Traffic:
         except FrontAway as error:
             say(f"not waiting for requests: {error}")
 
-    def _write(self, variants: list[Variant]) -> bool:
+    def _write(self, variants: list[Variant]) -> None:
         if self._is(variants):
-            return False
+            return
         # Left out where it says nothing: a front from before it must be able to read the file.
         unsaid = set() if self._host.cors.origins else {"cors"}
         document = self._endpoint(variants).model_dump(mode="json", exclude=unsaid)
@@ -75,7 +75,6 @@ class Traffic:
         write_atomically(self._path, text)
         if variants:
             self._wait_taken_over()
-        return True
 
     def _is(self, variants: list[Variant]) -> bool:
         try:
