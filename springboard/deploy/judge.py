@@ -20,6 +20,8 @@ _JITTER_SECONDS = 0.02
 _DEAD = 20
 # In mean ranks: one of 1.5 times the time is off by 0.11 to 0.33 where times vary by factors of e to 1.35.
 _RANK_SHIFT = 0.2
+# Fewer tell too little of their own variance.
+_LEAST_SCORES = 10
 # Figures that are judged.
 _FIGURES = 5
 # As likely as not no chance: worth a longer look.
@@ -63,7 +65,7 @@ def findings(
     yield _unscored(canary, baseline, rules)
     if min(canary.scored, baseline.scored) >= rules.min_attempts:
         yield from _times(canary, baseline, rules)
-        if reference is not None:
+        if reference is not None and canary.scored >= _LEAST_SCORES:
             yield _scores(canary, baseline, rules, reference)
 
 

@@ -62,7 +62,7 @@ class Keeper:
         self._say = say
         self.state = state
         self.traffic = Traffic(layout, host)
-        self.traffic.shadow = self.instance(state.shadow)
+        self.traffic.shadow = self._shadow
 
     def instance(self, place: Place | None) -> Instance | None:
         """Return the instance at a place."""
@@ -79,7 +79,8 @@ class Keeper:
 
     def mirror(self, place: Place | None) -> None:
         """Take this for the shadow from now on; `restore` has the front do so."""
-        self.state.shadow, self.traffic.shadow = place, self.instance(place)
+        self.state.shadow = place
+        self.traffic.shadow = self._shadow
 
     def unsettled(self) -> bool:
         """Whether a deployment was killed before its end, or endpoint.yml is not what was promoted."""
@@ -135,7 +136,10 @@ class Keeper:
         self.stop_others()
         state = self.state
         kept = {place.version for place in (state.promoted, state.previous, state.shadow) if place}
-        folders = [one for one in self._layout.releases.glob("*") if one.name not in kept]
+        folders = [one for one in self._layout.releases.glob("*") if one.is_dir() and one.name not in kept]
+        for part in [one for one in folders if one.suffix == ".part"]:  # of a fetch that was killed
+            folders.remove(part)
+            shutil.rmtree(part)
         folders.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
         spare = max(self._host.keep_releases - len(kept), 0)
         for folder in folders[spare:]:
@@ -147,9 +151,14 @@ class Keeper:
         promoted = self.instance(self.state.promoted)
         return [("stable", promoted, 100)] if promoted else []
 
+    @property
+    def _shadow(self) -> Instance | None:
+        """The shadow, unless its folder is gone: nobody depends on it, and a deployment makes it anew."""
+        shadow = self.instance(self.state.shadow)
+        return shadow if shadow and shadow.exists else None
+
     def _wanted(self) -> list[Instance]:
-        places = (self.state.promoted, self.state.shadow)
-        return [one for one in map(self.instance, places) if one]
+        return [one for one in (self.instance(self.state.promoted), self._shadow) if one]
 
     def _down(self) -> list[Instance]:
         return [

@@ -232,6 +232,10 @@ class _Site:
         named = assemble.name_of(self._layout, self._host, version) if self._runtime else f"{version}_*"
         return Place(version=version, instance=named)
 
+    def has(self, place: Place) -> bool:
+        """Whether the instance is on the disk."""
+        return Instance(self._layout, place.instance).exists
+
     def find(self, version: str, serves: bool) -> tuple[Manifest, bool]:
         """Return a release's manifest, and whether it has to be fetched."""
         folder = self._layout.releases / version
@@ -251,7 +255,7 @@ def _mirroring(site: _Site, host: Host, state: State, promoted: Place) -> list[S
     if rule is None or rule.release == promoted.version:
         return [Mirror()] if now else []
     place = site.place(rule.release)
-    if place == now:
+    if place == now and site.has(place):
         return []
     try:
         manifest, fetch = site.find(rule.release, serves=False)

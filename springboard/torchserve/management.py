@@ -52,11 +52,15 @@ def read(answer: httpx.Response) -> Workers:
 def ask(served: Served) -> Workers | None:
     """Ask once and wait for the answer; None until TorchServe answers.
 
-    It answers once it has read its archives, so `NO_WORKERS` means that this release's is unreadable.
+    It answers once it has read its archives, so `NO_WORKERS` means that this release's is unreadable, or that
+    something else listens there.
     """
     try:
         # Proxies of the environment are for elsewhere.
         answer = httpx.get(url(served), timeout=_SECONDS, trust_env=False)
     except httpx.HTTPError:
         return None
-    return read(answer) if answer.is_success else NO_WORKERS
+    try:
+        return read(answer) if answer.is_success else NO_WORKERS
+    except ValueError:
+        return NO_WORKERS

@@ -45,11 +45,12 @@ Back = Callable[..., tuple[bool, str, list[str]]]
 def back(hosts: Hosts, four: list[Node]) -> Back:
     """`back(states, ...)` has the hosts serve these, plays, and returns what each was told, and the rest."""
 
-    def play(states: list[dict[str, Any] | None], **options: Any) -> tuple[bool, str, list[str]]:
+    def play(states: list[dict[str, Any] | str | None], **options: Any) -> tuple[bool, str, list[str]]:
         for node, one in zip(four, states, strict=True):
             node.sh(": >/called; rm -rf /var/lib/springboard; mkdir -p /var/lib/springboard")
             if one is not None:
-                node.run("sh", "-c", "cat >/var/lib/springboard/deployment.json", input=json.dumps(one))
+                text = one if isinstance(one, str) else json.dumps(one)
+                node.run("sh", "-c", "cat >/var/lib/springboard/deployment.json", input=text)
         done = hosts.play("rollback.yml", springboard=four, **options)
         return (
             done.ok,
@@ -103,3 +104,10 @@ def test_check_mode_only_asks(back: Back) -> None:
     ok, output, told = back([BAD] * 4, check=True)
     assert ok, output
     assert told == [f"{LEAVING} --check"] * 4
+
+
+def test_a_damaged_deployment_json_keeps_back_its_own_host_only(back: Back) -> None:
+    ok, output, told = back([BAD, BAD, BAD, "{"])
+    assert not ok
+    assert "Read each host's deployment.json" in output
+    assert told == [LEAVING] * 3 + [""]

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import threading
 import time
 import zipfile
@@ -221,15 +222,29 @@ def test_a_shadow_that_runs_already_needs_no_more_memory(
         bench.rollout(shadow=ShadowRule(release="1.2.0")).deploy(None)
 
 
+def test_a_shadow_whose_folder_is_gone_keeps_nothing_from_being_put_right(bench: Bench) -> None:
+    bench.rollout().deploy("1.0.0")
+    mirrored = {"shadow": ShadowRule(release="1.1.0", sample_percent=20)}
+    bench.rollout(**mirrored).deploy(None)
+    place = bench.state.shadow
+    assert place
+    shutil.rmtree(bench.layout.instances / place.instance)
+    assert bench.rollout().settle()
+    assert yaml.safe_load(bench.layout.endpoint.read_text())["shadow"] is None
+    assert bench.rollout(**mirrored).deploy(None)
+    assert yaml.safe_load(bench.layout.endpoint.read_text())["shadow"]["release"] == "1.1.0"
+    assert not bench.rollout(**mirrored).deploy(None)
+
+
 def test_only_so_many_releases_stay_on_disk(bench: Bench) -> None:
     for n, version in enumerate(("1.0.0", "1.1.0", "1.2.0", "1.3.0")):
         bench.rollout().deploy(version)
         os.utime(bench.layout.releases / version, (n, n))
-    (bench.layout.releases / "1.9.0.part").mkdir()
+    (bench.layout.releases / "1.9.0.part").mkdir()  # a fetch was killed
+    (bench.layout.releases / "notes.txt").write_text("somebody's")
     bench.rollout().tidy()
     kept = {path.name for path in bench.layout.releases.iterdir()}
-    assert {"1.2.0", "1.3.0"} < kept
-    assert len(kept) == 3
+    assert kept == {"1.1.0", "1.2.0", "1.3.0", "notes.txt"}
 
 
 def test_a_release_of_another_torch_is_refused_by_name(bench: Bench) -> None:
