@@ -41,10 +41,10 @@ class Seen:
 
 
 class Packets:
-    """All packets of a file, read once and in order."""
+    """All packets of some streams of a file, read once and in order."""
 
-    def __init__(self, container: InputContainer, meter: Meter) -> None:
-        self._demuxed: Iterator[Packet[Stream]] = container.demux()
+    def __init__(self, container: InputContainer, streams: Sequence[Stream], meter: Meter) -> None:
+        self._demuxed: Iterator[Packet[Stream]] = container.demux(*streams)
         self._meter = meter
         self._held: deque[Packet[Stream]] = deque()
         self._time_bases = {s.index: float(s.time_base or 0) for s in container.streams}

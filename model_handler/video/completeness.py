@@ -1,12 +1,22 @@
 """Whether a file holds all that it announces, judged by its picture and not by its sound."""
 
+from collections.abc import Sequence
+
 from av.container import InputContainer
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from model_handler.video.ahead import Packets
 
 # FFmpeg counts these files' lengths from their last packets, so they announce nothing.
 _ANNOUNCE_NOTHING = ("mpegts", "mpeg", "gif", "h264", "hevc")
+
+
+def telling(container: InputContainer) -> "Sequence[Stream]":
+    """Return the streams whose packets tell whether the file is whole: the sound's only where they must."""
+    name = container.format.name
+    by_picture = name.startswith(("mov", "avi")) or name in _ANNOUNCE_NOTHING
+    return container.streams.video if by_picture else tuple(container.streams)
 
 
 def has_index(container: InputContainer, stream: VideoStream) -> bool:

@@ -91,7 +91,7 @@ class _Reader:
 
     def __init__(self, container: InputContainer, meter: Meter, published: bool) -> None:
         self.container, self.meter = container, meter
-        self.packets = Packets(container, meter)
+        self.packets = Packets(container, completeness.telling(container), meter)
         self.stream = streams.choose(container.streams, self.packets.with_packets)
         shown = self.packets.seen[self.stream.index].shown
         measured = interval(shown)

@@ -2,6 +2,7 @@
 
 import math
 import struct
+from functools import lru_cache
 from typing import cast
 
 import numpy as np
@@ -22,6 +23,7 @@ def display_matrix(frame: VideoFrame) -> Matrix:
     return _MATRIX.unpack_from(held) if held is not None and held.buffer_size >= _MATRIX.size else IDENTITY
 
 
+@lru_cache(maxsize=8)  # asked for every frame
 def quarter_turns(matrix: Matrix) -> int:
     """Return how many quarter turns clockwise show the picture upright, 0 to 3; odd angles are rounded.
 
