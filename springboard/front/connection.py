@@ -14,13 +14,20 @@ _HEAR_SECONDS = 0.25
 _ASK_AGAIN_SECONDS = 5.0
 _TCP_CLOSE = 7  # include/net/tcp_states.h
 _INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
+# Neither llhttp nor uvicorn bounds a request's line and headers, a body's trailers or a chunk's extensions.
+_MAX_HEAD_BYTES = 1 << 16
 
 
 class Connection(HttpToolsProtocol):
-    """Answers over HTTP/1.1 who offers another protocol, and who half-closes after their last request."""
+    """Answers over HTTP/1.1 who offers another protocol, and who half-closes after their last request.
+
+    Who sends a head without end is refused: its memory is counted by nobody else.
+    """
 
     _offered: list[tuple[bytes, bytes]] | None = None
     _asking: asyncio.TimerHandle | None = None
+    # Bytes since the last that was a whole head or a piece of a body.
+    _head_bytes = 0
 
     def data_received(self, data: bytes) -> None:
         """Parse what came.
@@ -30,17 +37,21 @@ class Connection(HttpToolsProtocol):
         unanswered (RFC 9110, 7.8), so that its body is its body and not the next request.
         """
         self._unset_keepalive_if_required()
+        self._head_bytes += len(data)
         try:
             while data:
                 try:
                     self.parser.feed_data(data)
-                    return
+                    break
                 except httptools.HttpParserUpgrade as offer:
                     data = self._without_offer() + data[offer.args[0] :]
         except httptools.HttpParserError:
             message = "Invalid HTTP request received."
             self.logger.warning(message)
             self.send_400_response(message)
+            return
+        if self._head_bytes > _MAX_HEAD_BYTES:
+            self._refuse(431, f"The request's line and headers have more than {_MAX_HEAD_BYTES:,} bytes.")
 
     def _without_offer(self) -> bytes:
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
@@ -55,6 +66,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the request, once its headers are without an offer."""
+        self._head_bytes = 0
         if self.parser.should_upgrade():
             return
         if self._offered is not None:  # all of them: a signature may cover it
@@ -62,17 +74,25 @@ class Connection(HttpToolsProtocol):
             self._offered = None
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._head_bytes = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         """End the request's body."""
+        self._head_bytes = 0
         if not self.parser.should_upgrade():
             super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, in the words of every other error."""
-        message = f"{msg} This server speaks HTTP/1.1."
+        self._refuse(400, f"{msg} This server speaks HTTP/1.1.")
+
+    def _refuse(self, status: int, message: str) -> None:
         body = json.dumps({"error": {"code": "invalid_request", "message": message}}).encode()
         self.transport.write(
-            STATUS_LINE[400]
+            STATUS_LINE[status]
             + b"content-type: application/json\r\nconnection: close\r\n"
             + b"content-length: %d\r\n\r\n%s" % (len(body), body)
         )

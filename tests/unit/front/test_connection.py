@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -138,3 +139,38 @@ def test_what_is_no_http_is_refused_as_json_and_nothing_of_it_is_served(port: in
     assert received.startswith(b"HTTP/1.1 400 ")
     assert json.loads(received.rpartition(b"\r\n\r\n")[2])["error"]["code"] == "invalid_request"
     assert received.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize(
+    ("begins", "goes_on"),
+    [
+        (b"GET /", b"a" * 1000),
+        (b"GET / HTTP/1.1\r\na: ", b"b" * 1000),
+        (b"GET / HTTP/1.1\r\n", b"a: " + b"b" * 1000 + b"\r\n"),
+        (
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n",
+            b"a: " + b"b" * 1000 + b"\r\n",
+        ),
+    ],
+    ids=["line", "header", "headers", "trailers"],
+)
+def test_a_head_without_end_is_refused(port: int, begins: bytes, goes_on: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as plain:
+        plain.sendall(begins)
+        with suppress(ConnectionError):  # the server has closed it, as it should
+            for _ in range(10_000):
+                plain.sendall(goes_on)
+            pytest.fail("10 MB of a head were taken")
+
+
+def test_who_sends_too_long_a_head_is_told(port: int) -> None:
+    received = exchange(port, b"GET / HTTP/1.1\r\na: " + b"b" * 70_000)
+    assert received.startswith(b"HTTP/1.1 431 ")
+    assert b"65,536" in received
+
+
+def test_long_headers_and_longer_bodies_are_taken(port: int) -> None:
+    head = b"a: " + b"b" * 30_000 + b"\r\n"
+    sent = post(b"/a", b"x" * 300_000, head) + post(b"/b", b"x", head) + post(b"/c", b"x", head, CLOSE)
+    parts = [sent[at : at + 20_000] for at in range(0, len(sent), 20_000)]
+    assert [one["body"] for one in answers(exchange(port, *parts))] == [300_000, 1, 1]
