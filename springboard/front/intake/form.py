@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import BytesParser
@@ -55,10 +56,20 @@ def field(body: bytes, content_type: str, hold: Hold) -> bytes:
     return body[part.start : part.end]
 
 
+@contextmanager
+def _refusing_headers() -> Iterator[None]:
+    """Refuse parameters at which `email` itself fails: RFC 2231's pieces mixed up, a charset that is none."""
+    try:
+        yield
+    except (TypeError, ValueError, LookupError):
+        raise InvalidRequest("The form cannot be read: a header's parameters make no sense.") from None
+
+
 def _boundary(content_type: str) -> bytes:
     message = Message()
     message["Content-Type"] = content_type
-    boundary = (message.get_boundary() or "").encode(errors="replace")
+    with _refusing_headers():
+        boundary = (message.get_boundary() or "").encode(errors="replace")
     if not 0 < len(boundary) <= _MAX_BOUNDARY_BYTES:
         raise InvalidRequest(
             f"The Content-Type is multipart, but names no boundary of 1 to {_MAX_BOUNDARY_BYTES} bytes."
@@ -105,9 +116,11 @@ def _next(body: bytes, delimiter: bytes, at: int) -> tuple[int, int]:
 
 def _part(head: bytes, start: int, end: int) -> _Part:
     headers = BytesParser(policy=compat32).parsebytes(head + b"\r\n\r\n", headersonly=True)
-    name = headers.get_param("name", "", header="content-disposition")
+    with _refusing_headers():
+        name = headers.get_param("name", "", header="content-disposition")
+        is_file = headers.get_filename() is not None
     encoding = str(headers.get("content-transfer-encoding", "")).strip().lower()
-    return _Part(_text(name), headers.get_filename() is not None, start, end, encoding)
+    return _Part(_text(name), is_file, start, end, encoding)
 
 
 def _text(name: object) -> str:

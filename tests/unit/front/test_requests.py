@@ -230,6 +230,13 @@ BROKEN: dict[str, bytes] = {
     "boundary within": multipart(part("video", b"\r\n--limit!" * 2000)),
     "another boundary": part("video"),
     "coding": multipart(b"Content-Transfer-Encoding: quoted-printable\r\n" + part("video")),
+    "mixed-up name": multipart(b"Content-Disposition: form-data; name*=a; name*0=b\r\n\r\nx"),
+    "file name's charset": multipart(
+        b"Content-Disposition: form-data; name=video; filename*=idna''x\r\n\r\nx"
+    ),
+    "charset with a zero": multipart(
+        b"Content-Disposition: form-data; name=video; filename*=a\0b''x\r\n\r\nx"
+    ),
 }
 
 
@@ -243,7 +250,13 @@ def test_a_form_that_cannot_be_meant_is_refused_in_few_words(model: Scoring, rou
 
 
 @pytest.mark.parametrize(
-    "content_type", ["multipart/form-data", f"multipart/form-data; boundary={'x' * 300}"]
+    "content_type",
+    [
+        "multipart/form-data",
+        f"multipart/form-data; boundary={'x' * 300}",
+        "multipart/form-data; boundary*=a; boundary*0=b",
+        "multipart/form-data; boundary*=idna''x",
+    ],
 )
 def test_a_form_without_a_usable_boundary_is_refused(model: Scoring, content_type: str) -> None:
     response = model.post("/invocations", multipart(part("a")), headers={"Content-Type": content_type})
