@@ -409,3 +409,25 @@ def test_who_asks_before_sending_and_is_refused_cannot_have_the_next_request_eat
     assert b"100 Continue" not in received
     assert b"connection: close" in received.lower()
     assert received.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Content-Length: 5\r\n\r\nhello",
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ],
+    ids=["length", "chunked"],
+)
+def test_who_finds_the_queue_full_when_all_has_come_is_told_at_once(model: Scoring, rest: bytes) -> None:
+    # Waiting for more of a body that has ended would take its whole patience, and then the connection.
+    before, model.front.admission.bytes = model.front.admission.bytes, model.front.endpoint.limits.queue_bytes
+    try:
+        head = b"POST /invocations HTTP/1.1\r\nHost: x\r\n"
+        received = exchange(
+            model.port, head + rest + b"GET /ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
+    finally:
+        model.front.admission.bytes = before
+    assert received.startswith(b"HTTP/1.1 429 ")
+    assert received.count(b"HTTP/1.1 ") == 2, "the connection was not kept"
