@@ -69,3 +69,10 @@ def test_names_and_rules_are_told_only_to_who_may_call(
     assert "not authorized" in wrong.text
     right = guarded.post(route, VIDEO, headers=headers, auth=signer())
     assert right.status_code in (400, 404)
+
+
+def test_a_host_that_makes_no_address_is_not_authorized(guarded: Scoring) -> None:
+    signed = httpx.Request("POST", guarded.url + "/invocations", content=VIDEO)
+    (signed,) = signer().auth_flow(signed)
+    response = guarded.post("/invocations", VIDEO, headers={**signed.headers, "host": "["})
+    assert response.status_code == 403, response.text
