@@ -36,7 +36,7 @@ class S3Object:
 
 
 def parse(
-    body: bytes | str | dict[str, Any] | list[Any],
+    body: bytes | str | dict[str, Any] | list[Any] | float | None,
     content_type: str | None = None,
     *,
     any_base64: bool = False,
@@ -49,8 +49,8 @@ def parse(
     `any_base64`: a bare body of base64 is decoded, whatever it holds; else only where it is surely a video.
     `hold` is told of memory as it is taken. Raises `EmptyBody` or `InvalidRequest`.
     """
-    if isinstance(body, dict | list):
-        return _find(body, {}, hold)
+    if not isinstance(body, bytes | bytearray | memoryview | str):
+        return _find(body, {}, hold)  # a number too, of which bytes() would make as many zeros
     body = _bytes(body) if isinstance(body, str) else bytes(body)
     if not body:
         raise EmptyBody(f"The body is empty. {_FORMS}")

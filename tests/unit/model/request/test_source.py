@@ -63,6 +63,12 @@ def test_a_wrong_pointer_is_refused(body: bytes) -> None:
         parse(body, "application/json")
 
 
+@pytest.mark.parametrize("value", [None, True, 5, 10**12, -1, 1.5])
+def test_json_that_torchserve_decoded_to_no_object_is_refused(value: float | None) -> None:
+    with pytest.raises(InvalidRequest, match="names no video"):
+        parse(value, "application/json")
+
+
 @pytest.mark.parametrize("content_type", [None, "application/json", "video/mp4"])
 def test_an_empty_body_is_refused(content_type: str | None) -> None:
     with pytest.raises(EmptyBody):
