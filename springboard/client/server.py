@@ -14,9 +14,7 @@ def address(url: str) -> str:
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError) as error:
-        raise WrongAddress(
-            f"{url!r} is no address ({error}); it should look like http://127.0.0.1:8080"
-        ) from None
+        raise WrongAddress(f"{url!r} is no address ({error}); {_EXAMPLE}") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise WrongAddress(f"{url!r} is no address; it should look like http://127.0.0.1:8080")
+        raise WrongAddress(f"{url!r} is no address; {_EXAMPLE}")
     return url.rstrip("/")
