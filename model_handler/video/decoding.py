@@ -168,7 +168,7 @@ class _Reader:
             self._refuse_frames()
         context = self.stream.codec_context
         if frame.rotation != self.rotation:
-            # Side data is slow to ask for; a matrix that changes on the way changes the rotation too.
+            # Side data is slow to ask for. A mirror that comes or goes on the way without a turn is not seen.
             self.rotation, self.matrix = frame.rotation, display_matrix(frame)
         small, *size = colour.prepare(
             frame,
