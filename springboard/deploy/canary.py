@@ -85,7 +85,10 @@ class Trial:
         return f"in doubt, {figure}" if figure else ""
 
     def _enough(self, window: Window) -> bool:
-        """Whether all figures can be judged: times and the mean score count scores, not attempts."""
+        """Whether there were requests enough: of scores where the mean score is judged, else of any.
+
+        Times are judged from as many scores on; where callers send few dives, nothing but errors is.
+        """
         counted = [
             side.attempts if self._reference is None else side.scored
             for side in (window.canary, window.baseline)

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import resource
 import socket
+from functools import cache
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -16,18 +18,64 @@ _TCP_CLOSE = 7  # include/net/tcp_states.h
 _INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
 # Neither llhttp nor uvicorn bounds a request's line and headers, a body's trailers or a chunk's extensions.
 _MAX_HEAD_BYTES = 1 << 16
+# From a head's first byte to its end; who sends slower holds a connection for nothing.
+_HEAD_SECONDS = 10.0
+# Requests that wait behind the one at work; each is some 30 kB, and one read can bring thousands.
+_MAX_PIPELINED = 64
+# Descriptors that are not callers' connections: TorchServe, S3, files, the listening socket.
+_OWN_DESCRIPTORS = 256
+
+
+@cache
+def _most_connections() -> int:
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(descriptors - _OWN_DESCRIPTORS, descriptors // 2)
 
 
 class Connection(HttpToolsProtocol):
     """Answers over HTTP/1.1 who offers another protocol, and who half-closes after their last request.
 
-    Who sends a head without end is refused: its memory is counted by nobody else.
+    Who sends a head without end, too slowly, or far more requests than are answered is cut off: what that
+    costs is counted by nobody else.
     """
 
     _offered: list[tuple[bytes, bytes]] | None = None
     _asking: asyncio.TimerHandle | None = None
     # Bytes since the last that was a whole head or a piece of a body.
     _head_bytes = 0
+    _in_head = False
+    _head_due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for a request, as long as between two; with no descriptors left to share, hang up."""
+        super().connection_made(transport)
+        self._expect_head(self.timeout_keep_alive)
+        if len(self.connections) > _most_connections():
+            self.logger.warning("more than %d connections: hanging up", _most_connections())
+            transport.abort()
+
+    def on_message_begin(self) -> None:
+        """Start the clock of a request's head."""
+        super().on_message_begin()
+        self._in_head = True
+        self._expect_head(_HEAD_SECONDS)
+
+    def _expect_head(self, seconds: float) -> None:
+        self._forget_head()
+        self._head_due = self.loop.call_later(seconds, self._head_late)
+
+    def _forget_head(self) -> None:
+        """Stop the clock: the head is whole, or nobody is there any more."""
+        if self._head_due:
+            self._head_due.cancel()
+
+    def _head_late(self) -> None:
+        if self.cycle and not self.cycle.response_complete:
+            self._expect_head(_HEAD_SECONDS)  # the answer of the request before comes first
+        elif self._in_head:
+            self._refuse(408, f"The request's headers did not end within {_HEAD_SECONDS:g} s.")
+        else:
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came.
@@ -67,8 +115,13 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start the request, once its headers are without an offer."""
         self._head_bytes = 0
+        self._in_head = False
+        self._forget_head()
         if self.parser.should_upgrade():
             return
+        if len(self.pipeline) >= _MAX_PIPELINED:
+            self.transport.abort()
+            raise httptools.HttpParserError(f"more than {_MAX_PIPELINED} requests wait on one connection")
         if self._offered is not None:  # all of them: a signature may cover it
             self.headers[:] = self._offered
             self._offered = None
@@ -90,6 +143,8 @@ class Connection(HttpToolsProtocol):
         self._refuse(400, f"{msg} This server speaks HTTP/1.1.")
 
     def _refuse(self, status: int, message: str) -> None:
+        if self.transport.is_closing():
+            return
         body = json.dumps({"error": {"code": "invalid_request", "message": message}}).encode()
         self.transport.write(
             STATUS_LINE[status]
@@ -123,6 +178,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
+        self._forget_head()
         if self._asking:
             self._asking.cancel()
         super().connection_lost(exc)

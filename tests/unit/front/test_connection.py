@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from springboard.front import connection
 from tests.stands.served import exchange, served
 from tests.stands.waiting import wait_until
 
@@ -174,3 +175,72 @@ def test_long_headers_and_longer_bodies_are_taken(port: int) -> None:
     sent = post(b"/a", b"x" * 300_000, head) + post(b"/b", b"x", head) + post(b"/c", b"x", head, CLOSE)
     parts = [sent[at : at + 20_000] for at in range(0, len(sent), 20_000)]
     assert [one["body"] for one in answers(exchange(port, *parts))] == [300_000, 1, 1]
+
+
+def test_a_head_that_does_not_end_in_time_is_refused(
+    port: int, app: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_HEAD_SECONDS", 0.2)
+    with socket.create_connection(("127.0.0.1", port), 10) as caller:
+        caller.sendall(b"GET /half HTTP/1.1\r\nHost:")
+        answer = b""
+        while piece := caller.recv(4096):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"did not end within 0.2 s" in answer
+
+
+def test_a_late_head_behind_a_request_at_work_waits_for_its_answer(
+    port: int, app: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_HEAD_SECONDS", 0.1)
+    app.go = False
+    with socket.create_connection(("127.0.0.1", port), 10) as caller:
+        seen = len(app.seen)
+        caller.sendall(post(b"/slow", b"") + b"GET /half HTTP/1.1\r\n")
+        wait_until(lambda: len(app.seen) > seen, "the request to arrive")
+        caller.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            caller.recv(1)
+        app.go = True
+        caller.settimeout(10)
+        answer = b""
+        while piece := caller.recv(4096):
+            answer += piece
+    app.go = False
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1 408 " in answer
+
+
+def test_requests_by_the_thousand_on_one_connection_are_cut_off(port: int, app: Counting) -> None:
+    app.go = False
+    with socket.create_connection(("127.0.0.1", port), 10) as caller, suppress(ConnectionError):
+        caller.sendall(post(b"/slow", b"") + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 5000)
+        answer = b""
+        while piece := caller.recv(4096):
+            answer += piece
+        assert not answer
+
+
+def test_some_requests_on_one_connection_are_all_answered(port: int, app: Counting) -> None:
+    app.go = True
+    with socket.create_connection(("127.0.0.1", port), 10) as caller:
+        caller.sendall(post(b"/slow", b"") + (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 32))
+        caller.shutdown(socket.SHUT_WR)
+        answer = b""
+        while piece := caller.recv(4096):
+            answer += piece
+    app.go = False
+    assert answer.count(b"HTTP/1.1 200 ") == 33
+
+
+def test_more_connections_than_there_are_descriptors_for_are_hung_up_on(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_most_connections", lambda: 2)
+    with suppress(ConnectionError):
+        callers = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(4)]
+        callers[3].sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert callers[3].recv(4096) == b""
+    for caller in callers:
+        caller.close()

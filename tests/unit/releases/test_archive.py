@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -160,3 +161,24 @@ def test_it_says_what_it_packs_and_what_it_lacks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("version", ["1.0.0-01", "1.0.0-a..b", "1.0.0-.", "1.0.0-", "1.0.0+build", "v1.0.0"])
 def test_versions_are_semver(version: str) -> None:
     assert f"found '{version}'" in run("--weights", "tests", "--version", version).stderr
+
+
+def test_every_part_of_the_model_is_in_the_archive_and_imports_from_there(
+    small_archive: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(small_archive) as packed:
+        packed.extractall(tmp_path)
+    ours = {path.relative_to(ROOT) for path in (ROOT / "model_handler").rglob("*.py")}
+    ours.remove(Path("model_handler/handler.py"))  # at the archive's root
+    assert {path.relative_to(tmp_path) for path in (tmp_path / "model_handler").rglob("*.py")} == ours
+    names = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in sorted(ours)]
+    code = f"import {', '.join(names)}, handler; print(handler.__file__, model_handler.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(tmp_path / "handler.py"), str(tmp_path / "model_handler/__init__.py")]
