@@ -1,12 +1,12 @@
 """The trial of a new release on some of the traffic, watched all the while."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from springboard.deploy import units as services
 from springboard.deploy.figures import FrontAway, Sample, Window
 from springboard.deploy.instances import Instance
-from springboard.deploy.judge import findings, in_doubt, why_bad
+from springboard.deploy.judge import Finding, findings, in_doubt, why_bad
 from springboard.deploy.settings import Canary
 from springboard.deploy.traffic import Traffic
 from springboard.releases.manifest import ReferenceScores
@@ -44,6 +44,7 @@ class Trial:
         self._say = say
         self._ask = ask
         self._last = Sample(0, True, 0, {}, {})
+        self._carried: dict[str, float] = {}
         self._heard = self._ready = 0.0
 
     @property
@@ -81,7 +82,7 @@ class Trial:
     def _undecided(self, window: Window, hold: bool) -> str:
         if hold and not self._enough(window):
             return f"too few requests so far ({window.canary.attempts:.0f})"
-        figure = in_doubt(window.canary, window.baseline, self._rules, self._reference)
+        figure = in_doubt(self._findings(window))
         return f"in doubt, {figure}" if figure else ""
 
     def _enough(self, window: Window) -> bool:
@@ -97,8 +98,9 @@ class Trial:
 
     def _conclude(self, window: Window, hold: bool, lasted: float) -> None:
         canary, baseline, rules = window.canary, window.baseline, self._rules
-        for finding in findings(canary, baseline, rules, self._reference):
+        for finding in list(self._findings(window)):
             self._say(str(finding))
+            self._carried[finding.name] = finding.p_value
         if hold and not self._enough(window) and not rules.accept_little_traffic:
             raise Rejected(
                 f"too little traffic to judge it: {canary.attempts:.0f} attempts with {canary.scored:.0f} "
@@ -106,6 +108,9 @@ class Trial:
                 f"{baseline.scored:.0f}, and min_attempts is {rules.min_attempts} for each. Bake longer "
                 "(bake_seconds), give it a larger weight, or set accept_little_traffic"
             )
+
+    def _findings(self, window: Window) -> Iterator[Finding]:
+        return findings(window.canary, window.baseline, self._rules, self._reference, self._carried)
 
     def _first(self) -> Sample:
         end = time.monotonic() + _READY_SECONDS
@@ -119,7 +124,7 @@ class Trial:
     def _look(self, window: Window, restarts: int) -> None:
         sample = self._read()
         window.add(sample)
-        if figure := why_bad(window.canary, window.baseline, self._rules, self._reference):
+        if figure := why_bad(self._findings(window), self._rules):
             raise Rejected(figure)
         now = time.monotonic()
         if sample.ready.get(("canary", self._new.version)):

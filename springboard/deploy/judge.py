@@ -3,10 +3,15 @@
 A figure tells against it when it is off by more than the settings allow and chance alone hardly makes two
 equal releases look so: chance.py, at every look. `false_alarm_ratio` is shared by all figures of all steps
 (Bonferroni), so that an equal release goes that often at most in a whole trial.
+
+What a figure told in the steps before counts on (`carried`): whoever bets on a difference may put in what was
+won before, so p-values are multiplied; a figure that told nothing begins anew. As the stake is spread over
+the steps to begin at, the chance of a false alarm stays shared as said (Shafer, "Testing by betting", Journal
+of the Royal Statistical Society A 184, 2021).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from math import sqrt
 
 from springboard.deploy import chance
@@ -30,8 +35,12 @@ _DOUBT = 0.5
 
 @dataclass(frozen=True)
 class Finding:
-    """One figure, whether it is beyond what is allowed, and how likely that is in an equal release."""
+    """One figure, whether it is beyond what is allowed, and how likely that is in an equal release.
 
+    `name` is the figure's own in every step, `figure` tells it.
+    """
+
+    name: str
     figure: str
     beyond: bool
     p_value: float
@@ -39,18 +48,17 @@ class Finding:
     def __str__(self) -> str:
         percent = 100 * self.p_value
         shown = "< 0.01" if percent < 0.01 else f"{percent:.2g}" if percent < 10 else f"{percent:.0f}"
-        return f"{self.figure}; chance of that in an equal release: {shown} %"
+        return f"{self.name}: {self.figure}; chance of that in an equal release: {shown} %"
 
 
-def why_bad(canary: Side, baseline: Side, rules: Canary, reference: ReferenceScores | None) -> str:
+def why_bad(found: Iterator[Finding], rules: Canary) -> str:
     """Return the figure that tells against the new release, with what is allowed; empty when none does."""
-    limit = rules.false_alarm_ratio / (_FIGURES * (1 + len(rules.steps)))
-    return _first(findings(canary, baseline, rules, reference), limit)
+    return _first(found, rules.false_alarm_ratio / (_FIGURES * (1 + len(rules.steps))))
 
 
-def in_doubt(canary: Side, baseline: Side, rules: Canary, reference: ReferenceScores | None) -> str:
+def in_doubt(found: Iterator[Finding]) -> str:
     """Return a figure that may yet tell against it, with more requests; empty when none does."""
-    return _first(findings(canary, baseline, rules, reference), _DOUBT)
+    return _first(found, _DOUBT)
 
 
 def _first(found: Iterator[Finding], limit: float) -> str:
@@ -58,9 +66,21 @@ def _first(found: Iterator[Finding], limit: float) -> str:
 
 
 def findings(
+    canary: Side,
+    baseline: Side,
+    rules: Canary,
+    reference: ReferenceScores | None,
+    carried: Mapping[str, float] | None = None,
+) -> Iterator[Finding]:
+    """Yield every figure there is enough of to compare; `carried` has the steps' before p-values by name."""
+    for one in _of_step(canary, baseline, rules, reference):
+        before = (carried or {}).get(one.name, 1.0)
+        yield replace(one, p_value=one.p_value * before) if one.p_value < 1 else one
+
+
+def _of_step(
     canary: Side, baseline: Side, rules: Canary, reference: ReferenceScores | None
 ) -> Iterator[Finding]:
-    """Yield every figure there is enough of to compare."""
     yield _errors(canary, baseline, rules)
     yield _unscored(canary, baseline, rules)
     if min(canary.scored, baseline.scored) >= rules.min_attempts:
@@ -74,28 +94,28 @@ def _errors(canary: Side, baseline: Side, rules: Canary) -> Finding:
     kinds = ", ".join(f"{name} {count:.0f}" for name, count in sorted(canary.failures.items()))
     again = f" and {canary.repeated:,.0f} times again" if canary.repeated else ""
     figure = (
-        f"error ratio: {canary.failed:,.0f} of {canary.attempts:,.0f} attempts failed"
+        f"{canary.failed:,.0f} of {canary.attempts:,.0f} attempts failed"
         f"{f' ({kinds})' if kinds else ''}{again}, {canary.error_ratio:.1%}; the old release's "
         f"{baseline.error_ratio:.1%} of {baseline.attempts:,.0f}, and max_error_ratio "
         f"{rules.max_error_ratio:.1%} more"
     )
     if not canary.answered and baseline.answered and canary.failed + canary.repeated >= _DEAD:
-        return Finding(figure, True, 0.0)
+        return Finding("error ratio", figure, True, 0.0)
     beyond = canary.error_ratio > baseline.error_ratio + rules.max_error_ratio
     p_value = chance.of_more(canary.failed, canary.tries, baseline.failed, baseline.tries)
-    return Finding(figure, beyond, p_value)
+    return Finding("error ratio", figure, beyond, p_value)
 
 
 def _unscored(canary: Side, baseline: Side, rules: Canary) -> Finding:
     """Judge answers that are no score: mostly the callers' fault, so only where they are far more."""
     figure = (
-        f"unscored ratio: {canary.unscored:,.0f} of {canary.answered:,.0f} answers were no score, "
+        f"{canary.unscored:,.0f} of {canary.answered:,.0f} answers were no score, "
         f"{canary.unscored_ratio:.1%}; the old release's {baseline.unscored_ratio:.1%} of "
         f"{baseline.answered:,.0f}, and max_unscored_ratio {rules.max_unscored_ratio:.1%} more"
     )
     beyond = canary.unscored_ratio > baseline.unscored_ratio + rules.max_unscored_ratio
     p_value = chance.of_more(canary.unscored, canary.answered, baseline.unscored, baseline.answered)
-    return Finding(figure, beyond, p_value)
+    return Finding("unscored ratio", figure, beyond, p_value)
 
 
 def _times(canary: Side, baseline: Side, rules: Canary) -> Iterator[Finding]:
@@ -116,13 +136,15 @@ def _times(canary: Side, baseline: Side, rules: Canary) -> Iterator[Finding]:
     if late and slower:  # two sides of one thing: either proves it
         tail = rank = min(tail, rank)
     yield Finding(
-        f"p95: an attempt takes {canary.p95:.3f} s, the old release's {baseline.p95:.3f} s, and "
+        "p95",
+        f"an attempt takes {canary.p95:.3f} s, the old release's {baseline.p95:.3f} s, and "
         f"max_p95_ratio is {rules.max_p95_ratio:g}",
         late,
         tail,
     )
     yield Finding(
-        f"time per clip: {clip:.4f} s, the old release's {old:.4f} s, {clip / old if old else 1:.2f} times, "
+        "time per clip",
+        f"{clip:.4f} s, the old release's {old:.4f} s, {clip / old if old else 1:.2f} times, "
         f"nearer to max_p95_ratio {rules.max_p95_ratio:g} than to 1",
         slower,
         rank,
@@ -146,7 +168,8 @@ def _scores(canary: Side, baseline: Side, rules: Canary, reference: ReferenceSco
         chance.of_shift(one, own + variance, allowed) for one, (_, variance) in zip(off, others, strict=True)
     ]
     return Finding(
-        f"score shift: the mean of {canary.scored:,.0f} scores is {canary.mean_score:.2f}, the manifest's "
+        "score shift",
+        f"the mean of {canary.scored:,.0f} scores is {canary.mean_score:.2f}, the manifest's "
         f"{reference.mean:.2f} with a standard deviation of {reference.sd:.2f}, the old release's "
         f"{baseline.mean_score:.2f} of {baseline.scored:,.0f}, and max_score_shift is "
         f"{rules.max_score_shift:g} standard deviations",

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from springboard.deploy import judge
 from springboard.deploy.figures import Counts, Sample, Side, Times, Window, parse
-from springboard.deploy.judge import findings, in_doubt, why_bad
+from springboard.deploy.judge import findings
 from springboard.deploy.settings import Canary
 from springboard.endpoint.document import Limits
 from springboard.front.intake.admission import Admission
@@ -21,6 +22,14 @@ from springboard.torchserve.client import Answer
 RULES = Canary(min_attempts=50, max_error_ratio=0.02, max_unscored_ratio=0.2, max_p95_ratio=1.5)
 REFERENCE = ReferenceScores(clips=200, mean=67.0, sd=17.0)
 BOUNDS = [0.005 * 1.25**step for step in range(43)]
+
+
+def why_bad(canary: Side, old: Side, rules: Canary, reference: ReferenceScores | None) -> str:
+    return judge.why_bad(findings(canary, old, rules, reference), rules)
+
+
+def in_doubt(canary: Side, old: Side, rules: Canary, reference: ReferenceScores | None) -> str:
+    return judge.in_doubt(findings(canary, old, rules, reference))
 
 
 def times(count: float, seconds: float) -> Times:
@@ -234,3 +243,21 @@ def test_clips_too_few_or_too_alike_are_no_reference(clips: int, sd: float) -> N
     assert Manifest.model_validate(given).reference is None
     enough = Manifest.model_validate({**given, "reference_scores": {**scores, "clips": 2, "sd": 5.0}})
     assert enough.reference is not None
+
+
+def test_what_a_step_told_counts_in_the_next_and_what_told_nothing_does_not() -> None:
+    first = {one.name: one for one in findings(side(90, failed=2), side(810), RULES, REFERENCE)}
+    errors = first["error ratio"]
+    assert 0.001 < errors.p_value < 0.05
+    assert first["unscored ratio"].p_value == 1
+    second = side(90, failed=8), side(90)
+    alone = next(findings(*second, RULES, REFERENCE))
+    assert not judge.why_bad(findings(*second, RULES, REFERENCE), RULES)
+    carried = {name: one.p_value for name, one in first.items()}
+    together = next(findings(*second, RULES, REFERENCE, carried))
+    assert together.p_value == pytest.approx(alone.p_value * errors.p_value)
+    told = judge.why_bad(findings(*second, RULES, REFERENCE, carried), RULES)
+    assert told.startswith("error ratio: 8 of 90")
+    # Equal in the second step: nothing of the first stays.
+    equal = next(findings(side(900), side(900), RULES, REFERENCE, carried))
+    assert equal.p_value == 1
