@@ -27,8 +27,14 @@ _DEAD = 20
 _RANK_SHIFT = 0.2
 # Fewer tell too little of their own variance.
 _LEAST_SCORES = 10
-# Figures that are judged.
-_FIGURES = 5
+# Of `false_alarm_ratio`, by figure: errors hurt most, and are the rarest to tell by.
+_SHARES = {
+    "error ratio": 0.4,
+    "unscored ratio": 0.15,
+    "p95": 0.15,
+    "time per clip": 0.15,
+    "score shift": 0.15,
+}
 # As likely as not no chance: worth a longer look.
 _DOUBT = 0.5
 
@@ -53,16 +59,17 @@ class Finding:
 
 def why_bad(found: Iterator[Finding], rules: Canary) -> str:
     """Return the figure that tells against the new release, with what is allowed; empty when none does."""
-    return _first(found, rules.false_alarm_ratio / (_FIGURES * (1 + len(rules.steps))))
+    of_step = rules.false_alarm_ratio / (1 + len(rules.steps))
+    return _first(found, {name: share * of_step for name, share in _SHARES.items()})
 
 
 def in_doubt(found: Iterator[Finding]) -> str:
     """Return a figure that may yet tell against it, with more requests; empty when none does."""
-    return _first(found, _DOUBT)
+    return _first(found, dict.fromkeys(_SHARES, _DOUBT))
 
 
-def _first(found: Iterator[Finding], limit: float) -> str:
-    return next((str(one) for one in found if one.beyond and one.p_value <= limit), "")
+def _first(found: Iterator[Finding], limits: Mapping[str, float]) -> str:
+    return next((str(one) for one in found if one.beyond and one.p_value <= limits[one.name]), "")
 
 
 def findings(

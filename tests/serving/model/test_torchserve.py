@@ -62,7 +62,8 @@ def test_every_torchserve_path_scores_a_raw_body(served: TorchServe, dive_clip: 
     assert sum(clip["contribution"] for clip in body["clips"]) == pytest.approx(body["score"], abs=1e-3)
     assert [clip["start_frame"] for clip in body["clips"]] == [0, 16, 32]
     assert body["clips"][-1]["end_frame"] == 40
-    assert body["video"] == {"frames": 40, "fps": 25.0, "duration_s": 1.6, "width": 320, "height": 240}
+    size = {"width": 320, "height": 240}
+    assert body["video"] == {"frames": 40, "fps": 25.0, "duration_s": 1.6, **size, "scored_frames": 40}
     assert body["model"] == {"name": "dive", "version": "1.0.0", "trained_on": "random numbers"}
     assert set(body["dive"]) == {"number", "position", "rotation", "somersaults", "twists", "armstand"}
     timings = dict(part.split(";dur=") for part in answer.headers["server-timing"].split(", "))

@@ -118,7 +118,7 @@ def test_a_few_failures_more_are_chance_until_there_are_many() -> None:
 
 def test_more_steps_share_the_same_number_of_false_alarms() -> None:
     once, often = (RULES.model_copy(update={"steps": steps}) for steps in ((), (20, 30, 40, 50, 60)))
-    canary, old = side(5, failed=4), side(45)
+    canary, old = side(5, failed=3), side(45)
     assert why_bad(canary, old, once, None)
     assert not why_bad(canary, old, often, None)
 

@@ -1,20 +1,20 @@
 """Every block of README and docs/ is executed or validated, and every link leads somewhere."""
 
 import importlib.util
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 import yaml
-from ansible.cli.inventory import InventoryCLI
-from ansible.cli.playbook import PlaybookCLI
 from markdown_it import MarkdownIt
 
 from docs.reference.markdown import anchor
@@ -87,17 +87,40 @@ def springboard(words: list[str]) -> None:
     command.make_context("springboard", words)
 
 
+# In a process of its own: Ansible replaces `sys.intern`, and torch then compiles nothing any more.
+PARSE = """
+import json, sys
+from ansible.cli.inventory import InventoryCLI
+from ansible.cli.playbook import PlaybookCLI
+kinds = {"ansible-playbook": PlaybookCLI, "ansible-inventory": InventoryCLI}
+parsed = []
+for program, *rest in json.load(sys.stdin):
+    cli = kinds[program.rpartition("/")[2]]([program, *rest])
+    cli.init_parser()
+    parsed.append(vars(cli.parser.parse_args(rest)))
+json.dump(parsed, sys.stdout, default=str)
+"""
+
+
+@cache
+def ansible_arguments() -> dict[tuple[str, ...], dict[str, Any]]:
+    """What Ansible's own parsers make of each of its commands in the pages."""
+    blocks = [block for block in BLOCKS if block.way.startswith("check: ansible")]
+    commands = [arguments(command) for block in blocks for command in block.commands()]
+    done = subprocess.run(
+        [sys.executable, "-c", PARSE], input=json.dumps(commands), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return {tuple(command): given for command, given in zip(commands, json.loads(done.stdout), strict=True)}
+
+
 def check_ansible(block: Block) -> None:
     for command in block.commands():
-        program, *rest = arguments(command)
-        kind = {"ansible-playbook": PlaybookCLI, "ansible-inventory": InventoryCLI}[Path(program).name]
-        cli = kind([program, *rest])
-        cli.init_parser()
-        given = cli.parser.parse_args(rest)
-        files = [*(given.inventory or []), *(getattr(given, "args", None) or [])]
+        given = ansible_arguments()[tuple(arguments(command))]
+        files = [*(given["inventory"] or []), *(given.get("args") or [])]
         assert all((ROOT / file).is_file() for file in files if file not in READERS_FILES), files
         sources = "".join(path.read_text() for path in (ROOT / "playbooks").rglob("*.yml"))
-        for extra in getattr(given, "extra_vars", None) or []:
+        for extra in given.get("extra_vars") or []:
             assert re.search(rf"\b{extra.partition('=')[0]}\b", sources), extra
 
 
