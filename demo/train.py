@@ -7,7 +7,6 @@ goes on after the last epoch it finished when the same command is given again.
 """
 
 import argparse
-import ctypes
 import errno
 import hashlib
 import json
@@ -31,7 +30,7 @@ from demo.learner import Learner
 from demo.recipe import Recipe, fingerprint, origin
 from demo.resume import RunError, load_state, save_state
 from model_handler.checkpoint import Checkpoint, CheckpointError, load, save
-from model_handler.device import choose_dtype
+from model_handler.device import choose_dtype, keep_freed_memory
 from model_handler.network import HEADS
 from model_handler.scoring import Scorer, to_clips
 
@@ -218,15 +217,6 @@ def _answers(
         yield labels[index], Answer(assessment.score, codes, refusal is None)
 
 
-def _keep_freed_memory() -> None:
-    """Tell glibc to keep large freed blocks: handing each step's maps back to the kernel costs a third."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        for option in (-1, -3):  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
-            libc.mallopt(option, 2**31 - 1)
-        libc.mallopt(-8, 1)  # M_ARENA_MAX: further arenas hand every large block back
-
-
 def main() -> None:
     """Train from the command line."""
     parser = argparse.ArgumentParser(
@@ -254,7 +244,8 @@ def main() -> None:
             "--" + name.replace("_", "-"), type=_number(type(value), _LEAST.get(name, 0)), help=text
         )
     given = parser.parse_args()
-    _keep_freed_memory()
+    # Handing each step's maps back to the kernel costs a third; further arenas hand every large block back.
+    keep_freed_memory(2**31 - 1, arenas=1)
     # One thread per operation and several operations at a time: none then waits for the slowest thread, which
     # doubles the speed where others use the cores too.
     threads = 1 if torch.cuda.is_available() else torch.get_num_threads()

@@ -1,9 +1,14 @@
-"""Which device and precision a worker computes in."""
+"""Which device and precision a worker computes in, and how it holds its memory."""
+
+import ctypes
 
 import torch
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _BF16_GPU = (8, 0)  # Ampere; older GPUs only emulate bfloat16
+# glibc's malloc.h; a larger M_MMAP_THRESHOLD it refuses.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_MMAP_THRESHOLD_MAX = 32 << 20
 
 
 def choose_device(wanted: str, gpu_id: int | None) -> torch.device:
@@ -38,3 +43,18 @@ def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
     capabilities = torch.cpu.get_capabilities()
     in_hardware = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") or capabilities.get("bf16")
     return torch.bfloat16 if in_hardware else torch.float32
+
+
+def keep_freed_memory(size: int = 64 << 20, arenas: int | None = None) -> None:
+    """Have glibc keep up to `size` freed bytes for what comes next, in so many arenas.
+
+    By default each freed picture goes back to the kernel, whose fresh pages for the next one cost a fifth of
+    decoding at 320x240 and more at larger sizes. Other C libraries are left as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return
+    mallopt(_M_TRIM_THRESHOLD, size)
+    mallopt(_M_MMAP_THRESHOLD, min(size, _MMAP_THRESHOLD_MAX))
+    if arenas is not None:
+        mallopt(_M_ARENA_MAX, arenas)

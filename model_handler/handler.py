@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import torch
 
+from model_handler.device import keep_freed_memory
 from model_handler.pipeline import Answer, Pipeline, Settings
 from model_handler.request.errors import InternalError, ScoringError
 from model_handler.request.source import S3Object, parse, pick_field
@@ -32,6 +33,7 @@ class DiveHandler:
         workers = max(1, int(config.get("maxWorkers", 1)))
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // workers))
         cv2.setNumThreads(1)
+        keep_freed_memory()
         model = context.manifest["model"]
         self._pipeline = Pipeline(
             Path(properties["model_dir"]) / model["serializedFile"],

@@ -115,6 +115,7 @@ class _Reader:
         self.rotation: int | None = None
         self.matrix = IDENTITY
         self.damaged = 0
+        self.indexed = completeness.has_index(container, self.stream)
 
     def read(self, data: bytes) -> Video:
         self.check_size()
@@ -183,7 +184,7 @@ class _Reader:
 
     def _missed(self) -> int:
         """Return how many frames are lost before the last; where the file has an index, a gap is a pause."""
-        if completeness.has_index(self.container, self.stream) or len(self.clock.times) < 2:
+        if self.indexed or len(self.clock.times) < 2:
             return 0
         gap_s = self.clock.times[-1] - self.clock.times[-2]
         return round(gap_s / self.interval_s) - 1 if gap_s > _LONGEST_GAP_S else 0
