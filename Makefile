@@ -69,8 +69,11 @@ durations: setup test-tools
 # What tests call that pip does not bring; without it those tests are skipped, with the reason.
 TOOLS := curl iproute2 mmdebstrap nginx-light openssh-client openssl prometheus prometheus-alertmanager \
   prometheus-blackbox-exporter prometheus-nginx-exporter prometheus-node-exporter slirp4netns systemd-container
+# Compilers of other people's clients, by their commands: any of them will do.
+COMPILERS := go=golang-go javac=default-jdk-headless
 test-tools:
-	@missing=$$(for tool in $(TOOLS); do dpkg -s $$tool >/dev/null 2>&1 || echo -n " $$tool"; done); \
+	@missing=$$(for tool in $(TOOLS); do dpkg -s $$tool >/dev/null 2>&1 || echo -n " $$tool"; done; \
+	  for pair in $(COMPILERS); do command -v $${pair%=*} >/dev/null || echo -n " $${pair#*=}"; done); \
 	if [ -z "$$missing" ]; then :; \
 	elif [ "$$(id -u)" = 0 ]; then echo "test: installing$$missing with apt"; \
 	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \

@@ -20,7 +20,7 @@ os.environ["SPRINGBOARD_STAND_IN_XIDS"] = os.devnull
 
 def pages() -> dict[str, str]:
     """Return every page's text by its file's name."""
-    from docs.reference import alerts, api, commands, documents, errors, metrics, variables
+    from docs.reference import alerts, api, clients, commands, documents, errors, metrics, variables
 
     made = {
         "endpoint.md": documents.endpoint(),
@@ -28,6 +28,7 @@ def pages() -> dict[str, str]:
         "model-config.md": documents.model_config(),
         "errors.md": errors.page(),
         "api.md": api.page(),
+        "clients.md": clients.page(),
         "commands.md": commands.page(),
         "metrics.md": metrics.page(),
         "alerts.md": alerts.page(),
