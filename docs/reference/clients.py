@@ -7,13 +7,13 @@ from springboard.system.checkout import ROOT
 
 _HEAD = """# Clients
 
-Other people's clients that score here unchanged. Each does the same in the tests: a good video, one that is no dive,
-one that is too large, the good one again, and all of it with a wrong key.
+Other people's clients that score here unchanged. Each does the same in the tests: a good video, one that is no
+dive, one that is too large, the good one again, and all of it with a wrong key.
 
 """
 _FOOT = """
-Without a version it is the one of the tests' machine: Node.js 24, Go 1.19 and Java 17 were tried. The clients of AWS sign
-with a key of [Keys](../access.md), the others send a bearer token.
+Without a version it is the one of the tests' machine: Node.js 24, Go 1.19 and Java 17 were tried. The
+clients of AWS sign with a key of [Keys](../access.md), the others send a bearer token.
 """
 
 
