@@ -7,8 +7,8 @@ from springboard.system.checkout import ROOT
 
 _HEAD = """# Clients
 
-Other people's clients that score here unchanged. Each does the same in the tests: a good video, one that is no
-dive, one that is too large, the good one again, and all of it with a wrong key.
+Other people's clients that score here unchanged. Each does the same in the tests: a good video, one that is
+no dive, one that is too large, the good one again, and all of it with a wrong key.
 
 """
 _FOOT = """
