@@ -10,7 +10,10 @@ Valid Inference", Operations Research 70, 2022).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+# A bad release hardly fails more often than this many times the old one, where that fails at all.
+_LIKELY = 4.0
 
 
 def of_more(hits: float, tries: float, other_hits: float, other_tries: float) -> float:
@@ -19,18 +22,26 @@ def of_more(hits: float, tries: float, other_hits: float, other_tries: float) ->
     By the hits alone: in equal releases each falls on this one with probability w, its share of the tries,
     whatever their rate is and however it changes in time (Lindon & Malek, "Anytime-Valid Inference for
     Multinomial Count Data", NeurIPS 2022, for errors of canaries). The mixture is uniform over shares t from
-    w to 1, for b of b + c hits:
+    w to u, half for the u of `_LIKELY` times the rate and half for u = 1; for b of b + c hits each is
 
-        E = integral of t^b (1 - t)^c dt / ((1 - w) w^b (1 - w)^c)
-          = B(b + 1, c + 1) P(X <= b) / ((1 - w) w^b (1 - w)^c),   X ~ Binomial(b + c + 1, w)
+        E = integral of t^b (1 - t)^c dt / ((u - w) w^b (1 - w)^c)
+          = B(b + 1, c + 1) (P(X <= b | w) - P(X <= b | u)) / ((u - w) w^b (1 - w)^c),
+
+    X ~ Binomial(b + c + 1, share).
     """
     b, c = round(hits), round(other_hits)
     if not b or not tries or not other_tries:
         return 1.0
     w = tries / (tries + other_tries)
+    likely = _LIKELY * w / (1 + (_LIKELY - 1) * w)
     beta = math.lgamma(b + 1) + math.lgamma(c + 1) - math.lgamma(b + c + 2)
-    equal = b * math.log(w) + (c + 1) * math.log1p(-w)
-    return _p_value(beta + _log_at_most(b, b + c + 1, w) - equal)
+    equal = b * math.log(w) + c * math.log1p(-w)
+    below = _log_at_most(b, b + c + 1, w)
+    parts = [
+        math.log(part) + _log_minus(below, _log_at_most(b, b + c + 1, u)) - math.log(u - w)
+        for part, u in ((0.5, likely), (0.5, 1.0))
+    ]
+    return _p_value(beta - equal + _log_sum(parts))
 
 
 def of_shift(difference: float, variance: float, expected: float) -> float:
@@ -72,16 +83,29 @@ def _p_value(log_e: float) -> float:
 
 
 def _log_at_most(k: int, n: int, w: float) -> float:
-    """Return log P(X <= k), X ~ Binomial(n, w)."""
-    if not 0 < w < 1:
-        return 0.0
-    logs = [
+    """Return log P(X <= k), X ~ Binomial(n, w), k < n."""
+    if w >= 1:
+        return -math.inf
+    return _log_sum(
         math.lgamma(n + 1)
         - math.lgamma(i + 1)
         - math.lgamma(n - i + 1)
         + i * math.log(w)
         + (n - i) * math.log1p(-w)
         for i in range(k + 1)
-    ]
+    )
+
+
+def _log_sum(logs: Iterable[float]) -> float:
+    """Return the log of a sum."""
+    logs = list(logs)
     highest = max(logs)
+    if highest == -math.inf:
+        return highest
     return highest + math.log(sum(math.exp(one - highest) for one in logs))
+
+
+def _log_minus(log: float, less: float) -> float:
+    """Return the log of a difference; of two that are the same but for rounding, of nothing."""
+    ratio = math.exp(less - log)
+    return log + math.log1p(-ratio) if ratio < 1 else -math.inf

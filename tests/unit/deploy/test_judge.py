@@ -118,7 +118,7 @@ def test_a_few_failures_more_are_chance_until_there_are_many() -> None:
 
 def test_more_steps_share_the_same_number_of_false_alarms() -> None:
     once, often = (RULES.model_copy(update={"steps": steps}) for steps in ((), (20, 30, 40, 50, 60)))
-    canary, old = side(5, failed=3), side(45)
+    canary, old = side(5, failed=4), side(45)
     assert why_bad(canary, old, once, None)
     assert not why_bad(canary, old, often, None)
 
@@ -248,7 +248,7 @@ def test_clips_too_few_or_too_alike_are_no_reference(clips: int, sd: float) -> N
 def test_what_a_step_told_counts_in_the_next_and_what_told_nothing_does_not() -> None:
     first = {one.name: one for one in findings(side(90, failed=2), side(810), RULES, REFERENCE)}
     errors = first["error ratio"]
-    assert 0.001 < errors.p_value < 0.05
+    assert 0.001 < errors.p_value < 0.1
     assert first["unscored ratio"].p_value == 1
     second = side(90, failed=8), side(90)
     alone = next(findings(*second, RULES, REFERENCE))
