@@ -11,7 +11,7 @@ CLIP ?=
 # The dive whose score hosts check a release by.
 GOLDEN ?= demo/clips/good-dive.mp4
 
-.PHONY: setup demo serve release deploy test durations test-tools check docs docs-site lock clean
+.PHONY: setup demo serve release deploy test durations test-tools check check-web web-vendor docs docs-site lock clean
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -59,15 +59,15 @@ deploy: setup
 # All tests, or with QUICK=1 in under four minutes those in this process and on real servers, without parity and fuzz.
 PYTEST := $(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=10
 QUICKLY := --ignore=tests/serving/model/test_parity.py --ignore=tests/unit/model/test_fuzz.py tests/unit tests/serving
-test: setup test-tools
+test: setup test-tools $(WEB)/node_modules/ready
 	$(PYTEST) $(if $(QUICK),$(QUICKLY))
 
 # The same, and what took how long goes to tests/durations.json: the next run begins with the longest.
-durations: setup test-tools
+durations: setup test-tools $(WEB)/node_modules/ready
 	SPRINGBOARD_WRITE_DURATIONS=1 $(PYTEST)
 
 # What tests call that pip does not bring; without it those tests are skipped, with the reason.
-TOOLS := curl iproute2 mmdebstrap nginx-light openssh-client openssl prometheus prometheus-alertmanager \
+TOOLS := chromium curl iproute2 mmdebstrap nginx-light openssh-client openssl prometheus prometheus-alertmanager \
   prometheus-blackbox-exporter prometheus-nginx-exporter prometheus-node-exporter slirp4netns systemd-container
 # Compilers of other people's clients, by their commands: any of them will do.
 COMPILERS := go=golang-go javac=default-jdk-headless
@@ -79,7 +79,30 @@ test-tools:
 	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
 	else echo "test: some tests are skipped without$$missing; run: sudo apt-get install$$missing"; fi
 
-check: setup test-tools
+# The page's checkers and libraries, by the lock file's hashes; Node.js comes with the environment, no script of theirs runs.
+WEB := tools/web
+NODE := PATH="$(CURDIR)/.venv/bin:$$PATH"
+PAGE := springboard/front/page/static
+$(WEB)/node_modules/ready: $(WEB)/package-lock.json .venv/ready
+	cd $(WEB) && $(NODE) npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+check-web: $(WEB)/node_modules/ready
+	$(NODE) $(WEB)/node_modules/.bin/tsc -p $(WEB)
+	$(NODE) $(WEB)/node_modules/.bin/eslint --config $(WEB)/eslint.config.js --max-warnings 0 $(PAGE)
+
+# The page's two libraries with their licences, as npm has them; other bytes than tools/web/vendor.sha256 says stay out.
+web-vendor: $(WEB)/node_modules/ready
+	@rm -rf build/vendor && mkdir -p build/vendor
+	cp $(WEB)/node_modules/htm/preact/standalone.module.js build/vendor/preact.js
+	cp $(WEB)/node_modules/idb-keyval/dist/index.js build/vendor/idb-keyval.js
+	@for package in htm preact idb-keyval; do \
+	  printf '%s (https://www.npmjs.com/package/%s)\n\n' $$package $$package; cat $(WEB)/node_modules/$$package/LICEN[CS]E; echo; \
+	done >build/vendor/LICENSES.txt
+	cd build/vendor && sha256sum --strict --check $(CURDIR)/$(WEB)/vendor.sha256
+	cp build/vendor/* $(PAGE)/vendor/
+
+check: setup test-tools check-web
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -112,4 +135,4 @@ lock: setup
 	done
 
 clean:
-	rm -rf build .venv
+	rm -rf build .venv $(WEB)/node_modules

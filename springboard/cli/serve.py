@@ -54,6 +54,7 @@ def serve(
         float,
         typer.Option(min=0, help="Go on answering 503 this long after SIGTERM; docs/serve.md: systemd's."),
     ] = 5,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="The web page at `/`.")] = True,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; a second one stops at once."""
@@ -70,6 +71,7 @@ def serve(
         drain_seconds=drain_seconds,
         endpoint_file=endpoint_file,
         has_successor=handed_over is not None,
+        page=page,
     )
     try:
         if uses_keys and not keys.load(keys_file).names():

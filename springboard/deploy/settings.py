@@ -75,6 +75,8 @@ class Host(Strict):
     """The front's, as in endpoint.yml."""
     cors: Cors = Cors()
     """Which pages of other origins may call, as in endpoint.yml."""
+    page: bool = True
+    """Whether browsers get the web page, as in endpoint.yml."""
     models: str
     """The registry, s3://BUCKET."""
     worker: Worker

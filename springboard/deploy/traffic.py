@@ -68,8 +68,9 @@ class Traffic:
         if self._is(variants):
             return
         # Left out where it says nothing: a front from before it must be able to read the file.
-        unsaid = set() if self._host.cors.origins else {"cors"}
-        document = self._endpoint(variants).model_dump(mode="json", exclude=unsaid)
+        endpoint, fields = self._endpoint(variants), Endpoint.model_fields
+        unsaid = {name for name in ("cors", "page") if getattr(endpoint, name) == fields[name].default}
+        document = endpoint.model_dump(mode="json", exclude=unsaid)
         text = _HEADER + yaml.safe_dump(document, sort_keys=False)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._path, text)
@@ -94,6 +95,7 @@ class Traffic:
             limits=self._host.limits,
             allowed_buckets=self._host.allowed_buckets,
             cors=self._host.cors,
+            page=self._host.page,
         )
 
     def _wait_taken_over(self) -> None:

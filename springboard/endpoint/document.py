@@ -125,6 +125,8 @@ class Endpoint(Strict):
     """The S3 buckets that videos may come from; none: only videos in the request itself."""
     cors: Cors = Cors()
     """Which pages of other origins may call; none by default."""
+    page: bool = True
+    """Whether browsers get the web page at `/`, and `/status`."""
 
     @model_validator(mode="after")
     def _sound(self) -> Self:

@@ -9,12 +9,15 @@ from functools import cache
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from springboard.front import safety
+
 # A closed connection looks like a half-closed one until something is sent there: an interim answer, which any
 # client has to bear with (RFC 9110, 15.2). A closed one resets then.
 _ASK_SECONDS = 1.0
 _HEAR_SECONDS = 0.25
 _ASK_AGAIN_SECONDS = 5.0
 _TCP_CLOSE = 7  # include/net/tcp_states.h
+_SAFE = "".join(f"{name}: {value}\r\n" for name, value in safety.HEADERS.items()).encode()
 _INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
 # Neither llhttp nor uvicorn bounds a request's line and headers, a body's trailers or a chunk's extensions.
 _MAX_HEAD_BYTES = 1 << 16
@@ -149,6 +152,7 @@ class Connection(HttpToolsProtocol):
         self.transport.write(
             STATUS_LINE[status]
             + b"content-type: application/json\r\nconnection: close\r\n"
+            + _SAFE
             + b"content-length: %d\r\n\r\n%s" % (len(body), body)
         )
         self.transport.close()

@@ -16,14 +16,16 @@ from springboard.front.cors import Cors
 from springboard.front.errors import NotReady, UnknownEndpoint
 from springboard.front.exchange import Asked, invoke
 from springboard.front.front import Front
+from springboard.front.page.routes import add_page
 from springboard.front.paths import TrailingSlash, answer_head, unmatched
+from springboard.front.safety import SafeAnswers, policy_of_docs
 from springboard.front.sagemaker import Dialect
 from springboard.refusal import Refusal
 from springboard.system.addresses import is_loopback
 
 
-def create_app(front: Front, metrics_rule: MetricsRule) -> FastAPI:
-    """Return the ASGI application that serves `front`."""
+def create_app(front: Front, metrics_rule: MetricsRule, with_page: bool = True) -> FastAPI:
+    """Return the ASGI application that serves `front`; without `with_page` there is no page."""
     # Its /docs brings the page's scripts along; FastAPI's own loads them from a public CDN.
     app = FastAPIOffline(
         title="Springboard",
@@ -35,6 +37,7 @@ def create_app(front: Front, metrics_rule: MetricsRule) -> FastAPI:
     )
     app.add_middleware(TrailingSlash)
     app.add_middleware(Cors, front=front)
+    app.add_middleware(SafeAnswers, docs=policy_of_docs(app))
     app.add_middleware(AccessLog, front=front)
     app.add_exception_handler(HTTPException, unmatched(app, front))
     app.add_exception_handler(Refusal, _refusal)
@@ -43,6 +46,8 @@ def create_app(front: Front, metrics_rule: MetricsRule) -> FastAPI:
     _add_torchserve(app, front)
     _add_state(app, front)
     _add_metrics(app, front, metrics_rule)
+    if with_page:
+        add_page(app, front, lambda request: _check_scraper(front, request, metrics_rule))
     openapi.complete(app.openapi(), front.auth.modes)  # kept by the application
     answer_head(app)
     return app

@@ -36,6 +36,7 @@ class Options:
     """How to serve: to whom, and how to end.
 
     `has_successor`: systemd keeps the listening socket, and starts another of us on it.
+    `page`: the web page too, where the endpoint file does not say otherwise.
     """
 
     auth: frozenset[Mode] = frozenset({Mode.NONE})
@@ -44,6 +45,7 @@ class Options:
     drain_seconds: float = 5.0
     endpoint_file: Path | None = None
     has_successor: bool = False
+    page: bool = True
 
 
 # Something that runs beside the server until cancelled; when it fails, the server ends.
@@ -74,7 +76,7 @@ async def serve(
     async with httpx.AsyncClient(limits=unbounded, timeout=None, trust_env=False) as client:  # noqa: S113
         front = Front(endpoint, Auth(options.auth, accepted), client, options.has_successor)
         config = uvicorn.Config(
-            create_app(front, options.metrics_rule),
+            create_app(front, options.metrics_rule, options.page),
             http=Connection,
             ws="none",
             log_config=None,
