@@ -4,6 +4,10 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 TORCH := 2.13.0
+# The web page, its tools, and the environment's Node.js for them.
+PAGE := springboard/front/page/static
+WEB := tools/web
+NODE := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 # The demo's own model and clips, or a checkpoint and a video of yours.
 WEIGHTS ?= demo/weights
@@ -80,9 +84,6 @@ test-tools:
 	else echo "test: some tests are skipped without$$missing; run: sudo apt-get install$$missing"; fi
 
 # The page's checkers and libraries, by the lock file's hashes; Node.js comes with the environment, no script of theirs runs.
-WEB := tools/web
-NODE := PATH="$(CURDIR)/.venv/bin:$$PATH"
-PAGE := springboard/front/page/static
 $(WEB)/node_modules/ready: $(WEB)/package-lock.json .venv/ready
 	cd $(WEB) && $(NODE) npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -138,7 +138,13 @@ class Model(Backend):
         self.served = served
         self._world = world
 
-    async def predict(self, video: bytes, request_id: str, timeout: float) -> Answer:  # noqa: ASYNC109
+    async def predict(
+        self,
+        video: bytes,
+        request_id: str,
+        timeout: float,  # noqa: ASYNC109
+        include: str = "",
+    ) -> Answer:
         """Answer, refuse or fail as the video, the release and chance will have it."""
         case, dice, dive = self._world.case, self._world.dice, self._world.dives[video]
         new = self.served.release == NEW

@@ -47,7 +47,10 @@ class DiveHandler:
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
         """Answer each request of a batch with its own status, body and `Server-Timing`."""
         try:
-            answers = self._pipeline.process([_source(row, context, i) for i, row in enumerate(data)])
+            answers = self._pipeline.process(
+                [_source(row, context, i) for i, row in enumerate(data)],
+                [_header(context, i, "x-springboard-include") == "strip" for i in range(len(data))],
+            )
         except Exception as error:
             log.exception("the batch failed")
             if self._pipeline.on_gpu and isinstance(error, RuntimeError):
@@ -67,10 +70,15 @@ class DiveHandler:
 def _source(row: dict[str, Any], context: Any, index: int) -> bytes | S3Object | ScoringError:
     """Return the row's video source: TorchServe gives a raw body as the field `body`, a form as fields."""
     try:
-        headers = {name.lower(): value for name, value in context.get_all_request_header(index).items()}
-        content_type = headers.get("content-type", "")
+        content_type = _header(context, index, "content-type")
         if content_type.startswith("multipart/"):
             return parse(pick_field(row))
         return parse(row.get("body", row.get("data", b"")), content_type)
     except ScoringError as error:
         return error
+
+
+def _header(context: Any, index: int, name: str) -> str:
+    """Return a header of one request of the batch; `name` in small letters, empty where it has none."""
+    headers = context.get_all_request_header(index).items()
+    return next((str(value) for key, value in headers if key.lower() == name), "")

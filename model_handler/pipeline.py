@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from model_handler import checkpoint
+from model_handler import checkpoint, strip
 from model_handler.device import choose_device, choose_dtype
 from model_handler.dives import POSITIONS, ROTATIONS
 from model_handler.network import CLIP_FRAMES
@@ -77,7 +77,8 @@ class Answer:
 class _Row:
     """One request on its way: what was found so far, or why it ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, with_strip: bool = False) -> None:
+        self.with_strip = with_strip
         self.timings: dict[str, float] = {}
         self.video: Video | None = None
         self.error: ScoringError | None = None
@@ -111,13 +112,16 @@ class Pipeline:
         """Run the networks once, so that the first request is as fast as the next."""
         self._scorer.warm_up()
 
-    def process(self, sources: Sequence[bytes | S3Object | ScoringError]) -> list[Answer]:
+    def process(
+        self, sources: Sequence[bytes | S3Object | ScoringError], strips: Sequence[bool] = ()
+    ) -> list[Answer]:
         """Answer every source, in order; one that cannot be scored does not disturb the others.
 
+        `strips` says which answers shall show what was scored (model_handler/strip.py); by default none.
         An element may already be the error that reading its request raised. Raises only what concerns the
         whole batch: a fault of the device.
         """
-        rows = list(self._threads.map(self._load, sources))
+        rows = list(self._threads.map(self._load, sources, strips or [False] * len(sources)))
         alive = [row for row in rows if row.error is None]
         assessments: dict[int, Assessment] = {}
         if alive:
@@ -128,8 +132,8 @@ class Pipeline:
                     row.error = row.error or error
         return [self._answer(row, assessments.get(id(row))) for row in rows]
 
-    def _load(self, source: bytes | S3Object | ScoringError) -> _Row:
-        row = _Row()
+    def _load(self, source: bytes | S3Object | ScoringError, with_strip: bool) -> _Row:
+        row = _Row(with_strip)
         try:
             if isinstance(source, ScoringError):
                 raise source
@@ -186,6 +190,8 @@ class Pipeline:
             "notes": list(row.video.notes),
             "model": self._model,
         }
+        if row.with_strip:
+            body["strip"] = strip.draw(row.video.frames)
         return Answer(200, body, row.timings)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +29,7 @@ from springboard.front.intake.admission import Seat
 from springboard.front.intake.body import check_length, client_gone, discard, read_body
 from springboard.front.intake.source import Body
 from springboard.front.intake.unpack import coding_of
+from springboard.front.metrics.record import Refused
 from springboard.front.scheduling.dispatch import Video
 from springboard.front.scheduling.lane import Ticket
 from springboard.front.scheduling.queue import unknown_variant
@@ -97,6 +99,10 @@ class _Exchange:
         front.metrics.requests.labels(*labels, str(response.status_code), outcome).inc()
         front.metrics.duration.labels(*labels).observe(clock() - began)
         self._told |= {"variant": self._variant, "release": self._release, "outcome": outcome}
+        if code := self._told.get("code"):
+            front.metrics.last_refused.append(
+                Refused(time.time(), self._call.request_id, self._status, str(code), self._variant)
+            )
         if self._call.inference_id is not None:
             self._told["inference_id"] = self._call.inference_id
         return response
@@ -210,7 +216,8 @@ class _Exchange:
         ticket = self._ticket(began, endpoint)
         seat.may_leave = lambda: not ticket.at_work
         try:
-            scored = await front.dispatcher.score(Video(source, call.request_id), ticket)
+            with front.places.holding(self._caller, call.inference_id, ticket):
+                scored = await front.dispatcher.score(Video(source, call.request_id, call.include), ticket)
         finally:
             if ticket.lane is not None:
                 self._variant, self._release = ticket.lane.name, ticket.lane.served.release

@@ -16,6 +16,7 @@ from springboard.front.intake.s3 import Downloads
 from springboard.front.intake.source import THREADS, Sources
 from springboard.front.metrics.record import Metrics
 from springboard.front.scheduling.dispatch import Dispatcher
+from springboard.front.scheduling.places import Places
 from springboard.front.scheduling.queue import Queue
 from springboard.front.scheduling.readiness import Readiness
 from springboard.front.scheduling.shadow import Mirror
@@ -46,6 +47,7 @@ class Front:
         self._idle = asyncio.Event()
         self._idle.set()
         self.queue = Queue()
+        self.places = Places()
         self.admission = Admission(endpoint.limits, lambda: self.queue.expected_wait(time.monotonic()))
         self.metrics = Metrics(self)
         self.readiness = Readiness(self.queue)

@@ -6,6 +6,7 @@ from typing import Any
 from springboard.auth.check import Mode
 from springboard.front import sagemaker as wire
 from springboard.front import schema
+from springboard.torchserve.client import INCLUDE
 
 ABOUT = """Scores videos of dives. Send a video as the body (raw bytes, a form, or a pointer into S3) to
 `/invocations`, or point boto3's `sagemaker-runtime` client at this server."""
@@ -91,6 +92,15 @@ HEADERS: list[dict[str, Any]] = [
         ("Inference-Id", "The caller's own id, for the log; echoed."),
         ("Custom-Attributes", "Echoed."),
     )
+] + [
+    {
+        "name": INCLUDE,
+        "in": "header",
+        "required": False,
+        "description": "`strip`: the answer brings a small JPEG too, the middle frame of each clip as "
+        "the network saw it.",
+        "schema": {"type": "string", "enum": list(wire.INCLUDABLE)},
+    }
 ]
 
 _SCHEMES = {

@@ -126,10 +126,26 @@ def _add_state(app: FastAPI, front: Front) -> None:
     )
     async def describe_endpoint(request: Request) -> schema.EndpointState:
         """Return variants, releases, weights, counts, error rates, latencies and workers as they are now."""
-        front.auth.check(request)
-        if request.path_params["name"] != front.name:
-            raise UnknownEndpoint(f"This server has the endpoint {front.name}.")
+        _check_caller(front, request)
         return status.describe(front)
+
+    @app.get(
+        "/endpoints/{name}/requests/{inference_id}",
+        responses=openapi.errors(403, 404),
+        openapi_extra={"parameters": [openapi.NAME, openapi.in_path("inference_id")]},
+        tags=["state"],
+    )
+    async def find_request(request: Request) -> schema.Place:
+        """Say how far a request of the same caller is, by the Inference-Id that it was sent with."""
+        _check_caller(front, request)
+        state, before = front.places.find(front.auth.caller(request), request.path_params["inference_id"])
+        return schema.Place(state=state, before=before)
+
+
+def _check_caller(front: Front, request: Request) -> None:
+    front.auth.check(request)
+    if request.path_params["name"] != front.name:
+        raise UnknownEndpoint(f"This server has the endpoint {front.name}.")
 
 
 def _add_metrics(app: FastAPI, front: Front, rule: MetricsRule) -> None:

@@ -18,7 +18,7 @@ from model_handler.request.errors import ScoringError
 from springboard.front import eventstream
 from springboard.front.errors import InvalidHeader
 from springboard.refusal import Refusal
-from springboard.torchserve.client import Answer
+from springboard.torchserve.client import INCLUDE, Answer
 
 PREFIX = "X-Amzn-SageMaker-"
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
@@ -29,6 +29,8 @@ RULES = {
     "Session-Id": (re.compile(rf"{_NAME.pattern}(; ?Expires=[0-9TZ:-]+)?|NEW_SESSION"), 256),
     "Inference-Id": (re.compile(r"[\x21-\x7e][\x20-\x7e]*"), 64),
 }
+# What an answer can bring beside the score: `strip` shows what was scored.
+INCLUDABLE = ("strip",)
 _MAX_MESSAGE = 2048
 # What SageMaker's API tells of a new session. Ours are a way to a variant and keep nothing, so none ends;
 # this is only what callers are told.
@@ -55,6 +57,7 @@ class Call:
     session_is_new: bool = False
     inference_id: str | None = None
     custom_attributes: str | None = None
+    include: str = ""
 
     @property
     def typed(self) -> bool:
@@ -68,7 +71,7 @@ def new_request_id() -> str:
 
 
 def read_call(headers: Mapping[str, str], call: Call) -> Call:
-    """Return `call` with SageMaker's request headers; unknown ones are ignored.
+    """Return `call` with SageMaker's request headers and our own one; unknown ones are ignored.
 
     Raises `InvalidHeader` naming header and rule.
     """
@@ -80,6 +83,9 @@ def read_call(headers: Mapping[str, str], call: Call) -> Call:
                 f"{PREFIX}{name} must have at most {longest} characters and match {pattern.pattern}"
             )
         values[name] = value
+    include = headers.get(INCLUDE, "")
+    if include not in ("", *INCLUDABLE):
+        raise InvalidHeader(f"{INCLUDE} must be {' or '.join(INCLUDABLE)}.")
     new = values["Session-Id"] == "NEW_SESSION"
     return replace(
         call,
@@ -89,6 +95,7 @@ def read_call(headers: Mapping[str, str], call: Call) -> Call:
         session_is_new=new,
         inference_id=values["Inference-Id"],
         custom_attributes=values["Custom-Attributes"],
+        include=include,
     )
 
 

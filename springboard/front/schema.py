@@ -1,6 +1,6 @@
 """The shapes of answers, for /openapi.json and whoever reads it."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -46,6 +46,14 @@ class VideoInfo(BaseModel):
     scored_frames: int = Field(description="Fewer than frames where a camera made more than 35 a second.")
 
 
+class Strip(BaseModel):
+    """What was scored: the middle frame of each clip, as the network saw it, in a row of square tiles."""
+
+    media_type: str
+    tile: int = Field(description="The side of a tile, in pixels.")
+    data: str = Field(description="The picture in base64.")
+
+
 class Score(BaseModel):
     """A scored dive."""
 
@@ -57,6 +65,9 @@ class Score(BaseModel):
     warnings: list[str] = Field(description="What may make the score wrong.")
     notes: list[str] = Field(description="What was done to the video before it was scored.")
     model: dict[str, Any]
+    strip: Strip | None = Field(
+        default=None, description="Only with `X-Springboard-Include: strip`, from releases that know it."
+    )
 
 
 class LambdaScore(BaseModel):
@@ -98,6 +109,15 @@ class Ready(BaseModel):
     status: str
 
 
+class Place(BaseModel):
+    """How far a request is."""
+
+    state: Literal["absent", "waiting", "at_work"] = Field(
+        description="`absent`: not here whole yet, or answered, or not this caller's."
+    )
+    before: int = Field(description="How many turns are before its own.")
+
+
 class WorkerState(BaseModel):
     """Workers that can answer, and how many there should be; why none can."""
 
@@ -122,6 +142,16 @@ class VariantState(BaseModel):
     latency_seconds: dict[str, float] | None = Field(description="p50, p90, p99; null before any attempt.")
 
 
+class LastError(BaseModel):
+    """A request that got no score."""
+
+    at: float = Field(description="When it ended, in Unix time.")
+    request_id: str
+    status: int = Field(description="As on /invocations.")
+    code: str
+    variant: str = Field(description="Empty where it reached none.")
+
+
 class QueueState(BaseModel):
     """What the front holds, and may."""
 
@@ -141,3 +171,4 @@ class EndpointState(BaseModel):
     variants: list[VariantState]
     shadow: VariantState | None
     queue: QueueState
+    last_errors: list[LastError] = Field(description="At most 20, newest first; those of every caller.")

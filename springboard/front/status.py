@@ -1,5 +1,7 @@
 """The endpoint as `GET /endpoints/{name}` tells it."""
 
+from dataclasses import asdict
+
 from springboard.front import schema
 from springboard.front.front import Front
 from springboard.front.metrics.record import Recent
@@ -23,6 +25,7 @@ def describe(front: Front) -> schema.EndpointState:
             held_bytes=admission.bytes,
             limits=front.endpoint.limits.model_dump(),
         ),
+        last_errors=[schema.LastError(**asdict(one)) for one in reversed(front.metrics.last_refused)],
     )
 
 

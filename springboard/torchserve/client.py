@@ -11,6 +11,9 @@ from springboard.servertiming import read_stages
 from springboard.torchserve import management
 from springboard.torchserve.management import Workers
 
+# The header by which callers ask for more than the score; the model's handler reads it too.
+INCLUDE = "X-Springboard-Include"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -102,17 +105,28 @@ class Backend:
         # How often a worker was heard: an answer is the one proof that one is there.
         self.answers = 0
 
-    async def predict(self, video: bytes, request_id: str, timeout: float) -> Answer:  # noqa: ASYNC109
+    async def predict(
+        self,
+        video: bytes,
+        request_id: str,
+        timeout: float,  # noqa: ASYNC109
+        include: str = "",
+    ) -> Answer:
         """Have `video` scored within `timeout` seconds; raise `AttemptFailed` without the model's answer.
+
+        `include` is what the answer shall bring beside the score.
 
         Always the versioned path and opaque bytes: TorchServe's bare /invocations forgets its model after a
         delete, and bodies sent as form-urlencoded are lost in it.
         """
+        headers = {"Content-Type": "application/octet-stream", "X-Request-Id": request_id}
+        if include:
+            headers[INCLUDE] = include
         try:
             response = await self._client.post(
                 predictions_url(self.served),
                 content=video,
-                headers={"Content-Type": "application/octet-stream", "X-Request-Id": request_id},
+                headers=headers,
                 timeout=httpx.Timeout(timeout, connect=2.0),
             )
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:

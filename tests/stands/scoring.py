@@ -33,6 +33,7 @@ class Scoring:
     videos: list[bytes] = field(default_factory=list)
     held: list[int] = field(default_factory=list)
     tickets: list[Ticket] = field(default_factory=list)
+    includes: list[str] = field(default_factory=list)
 
     async def score(self, video: Video, ticket: Ticket) -> Scored:
         """Give 61.5 points for anything but `unreadable`."""
@@ -40,6 +41,7 @@ class Scoring:
         self.videos.append(video.body)
         self.held.append(self.front.admission.bytes)
         self.tickets.append(ticket)
+        self.includes.append(video.include)
         variant = ticket.pin or "stable"
         if video.body.startswith(b"unreadable"):
             error = {"code": "unreadable_video", "message": "This is no video."}

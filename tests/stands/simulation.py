@@ -155,7 +155,13 @@ class _Sleeper(Backend):
         self.served = served
         self._simulation = simulation
 
-    async def predict(self, video: bytes, request_id: str, timeout: float) -> Answer:  # noqa: ASYNC109
+    async def predict(
+        self,
+        video: bytes,
+        request_id: str,
+        timeout: float,  # noqa: ASYNC109
+        include: str = "",
+    ) -> Answer:
         number = int(self.served.address.rpartition(":")[2]) - 1
         work = float(video) / self._simulation.load.speeds[number]
         try:

@@ -22,6 +22,17 @@ _STAGES = ("fetch", "decode", "gate", "score")
 _FAILURES = [kind.outcome for kind in (WorkerDied, NoWorker, Unreachable, HandlerRaised, ModelError)]
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A request that got no score: when it ended in Unix time, its id, the plain status, the error's code."""
+
+    at: float
+    request_id: str
+    status: int
+    code: str
+    variant: str
+
+
 @dataclass
 class Recent:
     """A variant's last attempts, for people who look at `GET /endpoints/{name}`."""
@@ -51,6 +62,7 @@ class Metrics:
         """`clock` is in seconds."""
         self.registry = registry = CollectorRegistry()
         self.recent: dict[tuple[str, str], Recent] = {}
+        self.last_refused: deque[Refused] = deque(maxlen=20)
         self.requests = names.REQUESTS.counter(registry)
         self.duration = names.DURATION.histogram(registry)
         self.stage = names.STAGE.histogram(registry)

@@ -27,10 +27,11 @@ OVERTIME_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Video:
-    """A body to score, under the id of its request."""
+    """A body to score, under the id of its request, and what its answer shall bring beside the score."""
 
     body: bytes
     request_id: str
+    include: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class Dispatcher:
         lane.pace.begin(began)
         try:
             answer = await lane.backend.predict(
-                video.body, video.request_id, deadline - began + OVERTIME_SECONDS
+                video.body, video.request_id, deadline - began + OVERTIME_SECONDS, video.include
             )
             outcome = "answered" if clock() <= deadline else "late"
         except AttemptFailed as failure:

@@ -100,6 +100,19 @@ class Line(Generic[T]):
             del self._callers[name]
         return one
 
+    def before(self, one: T) -> int:
+        """Return how many turns are before that of one that waits, as the line is now."""
+        if one in self._first:
+            return self._first.index(one)
+        mine = self._callers[one.caller].waiting.index(one)
+        before, passed = len(self._first) + mine, False
+        for name, other in self._callers.items():
+            if name == one.caller:
+                passed = True
+            else:
+                before += min(len(other.waiting), mine if passed else mine + 1)
+        return before
+
     def ahead_of(self, caller: str) -> int:
         """Return how many turns are before a new one of `caller`.
 

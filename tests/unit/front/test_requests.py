@@ -431,3 +431,30 @@ def test_who_finds_the_queue_full_when_all_has_come_is_told_at_once(model: Scori
         model.front.admission.bytes = before
     assert received.startswith(b"HTTP/1.1 429 ")
     assert received.count(b"HTTP/1.1 ") == 2, "the connection was not kept"
+
+
+def test_what_an_answer_shall_bring_reaches_the_model_and_nothing_unknown_does(model: Scoring) -> None:
+    model.post("/invocations", VIDEO, headers={"X-Springboard-Include": "strip"})
+    model.post("/invocations", VIDEO)
+    assert model.includes[-2:] == ["strip", ""]
+    refused = model.post("/invocations", VIDEO, headers={"X-Springboard-Include": "weights"})
+    assert error_of(refused) == (400, "invalid_header")
+    assert "strip" in refused.json()["error"]["message"]
+
+
+def test_a_caller_can_ask_how_far_its_request_is(model: Scoring) -> None:
+    asked = model.client.get("/endpoints/dive-scoring/requests/mine")
+    assert asked.json() == {"state": "absent", "before": 0}
+    assert model.client.get("/endpoints/other/requests/mine").status_code == 404
+
+
+def test_the_endpoint_tells_its_last_errors_without_their_words(model: Scoring) -> None:
+    refused = model.post("/invocations", b"unreadable")
+    told = model.client.get("/endpoints/dive-scoring").json()["last_errors"][0]
+    assert told.pop("at") > 0
+    assert told == {
+        "request_id": refused.headers["x-amzn-requestid"],
+        "status": 422,
+        "code": "unreadable_video",
+        "variant": "",
+    }

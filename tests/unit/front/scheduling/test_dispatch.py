@@ -28,7 +28,13 @@ class Scripted(NoBackend):
         super().__init__(served)
         self.script = list(script)
 
-    async def predict(self, video: bytes, request_id: str, timeout: float) -> Answer:  # noqa: ASYNC109
+    async def predict(
+        self,
+        video: bytes,
+        request_id: str,
+        timeout: float,  # noqa: ASYNC109
+        include: str = "",
+    ) -> Answer:
         if self.script:
             raise self.script.pop(0)
         return SCORED

@@ -65,3 +65,13 @@ def test_who_leaves_is_forgotten() -> None:
     line.remove(one)
     line.remove(first)
     assert (len(line), line.ahead_of("a"), line.heads()) == (0, 0, [])
+
+
+def test_what_is_before_one_that_waits_is_what_then_comes_before_it() -> None:
+    line = Line[One]()
+    for caller in ("flood", "flood", "a", "flood", "b", "a", "flood"):
+        line.append(One(caller))
+    line.put_first(One("b"))
+    places = {id(one): line.before(one) for one in line}
+    order = [line.pop() for _ in range(len(line))]
+    assert [places[id(one)] for one in order] == list(range(len(order)))

@@ -41,7 +41,13 @@ class TorchServe(NoBackend):
             raise self.workers_are
         return self.workers_are
 
-    async def predict(self, video: bytes, request_id: str, timeout: float) -> Answer:  # noqa: ASYNC109
+    async def predict(
+        self,
+        video: bytes,
+        request_id: str,
+        timeout: float,  # noqa: ASYNC109
+        include: str = "",
+    ) -> Answer:
         self.warm_ups += 1
         if self.proof:
             raise self.proof
