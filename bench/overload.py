@@ -14,11 +14,15 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -29,7 +33,7 @@ from tests.stands.simulation import Load, Work, simulate
 
 GOODPUT, REFUSED_SECONDS = 0.95, 0.1
 CURVE = (0.5, 0.75, 0.9, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
-WORKERS, WORK_SECONDS, DEADLINE_SECONDS = 2, 0.4, 6.0
+WORKERS, WORK_SECONDS, DEADLINE_SECONDS, OUTAGE_SECONDS = 2, 0.4, 6.0, 60.0
 SVG = Path("docs/overload.svg")
 
 
@@ -91,8 +95,13 @@ def curve(seconds: float, before: bool) -> list[float]:
     return [simulated("", replace(load, offered=times), 60.0, before).goodput for times in CURVE]
 
 
-async def real(url: str, offered: float, seconds: float) -> Figures:
-    """Send requests to a real front in real time, whether or not earlier ones were answered."""
+async def real(
+    url: str, offered: float, seconds: float, stall: Callable[[], Coroutine[Any, Any, None]] | None
+) -> Figures:
+    """Send requests to a real front in real time, whether or not earlier ones were answered.
+
+    `stall` runs beside them first; what is counted was sent once it is over, in any case after one deadline.
+    """
     rng, clock = random.Random(1), time.perf_counter
     answers: list[tuple[int, float, float]] = []
     body = f"score=50 sleep={WORK_SECONDS} ".encode() + b"x" * 1000
@@ -100,27 +109,49 @@ async def real(url: str, offered: float, seconds: float) -> Figures:
     async def one(client: httpx.AsyncClient) -> None:
         began = clock()
         response = await client.post(f"{url}/invocations", content=body)
-        answers.append((response.status_code, clock() - began, clock()))
+        answers.append((response.status_code, began, clock()))
 
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
-    async with httpx.AsyncClient(timeout=60, limits=limits) as client, asyncio.TaskGroup() as group:
-        began = clock()
-        while clock() < began + seconds:
+    async def calling(client: httpx.AsyncClient, group: asyncio.TaskGroup, over: Callable[[], bool]) -> None:
+        while not over():
             group.create_task(one(client))
             await asyncio.sleep(rng.expovariate(offered * WORKERS / WORK_SECONDS))
-        since, end = began + DEADLINE_SECONDS, clock()
+
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
+    async with httpx.AsyncClient(timeout=120, limits=limits) as client, asyncio.TaskGroup() as group:
+        if stall:
+            stalled = group.create_task(stall())
+            await calling(client, group, stalled.done)
+        since = clock() + DEADLINE_SECONDS
+        await calling(client, group, lambda: clock() >= since + seconds)
+        end = clock()
+    statuses = Counter(status for status, began, _ in answers if began >= since)
+    assert set(statuses) <= {200, 429, 504}, statuses
+
+    def took(wanted: int) -> list[float]:
+        return [at - began for status, began, at in answers if status == wanted and began >= since]
+
     in_time = sum(status == 200 and since <= at < end for status, _, at in answers)
-    statuses = {status for status, _, _ in answers}
-    assert statuses <= {200, 429, 504}, statuses
     return Figures(
-        "the real front",
+        "the real front, 60 s outage" if stall else "the real front",
         offered,
         in_time * WORK_SECONDS / WORKERS / (end - since),
-        _p99([spent for status, spent, _ in answers if status == 429]),
-        _p99([spent for status, spent, _ in answers if status == 200]),
+        _p99(took(429)),
+        _p99(took(200)),
         DEADLINE_SECONDS / 2,
-        sum(status == 504 for status, _, _ in answers),
+        statuses[504],
     )
+
+
+async def outage(server: TorchServe) -> None:
+    """Have TorchServe's workers stand still for OUTAGE_SECONDS."""
+    workers = [one for one in psutil.Process(server.pid).children(recursive=True) if "python" in one.name()]
+    assert len(workers) >= WORKERS, workers
+    for worker in workers:
+        worker.suspend()
+    await asyncio.sleep(OUTAGE_SECONDS)
+    for worker in workers:
+        with suppress(psutil.NoSuchProcess):  # TorchServe has ended it, and started another
+            worker.resume()
 
 
 def real_front(seconds: float) -> list[Figures]:
@@ -132,7 +163,8 @@ def real_front(seconds: float) -> list[Figures]:
             path = write_endpoint(folder / "endpoint.yml", [("only", server, 1)], limits=limits)
             with FrontProcess("--endpoint-file", path) as front:
                 front.wait_ready()
-                return [asyncio.run(real(front.url, times, seconds)) for times in (2.0, 5.0, 20.0)]
+                rows = [asyncio.run(real(front.url, times, seconds, None)) for times in (2.0, 5.0, 20.0)]
+                return [*rows, asyncio.run(real(front.url, 2.0, seconds, lambda: outage(server)))]
 
 
 def _p99(values: Sequence[float]) -> float:
@@ -194,7 +226,7 @@ def main() -> int:
         SVG.write_text(picture(before, now))
     rows = scenarios(seconds)
     if not options.simulation_only:
-        rows += real_front(20.0 if options.quick else 60.0)
+        rows += real_front(20.0 if options.quick else seconds)
     console = Console()
     table = Table(
         "offered / capacity", "goodput before", "goodput now", title="deadline 12 s, videos of 0.8 s"
