@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import torch
 
+from model_handler import logs
 from model_handler.device import keep_freed_memory
 from model_handler.pipeline import Answer, Pipeline, Settings
 from model_handler.request.errors import InternalError, ScoringError
@@ -23,6 +24,7 @@ class DiveHandler:
 
     def initialize(self, context: Any) -> None:
         """Load the release's weights and run them once; only then does TorchServe call the worker ready."""
+        logs.to_json()
         properties = context.system_properties
         config = context.model_yaml_config or {}
         settings = dict(config.get("handler") or {})
@@ -46,10 +48,16 @@ class DiveHandler:
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
         """Answer each request of a batch with its own status, body and `Server-Timing`."""
+        ids = [logs.bounded(_header(context, i, "x-request-id")) for i in range(len(data))]
+        for request_id in ids:
+            with logs.about(request_id):
+                log.info("received")
+        logs.remain_about(*ids)
         try:
             answers = self._pipeline.process(
                 [_source(row, context, i) for i, row in enumerate(data)],
                 [_header(context, i, "x-springboard-include") == "strip" for i in range(len(data))],
+                ids,
             )
         except Exception as error:
             log.exception("the batch failed")

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from model_handler import checkpoint, strip
+from model_handler import checkpoint, logs, strip
 from model_handler.device import choose_device, choose_dtype
 from model_handler.dives import POSITIONS, ROTATIONS
 from model_handler.network import CLIP_FRAMES
@@ -77,8 +77,9 @@ class Answer:
 class _Row:
     """One request on its way: what was found so far, or why it ended."""
 
-    def __init__(self, with_strip: bool = False) -> None:
+    def __init__(self, with_strip: bool = False, request_id: str = "") -> None:
         self.with_strip = with_strip
+        self.request_id = request_id
         self.timings: dict[str, float] = {}
         self.video: Video | None = None
         self.error: ScoringError | None = None
@@ -113,15 +114,20 @@ class Pipeline:
         self._scorer.warm_up()
 
     def process(
-        self, sources: Sequence[bytes | S3Object | ScoringError], strips: Sequence[bool] = ()
+        self,
+        sources: Sequence[bytes | S3Object | ScoringError],
+        strips: Sequence[bool] = (),
+        ids: Sequence[str] = (),
     ) -> list[Answer]:
         """Answer every source, in order; one that cannot be scored does not disturb the others.
 
         `strips` says which answers shall show what was scored (model_handler/strip.py); by default none.
-        An element may already be the error that reading its request raised. Raises only what concerns the
-        whole batch: a fault of the device.
+        `ids` are the requests', for the log. An element may already be the error that reading its request
+        raised. Raises only what concerns the whole batch: a fault of the device.
         """
-        rows = list(self._threads.map(self._load, sources, strips or [False] * len(sources)))
+        none, unnamed = [False] * len(sources), [""] * len(sources)
+        fresh = [_Row(*one) for one in zip(strips or none, ids or unnamed, strict=True)]
+        rows = list(self._threads.map(self._load, sources, fresh))
         alive = [row for row in rows if row.error is None]
         assessments: dict[int, Assessment] = {}
         if alive:
@@ -132,8 +138,11 @@ class Pipeline:
                     row.error = row.error or error
         return [self._answer(row, assessments.get(id(row))) for row in rows]
 
-    def _load(self, source: bytes | S3Object | ScoringError, with_strip: bool) -> _Row:
-        row = _Row(with_strip)
+    def _load(self, source: bytes | S3Object | ScoringError, row: _Row) -> _Row:
+        with logs.about(row.request_id):  # on a thread of its own
+            return self._loaded(source, row)
+
+    def _loaded(self, source: bytes | S3Object | ScoringError, row: _Row) -> _Row:
         try:
             if isinstance(source, ScoringError):
                 raise source
@@ -175,7 +184,8 @@ class Pipeline:
 
     def _answer(self, row: _Row, assessment: Assessment | None) -> Answer:
         if assessment is not None and not math.isfinite(assessment.score):
-            log.error("the networks gave a score that is not a number")
+            with logs.about(row.request_id):
+                log.error("the networks gave a score that is not a number")
             row.error = InternalError("The model gave no finite score for this video.")
         if row.error is not None or assessment is None or row.video is None:
             error = row.error or InternalError("The video was not scored.")

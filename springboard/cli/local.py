@@ -74,7 +74,7 @@ async def keep_running(child: TorchServe, front: Front) -> None:
             await _end_of(child, front)
             if time.monotonic() - began > _SETTLED_SECONDS:
                 backoff = 1.0
-            log.error("TorchServe ended; starting it again in %g s. It said: %s", backoff, child.explain())
+            log.error("TorchServe ended, %s. Starting it again in %g s", child.explain(), backoff)
             await asyncio.to_thread(child.stop)
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, _LONGEST_BACKOFF)

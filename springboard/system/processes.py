@@ -32,6 +32,11 @@ class Child:
         """Whether the process itself still runs."""
         return self.process.poll() is None
 
+    def ended(self) -> str:
+        """Return how the process ended, with the signal's name; empty while it runs."""
+        code = self.process.poll()
+        return "" if code is None else _exit(code)
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the whole group; nothing happens when it is gone."""
         try:
@@ -48,3 +53,14 @@ class Child:
         self.process.wait()
         self._watcher.kill()
         self._watcher.communicate()
+
+
+def _exit(code: int) -> str:
+    """Say what a return code of `subprocess` means; shells and Java make 128 + N of signal N."""
+    number = -code if code < 0 else code - 128
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"ended with status {code}"
+    hint = ", as the kernel does when memory runs out" if name == "SIGKILL" else ""
+    return f"killed by {name} ({number}){hint}"

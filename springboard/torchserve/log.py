@@ -1,9 +1,12 @@
 """What TorchServe's log tells of a release that does not start."""
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 _RAISED = re.compile(r"[\w.]*(Error|Exception)\b: ?\S")
+# What journald reads a line's priority from (sd-daemon(3)), and takes away.
+_PRIORITY = re.compile(r"<\d>")
 # TorchServe's own end: Java prints where it was after what it was, and the cause below that.
 _JAVA = re.compile(r'(?:Caused by: |Exception in thread "main" )?((?:\w+\.)+\w*(?:Error|Exception)\b.*)')
 _ENDED = re.compile(r"Invalid configuration: .+")
@@ -33,13 +36,26 @@ def gist(lines: Sequence[str]) -> str:
 
     Later exceptions of a worker are TorchServe's own, raised over the first.
     """
-    model = [line.partition("MODEL_LOG - ")[2].strip() for line in lines if "MODEL_LOG - " in line]
+    lines = [_PRIORITY.sub("", line, count=1) if line.startswith("<") else line for line in lines]
+    model = [line for line in map(str.strip, _of_workers(lines)) if line]
     raised = [line for line in model if _RAISED.match(line)]
     complaints = [line for line in lines if "[WARN" in line or "[ERROR" in line]
     others = [line for line in lines if not line.lstrip().startswith(("at ", "... "))]
     candidates = [*raised, *reversed(_end(lines)), *reversed(model), *complaints, *reversed(others)]
     told = next((line.strip() for line in candidates if line.strip()), "its log is empty")
     return next((f"{told} ({meaning})" for said, meaning in _MEANING if said in told), told)
+
+
+def _of_workers(lines: Sequence[str]) -> Iterator[str]:
+    """Yield what workers printed; of their JSON (model_handler/logs.py) the message, line by line."""
+    for line in lines:
+        _, of_model, text = line.partition("MODEL_LOG - ")
+        if not of_model and not line.startswith('{"'):
+            continue
+        try:
+            yield from str(json.loads(text or line)["message"]).splitlines()
+        except (ValueError, TypeError, KeyError):
+            yield text
 
 
 def _end(lines: Sequence[str]) -> list[str]:

@@ -28,6 +28,8 @@ from springboard.torchserve.settings import Ports
 from springboard.torchserve.starting import NotStarted
 
 _STOP_SECONDS = 15
+# The hosts': without the polls' lines, and with the workers' as they wrote them.
+_LOG_CONFIG = ROOT / "playbooks" / "roles" / "torchserve" / "files" / "log4j2.xml"
 
 
 class TorchServeError(RuntimeError):
@@ -87,6 +89,7 @@ class TorchServe:
                     "--start",
                     "--foreground",
                     *("--ts-config", str(ROOT / "config.properties")),
+                    *("--log-config", str(_LOG_CONFIG)),
                     *("--model-store", str(self.archive.parent)),
                 ],
                 env={**self.environment, **environment},
@@ -110,14 +113,17 @@ class TorchServe:
             raise TorchServeError(str(error)) from error
 
     def explain(self) -> str:
-        """Return the line of its log that tells most."""
-        return log.gist(self._said())
+        """Return how it ended, if it has, and the line of its log that tells most."""
+        ended = self._child.ended() if self._child else ""
+        return f"{ended or 'it runs'}; it said: {log.gist(self._said())}"
 
     def _said(self) -> list[str]:
         return self.log.read_text(errors="replace").splitlines()
 
     def _ended(self) -> str:
-        return "" if self.pid is not None else "cannot be served, TorchServe ended while it started"
+        if self.pid is not None or self._child is None:
+            return ""
+        return f"cannot be served, TorchServe ended while it started ({self._child.ended()})"
 
     def kill(self) -> None:
         """End the process group at once; `stop` still has to follow."""

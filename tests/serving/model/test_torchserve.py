@@ -23,6 +23,7 @@ from springboard.torchserve.process import TorchServe, TorchServeError
 from tests.clips import encode, moving_frames
 from tests.conftest import archive, small_checkpoint
 from tests.stands.seaweedfs import ObjectStore
+from tests.stands.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("torchserve")
 
@@ -277,3 +278,24 @@ def test_the_archive_brings_its_own_code(served: TorchServe) -> None:
     first = Path(environment["PYTHONPATH"].split(":")[0])
     assert (first / "model_handler" / "pipeline.py").is_file()
     assert json.loads((first / "MAR-INF" / "MANIFEST.json").read_text())["model"]["modelVersion"] == "1.0.0"
+
+
+def test_from_a_requests_id_to_the_workers_error(tmp_path: Path, dive_clip: bytes) -> None:
+    """As the journal gets it: JSON, its priority before it. These weights give no number."""
+    broken = small_checkpoint()
+    broken.parts["score"]["fc_final_score.bias"].fill_(3e38)  # 17 times that is infinite
+    checkpoint.save(broken, tmp_path / "broken.safetensors")
+    with TorchServe(archive(tmp_path / "broken.safetensors", tmp_path)) as server:
+        headers = {"X-Request-Id": "find-me"}
+        answer = httpx.post(server.predictions_url, content=dive_clip, headers=headers, timeout=60)
+        assert answer.status_code == 500, answer.text
+        wait_until(lambda: "not a number" in server.log.read_text(), "the line")
+        lines = [line for line in server.log.read_text().splitlines() if "find-me" in line]
+        told = {json.loads(line[3:])["message"]: line[:3] for line in lines}
+        assert told["received"] == "<6>"
+        assert told["the networks gave a score that is not a number"] == "<3>"
+        (worker,) = (server.workers() or NO_WORKERS).ready
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: "worker process died" in server.log.read_text(), "TorchServe to tell of its death")
+        (died,) = [line for line in server.log.read_text().splitlines() if "worker process died" in line]
+        assert died.startswith("<4>")

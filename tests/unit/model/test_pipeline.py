@@ -103,7 +103,9 @@ class Faulty:
     def __init__(self, on_gpu: bool) -> None:
         self.on_gpu = on_gpu
 
-    def process(self, sources: Sequence[bytes | S3Object], strips: Sequence[bool]) -> list[Answer]:
+    def process(
+        self, sources: Sequence[bytes | S3Object], strips: Sequence[bool], ids: Sequence[str]
+    ) -> list[Answer]:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 

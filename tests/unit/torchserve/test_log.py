@@ -1,5 +1,7 @@
 """Which line of TorchServe's log a person is shown. The lines are those that TorchServe 0.12 prints."""
 
+import json
+
 import pytest
 
 from springboard.torchserve import log
@@ -47,6 +49,15 @@ OF_A_WORKER = [
 )
 def test_the_line_that_tells_most_is_told(lines: list[str], told: str) -> None:
     assert log.gist(lines) == told
+
+
+def test_of_lines_that_workers_write_as_json_the_message_is_told() -> None:
+    trace = "Backend worker process died.\nTraceback (most recent call last):\nKeyError: 'fc6'"
+    line = json.dumps({"time": "2026-11-28T04:42:21", "level": "ERROR", "message": trace})
+    for before in ("", "<3>", MODEL):
+        assert log.gist([f"<6>{INFO}", before + line]) == "KeyError: 'fc6'"
+    assert log.gist([f"<4>{WARN}"]) == WARN, "without what journald takes away"
+    assert log.gist([MODEL + '{"broken', INFO]) == '{"broken'
 
 
 def test_an_nvidia_smi_that_torchserve_cannot_read_is_named() -> None:
