@@ -49,7 +49,7 @@ def _fresh(tables: list[str], heading: str, shown: dict[str, str]) -> str:
 
 
 def _operation(operation: Schema) -> Iterator[str]:
-    """Yield what it does, then the tables of headers, of bodies and of answers that it has."""
+    """Yield what it does, then the tables of its headers, bodies, answers and their headers."""
     yield prose(operation.get("description"))
     # Those in the path are in its heading.
     parameters = [one for one in operation.get("parameters", []) if one["in"] != "path"]
@@ -64,6 +64,8 @@ def _operation(operation: Schema) -> Iterator[str]:
         shapes = [_shown(one.get("schema", {})) for one in answer.get("content", {}).values()]
         answers.append((status, ", ".join(filter(None, dict.fromkeys(shapes))), answer["description"]))
     yield table(("status", "answer", "when"), answers)
+    headers = {n: one for answer in operation["responses"].values() for n, one in answer["headers"].items()}
+    yield table(("answer's header", "meaning"), [(code(n), one["description"]) for n, one in headers.items()])
 
 
 def _fields(schema: Schema) -> str:

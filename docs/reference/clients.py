@@ -13,7 +13,8 @@ no dive, one that is too large, the good one again, and all of it with a wrong k
 """
 _FOOT = """
 Without a version it is the one of the tests' machine: Node.js 24, Go 1.19 and Java 17 were tried. The
-clients of AWS sign with a key of [Keys](../access.md), the others send a bearer token.
+clients of AWS sign with a key of [Keys](../access.md), the others send a bearer token. The generators
+write from `/openapi.json`; openapi-python-client leaves one answer out, the event stream, and says so.
 """
 
 

@@ -74,7 +74,7 @@ class _Exchange:
         self._asked = asked
         self._call = wire.Call(logs.request_id.get(), asked.dialect)
         self._body_begun = self._body_read = False
-        self._caller = self._variant = self._release = ""
+        self._caller = self._variant = self._release = self._coding = ""
         # As on /invocations: boto3's 424 hides whose fault it was.
         self._status = 0
         self._told = logs.told.get()
@@ -127,7 +127,6 @@ class _Exchange:
 
     async def _handled(self, seat: Seat, verify: Verify) -> Response:
         front, request = self._front, self._request
-        coding = coding_of(request.headers.getlist("Content-Encoding"))
         if not front.queue.lanes:
             raise NotReady(f"{NOTHING_DEPLOYED[0].upper()}{NOTHING_DEPLOYED[1:]}.")
         if verify is None:
@@ -135,9 +134,16 @@ class _Exchange:
         front.admission.check(seat.caller)
         endpoint = front.endpoint
         front.queue.check(self._ticket(asyncio.get_running_loop().time(), endpoint))
-        body = await self._read_body(seat, endpoint, verify, coding)
+        content = await self._read_body(seat, endpoint, verify)
         if verify is not None:  # names and rules are for whoever may call
             self._read_call()
+        body = Body(
+            content,
+            request.headers.get("Content-Type"),
+            self._coding,
+            endpoint.limits.max_body_bytes,
+            any_base64=self._asked.dialect is wire.Dialect.LAMBDA,
+        )
         seat.count()
         scoring = asyncio.create_task(self._score(body, endpoint, seat))
         leaving = asyncio.create_task(client_gone(request))
@@ -150,7 +156,7 @@ class _Exchange:
             scoring.cancel()
             leaving.cancel()
 
-    async def _read_body(self, seat: Seat, endpoint: Endpoint, verify: Verify, coding: str) -> Body:
+    async def _read_body(self, seat: Seat, endpoint: Endpoint, verify: Verify) -> bytes:
         check_length(self._request, endpoint.limits)
         self._body_begun = True
         content = await read_body(self._request, seat, endpoint.limits)
@@ -160,17 +166,12 @@ class _Exchange:
             await asyncio.to_thread(verify, content)
         elif verify:
             verify(content)
-        return Body(
-            content,
-            self._request.headers.get("Content-Type"),
-            coding,
-            endpoint.limits.max_body_bytes,
-            any_base64=self._asked.dialect is wire.Dialect.LAMBDA,
-        )
+        return content
 
     def _read_call(self) -> None:
         """Read headers and names."""
         front, asked = self._front, self._asked
+        self._coding = coding_of(self._request.headers.getlist("Content-Encoding"))
         self._call = wire.read_call(self._request.headers, self._call)
         if asked.endpoint is not None and asked.endpoint != front.name:
             raise UnknownEndpoint(f"Endpoint {asked.endpoint} was not found; this server has {front.name}.")

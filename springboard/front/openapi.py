@@ -1,7 +1,11 @@
 """What /openapi.json says of each route beside its shapes: statuses, headers, ways to send a video."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Literal
+
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
 from springboard.auth.check import Mode
 from springboard.front import sagemaker as wire
@@ -83,7 +87,7 @@ HEADERS: list[dict[str, Any]] = [
         "schema": {
             "type": "string",
             "maxLength": wire.RULES[name][1],
-            "pattern": f"^{wire.RULES[name][0].pattern}$",
+            "pattern": f"^({wire.RULES[name][0].pattern})$",
         },
     }
     for name, text in (
@@ -113,76 +117,72 @@ _SCHEMES = {
     },
 }
 _OPEN = ("/ping", "/metrics", "/metrics/torchserve")
-_RESPONSE_HEADERS = {
-    "x-amzn-RequestId": {
-        "description": "The request's id, as in the server's log.",
-        "schema": {"type": "string", "format": "uuid"},
-    }
+
+
+def _header(text: str, kind: str = "string", required: bool = False, **more: str) -> dict[str, Any]:
+    return {"description": text, "required": required, "schema": {"type": kind, **more}}
+
+
+_TIMES = "Milliseconds by stage, as `decode;dur=12.5`."
+_VARIANT = "The variant that answered."
+_ALWAYS = {"x-amzn-RequestId": _header("As in the server's log.", required=True, format="uuid")}
+_RETRY_AFTER = {"Retry-After": _header("Seconds after which it is worth trying again.", "integer")}
+_ERROR_TYPE = {"x-amzn-ErrorType": _header("The exception that AWS's clients raise.", required=True)}
+# Of a route that scores: what the model's answers have, then what callers sent along.
+_BY_THE_MODEL = ("Server-Timing", "x-Amzn-Invoked-Production-Variant")
+_SCORING = {
+    "Server-Timing": _header(_TIMES),
+    "x-Amzn-Invoked-Production-Variant": _header(_VARIANT),
+    "X-Amzn-SageMaker-New-Session-Id": _header("Of a session begun with NEW_SESSION, with its end."),
+    "X-Amzn-SageMaker-Custom-Attributes": _header("Those of the request."),
+    "X-Amzn-SageMaker-Inference-Id": _header("That of the request."),
 }
-_RETRY_AFTER = {
-    "Retry-After": {
-        "description": "Seconds after which it is worth trying again.",
-        "schema": {"type": "integer"},
-    }
-}
+
+
+def operation_id(route: APIRoute) -> str:
+    """Return a route's name for generated clients, which call their functions so."""
+    return f"put_{route.name}" if "PUT" in (route.methods or ()) else route.name
 
 
 def complete(document: dict[str, Any], modes: Collection[Mode]) -> None:
-    """Add to an OpenAPI document who may call and which headers answers have."""
+    """Add to an OpenAPI document the shapes of bodies, who may call, and which headers answers have."""
+    components = document.setdefault("components", {})
+    shapes: list[tuple[type[BaseModel], Literal["validation"]]] = [(s, "validation") for s in schema.BODIES]
+    _, bodies = models_json_schema(shapes, ref_template=f"{_SHAPES}{{model}}")
+    components["schemas"] |= bodies["$defs"]
     schemes = {mode.value: _SCHEMES[mode] for mode in Mode if mode in modes and mode in _SCHEMES}
     if schemes:
-        document.setdefault("components", {})["securitySchemes"] = schemes
+        components["securitySchemes"] = schemes
     for path, methods in document["paths"].items():
         for operation in methods.values():
             if schemes and path not in _OPEN:
                 operation["security"] = [{name: []} for name in schemes]
             for status, response in operation["responses"].items():
-                headers = _RESPONSE_HEADERS | (_RETRY_AFTER if status in ("429", "503") else {})
-                response.setdefault("headers", {}).update(headers)
+                typed = path.startswith("/endpoints/") and "score" in operation["tags"]
+                response.setdefault("headers", {}).update(
+                    _headers(status, "score" in operation["tags"], typed)
+                )
 
 
+def _headers(status: str, scores: bool, typed: bool) -> dict[str, Any]:
+    headers = dict(_ALWAYS)
+    if scores:
+        headers |= _SCORING
+    if scores and status == "200":
+        headers |= {name: _SCORING[name] | {"required": True} for name in _BY_THE_MODEL}
+    if typed and status != "200":
+        headers |= _ERROR_TYPE
+    return headers | (_RETRY_AFTER if status in ("429", "503") else {})
+
+
+# Not `video/*` beside it: generators of clients know no ranges and leave it out with a warning.
+_BODY = (
+    "A video, its base64, or its address in S3. Raw bytes may come under any Content-Type that is no form's "
+    "and not JSON's (video/mp4, application/octet-stream) and under none."
+)
 _BINARY = {"type": "string", "format": "binary"}
-_BASE64 = {"type": "string", "description": "The video's base64, or a data URL with it."}
-_JSON = {
-    "oneOf": [
-        {
-            "type": "object",
-            "required": ["s3_uri"],
-            "properties": {
-                "s3_uri": {"type": "string", "examples": ["s3://my-bucket/dives/054.mp4"]},
-                "version_id": {"type": ["string", "null"]},
-            },
-        },
-        {
-            "type": "object",
-            "required": ["aqa_data"],
-            "properties": {
-                "aqa_data": {
-                    "type": "object",
-                    "required": ["bucket_name", "object_key"],
-                    "properties": {"bucket_name": {"type": "string"}, "object_key": {"type": "string"}},
-                }
-            },
-        },
-        {
-            "type": "object",
-            "required": ["video"],
-            "properties": {"video": _BASE64},
-        },
-        {
-            "type": "object",
-            "required": ["instances"],
-            "properties": {
-                "instances": {
-                    "type": "array",
-                    "minItems": 1,
-                    "maxItems": 1,
-                    "items": {"type": "object", "required": ["b64"], "properties": {"b64": _BASE64}},
-                }
-            },
-        },
-    ]
-}
+_SHAPES = "#/components/schemas/"
+_JSON = {"oneOf": [{"$ref": f"{_SHAPES}{shape.__name__}"} for shape in schema.JSON_BODIES]}
 
 
 def video_body(parameters: list[dict[str, Any]]) -> dict[str, Any]:
@@ -191,11 +191,10 @@ def video_body(parameters: list[dict[str, Any]]) -> dict[str, Any]:
         "parameters": parameters,
         "requestBody": {
             "required": True,
+            "description": _BODY,
             "content": {
                 "application/octet-stream": {"schema": _BINARY},
-                "multipart/form-data": {
-                    "schema": {"type": "object", "required": ["video"], "properties": {"video": _BINARY}}
-                },
+                "multipart/form-data": {"schema": {"$ref": f"{_SHAPES}{schema.VideoForm.__name__}"}},
                 "application/json": {"schema": _JSON},
             },
         },

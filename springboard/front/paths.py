@@ -1,5 +1,6 @@
 """Paths that are not quite a route's, methods that a route has not: answered where the meaning is clear."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,10 +12,10 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from springboard.front import sagemaker as wire
-from springboard.front.front import Front
 from springboard.system import logs
 
 _SAGEMAKER = "/endpoints/"
+_ARN = re.compile(rf"{_SAGEMAKER}arn:[^/]*/(?P<name>[^/]*)")
 
 
 class TrailingSlash:
@@ -40,7 +41,7 @@ def answer_head(app: FastAPI) -> None:
             route.methods.add("HEAD")
 
 
-def unmatched(app: FastAPI, front: Front) -> Callable[[Request, Exception], Awaitable[Response]]:
+def unmatched(app: FastAPI) -> Callable[[Request, Exception], Awaitable[Response]]:
     """Return what answers requests that no route takes, in their callers' dialect."""
 
     async def answer(request: Request, error: Exception) -> Response:
@@ -53,7 +54,7 @@ def unmatched(app: FastAPI, front: Front) -> Callable[[Request, Exception], Awai
         # GET /endpoints/NAME is ours, not SageMaker's.
         if request.url.path.startswith(_SAGEMAKER) and request.method not in ("GET", "HEAD"):
             call = wire.Call(logs.request_id.get(), wire.Dialect.TYPED)
-            status, message = _typed(request, error, front.name)
+            status, message = _typed(request, error)
             return wire.unknown_route(call, status, message, headers)
         code = {404: "no_such_route", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
         body: dict[str, Any] = {"code": code, "message": f"{error.detail}. See /docs for the routes."}
@@ -71,14 +72,19 @@ def _methods(app: FastAPI, request: Request) -> list[str]:
     return sorted(found)
 
 
-def _typed(request: Request, error: HTTPException, name: str) -> tuple[int, str]:
-    """Return the status and the words for a call of SageMaker's runtime that is not offered."""
+def _typed(request: Request, error: HTTPException) -> tuple[int, str]:
+    """Return the status and the words for a call of SageMaker's runtime that is not offered.
+
+    Nobody was asked for a key here, so it tells nothing that the request does not.
+    """
     path = request.url.path
-    if path.startswith(f"{_SAGEMAKER}arn:"):
-        return 400, f"EndpointName is an ARN; give the endpoint's name, {name}."
+    if arn := _ARN.match(path):
+        return 400, f"EndpointName is an ARN; give the endpoint's name alone, {arn['name']}."
     if path.endswith("/async-invocations"):
         return 400, (
             "This server has no asynchronous inference: use InvokeEndpoint, which takes videos in S3 too, "
             'with the body {"s3_uri": "s3://BUCKET/KEY"}.'
         )
-    return error.status_code, f"{error.detail}. This server has InvokeEndpoint for the endpoint {name}."
+    return error.status_code, (
+        f"{error.detail}. This server has InvokeEndpoint and InvokeEndpointWithResponseStream."
+    )

@@ -34,12 +34,13 @@ def create_app(front: Front, metrics_rule: MetricsRule, with_page: bool = True) 
         redoc_url=None,
         static_url="/docs/static",
         redirect_slashes=False,
+        generate_unique_id_function=openapi.operation_id,
     )
     app.add_middleware(TrailingSlash)
     app.add_middleware(Cors, front=front)
     app.add_middleware(SafeAnswers, docs=policy_of_docs(app))
     app.add_middleware(AccessLog, front=front)
-    app.add_exception_handler(HTTPException, unmatched(app, front))
+    app.add_exception_handler(HTTPException, unmatched(app))
     app.add_exception_handler(Refusal, _refusal)
     _add_scoring(app, front)
     _add_sagemaker(app, front)

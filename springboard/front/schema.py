@@ -70,6 +70,57 @@ class Score(BaseModel):
     )
 
 
+class S3Video(BaseModel):
+    """A video in a bucket that the server may read."""
+
+    s3_uri: str = Field(examples=["s3://my-bucket/dives/054.mp4"])
+    version_id: str | None = None
+
+
+class AqaData(BaseModel):
+    """Where the video lies."""
+
+    bucket_name: str
+    object_key: str
+
+
+class PublishedVideo(BaseModel):
+    """A video in S3 as the published system's Lambda took it."""
+
+    aqa_data: AqaData
+
+
+_BASE64 = "The video's base64, or a data URL with it."
+
+
+class Base64Video(BaseModel):
+    """A video in JSON."""
+
+    video: str = Field(description=_BASE64)
+
+
+class Instance(BaseModel):
+    """One video of a request that has one."""
+
+    b64: str = Field(description=_BASE64)
+
+
+class Instances(BaseModel):
+    """A video in JSON as TensorFlow Serving's clients send it."""
+
+    instances: list[Instance] = Field(min_length=1, max_length=1)
+
+
+class VideoForm(BaseModel):
+    """A form with a video; any one field or file does."""
+
+    video: bytes
+
+
+JSON_BODIES: tuple[type[BaseModel], ...] = (S3Video, PublishedVideo, Base64Video, Instances)
+BODIES: tuple[type[BaseModel], ...] = (VideoForm, *JSON_BODIES)
+
+
 class LambdaScore(BaseModel):
     """What the published system's Lambda answered."""
 

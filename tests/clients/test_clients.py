@@ -1,12 +1,9 @@
 """Other people's clients before a front with keys: the same cases in each, errors by the right names."""
 
-import fcntl
-import hashlib
 import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +13,14 @@ import pytest
 import yaml
 
 from springboard.auth import keys
-from springboard.system.checkout import ROOT
 from springboard.torchserve.process import TorchServe
+from tests.stands.environments import BIN, installed
 from tests.stands.front import FrontProcess, write_endpoint
 from tests.stands.release import build_puppet
 
 pytestmark = pytest.mark.xdist_group("clients")
 
 HERE = Path(__file__).parent
-BIN = Path(sys.executable).parent
 CLIENTS: list[dict[str, Any]] = yaml.safe_load((HERE / "clients.yml").read_text())
 TOOLS = {"go": "golang-go", "java": "default-jdk-headless"}
 RIGHT = {
@@ -108,29 +104,10 @@ def _installed(client: dict[str, Any]) -> Path:
     if program in TOOLS and shutil.which(program) is None:
         reason = f"needs {program}; run: make test-tools ({TOOLS[program]})"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    pins = [*client.get("pip", []), *client.get("npm", [])]
-    folder = ROOT / "build" / "clients" / hashlib.sha256(repr(pins).encode()).hexdigest()[:12]
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "complete").exists():
-            if "pip" in client:
-                _make(BIN / "uv", "venv", "-q", "--allow-existing", "--python", sys.executable, folder)
-                _make(BIN / "uv", "pip", "install", "-q", "--python", folder / "bin/python", *client["pip"])
-            if "npm" in client:
-                _make(BIN / "npm", "install", "--no-audit", "--no-fund", "--prefix", folder, *client["npm"])
-            (folder / "complete").touch()
-        # Beside what is installed, where Node.js looks for it.
-        shutil.copytree(HERE / "programs", folder / "programs", dirs_exist_ok=True)
+    folder = installed(pip=client.get("pip", []), npm=client.get("npm", []))
+    # Beside what is installed, where Node.js looks for it.
+    shutil.copytree(HERE / "programs", folder / "programs", dirs_exist_ok=True)
     return folder / "bin"
-
-
-def _make(*command: str | Path) -> None:
-    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"  # npm is a script that looks for node
-    done = subprocess.run(
-        command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=[client["name"] for client in CLIENTS])

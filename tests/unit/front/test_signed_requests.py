@@ -59,6 +59,7 @@ def test_an_offer_to_upgrade_does_not_touch_the_signature(guarded: Scoring, offe
         ("/predictions/dive/9.9.9", {}),
         ("/invocations", {"X-Amzn-SageMaker-Target-Variant": "beta"}),
         ("/invocations", {"X-Amzn-SageMaker-Inference-Id": "x" * 65}),
+        ("/invocations", {"Content-Encoding": "br"}),
     ],
 )
 def test_names_and_rules_are_told_only_to_who_may_call(
@@ -68,7 +69,15 @@ def test_names_and_rules_are_told_only_to_who_may_call(
     assert wrong.status_code == 403
     assert "not authorized" in wrong.text
     right = guarded.post(route, VIDEO, headers=headers, auth=signer())
-    assert right.status_code in (400, 404)
+    assert right.status_code in (400, 404, 415)
+
+
+@pytest.mark.parametrize(
+    "path", ["/endpoints/nobody/async-invocations", "/endpoints/x/y", "/endpoints/arn:a/b"]
+)
+def test_paths_that_there_are_not_name_no_endpoint(guarded: Scoring, path: str) -> None:
+    for headers in ({}, {"Content-Type": "application/json"}):
+        assert guarded.front.name not in guarded.post(path, VIDEO, headers=headers).text
 
 
 def test_a_host_that_makes_no_address_is_not_authorized(guarded: Scoring) -> None:
