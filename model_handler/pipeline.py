@@ -189,7 +189,10 @@ class Pipeline:
             row.error = InternalError("The model gave no finite score for this video.")
         if row.error is not None or assessment is None or row.video is None:
             error = row.error or InternalError("The video was not scored.")
-            return Answer(error.status, error.body(), row.timings)
+            refused = error.body()
+            if row.with_strip and row.video is not None:
+                refused["error"]["strip"] = strip.draw(row.video.frames)
+            return Answer(error.status, refused, row.timings)
         body = {
             "prediction": int(assessment.score),
             "score": round(assessment.score, 4),

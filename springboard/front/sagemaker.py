@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from typing import Any
 
 from starlette.responses import Response
 
@@ -110,13 +111,21 @@ def answer(call: Call, model: Answer, variant: str, extra_stages: Mapping[str, f
         "Server-Timing": ", ".join(f"{stage};dur={spent:.1f}" for stage, spent in stages.items()),
     }
     if call.typed and model.status >= 300:
-        text = model.body.decode(errors="replace")
+        body = _without_strip(model) if call.include else model.body
+        text = body.decode(errors="replace")
         return _respond(call, *_model_error(call, model.status, text, variant), headers)
     if call.dialect is Dialect.STREAM:
         return eventstream.respond(_respond(call, model.status, model.body, headers))
     if call.dialect is Dialect.LAMBDA and model.status == 200:
         return _respond(call, 200, json.dumps({"score": model.json()["prediction"]}).encode(), headers)
     return _respond(call, model.status, model.body, headers)
+
+
+def _without_strip(model: Answer) -> bytes:
+    """Return a refusal without its picture: a ModelError's texts are too short for it."""
+    document: dict[str, Any] = model.json()
+    document["error"].pop("strip", None)
+    return json.dumps(document).encode()
 
 
 def unknown_route(call: Call, status: int, message: str, headers: Mapping[str, str]) -> Response:

@@ -18,7 +18,7 @@ export default [
       "no-var": "error",
       "prefer-const": "error",
       eqeqeq: ["error", "always", { null: "ignore" }],
-      complexity: ["error", 10],
+      complexity: ["error", 15],
       "max-lines": ["error", 200],
       "no-restricted-syntax": [
         "error",

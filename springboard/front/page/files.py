@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_HERE = Path(__file__).parent
-_FOLDERS = (_HERE / "static", _HERE / "samples")
+_STATIC = Path(__file__).with_name("static")
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -48,9 +47,8 @@ class Files:
 def load() -> Files:
     """Read what browsers may load: files of the types above."""
     found = {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for folder in _FOLDERS
-        for path in sorted(folder.rglob("*"))
+        path.relative_to(_STATIC).as_posix(): path.read_bytes()
+        for path in sorted(_STATIC.rglob("*"))
         if path.suffix in _TYPES
     }
     whole = hashlib.sha256()

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -138,6 +139,16 @@ def test_a_refusal_has_both_dialects(error: Any, plain: int, typed: int, kind: s
     assert (said.status_code, said.headers["x-amzn-errortype"]) == (typed, kind)
     assert error.message in json.loads(bytes(said.body))["Message"]
     assert ("retry-after" in said.headers) == bool(error.retry_after)
+
+
+def test_a_refusals_picture_stays_out_of_boto3s_short_texts() -> None:
+    error = {"code": "not_a_dive", "message": "Walkers.", "strip": {"data": "x" * 100_000}}
+    refused = Answer(422, json.dumps({"error": error}).encode(), {})
+    call = Call("id", include="strip")
+    assert len(wire.answer(call, refused, "stable", {}).body) > 100_000
+    typed = wire.answer(replace(call, dialect=Dialect.TYPED), refused, "stable", {})
+    document = json.loads(bytes(typed.body))
+    assert json.loads(document["OriginalMessage"])["error"] == {"code": "not_a_dive", "message": "Walkers."}
 
 
 def test_a_model_error_has_the_original_within_bounds() -> None:

@@ -1,6 +1,7 @@
 """The picture of what was scored: which frames it shows, and that it stays small."""
 
 import base64
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,11 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
+from model_handler import checkpoint
 from model_handler.handler import DiveHandler
 from model_handler.network import CLIP_FRAMES, CLIP_SIZE
-from model_handler.pipeline import Pipeline
+from model_handler.pipeline import Pipeline, Settings
 from model_handler.strip import draw
 from model_handler.video import Frames
+from tests.conftest import small_checkpoint
 
 
 def picture(strip: dict[str, Any]) -> Frames:
@@ -72,3 +75,14 @@ def test_the_handler_reads_the_header_of_each_request(
         set_response_header=lambda index, name, value: None,
     )
     assert (b'"strip":' in handler.handle([{"body": dive_clip}], context)[0]) == brought
+
+
+def test_a_refusal_by_the_gate_shows_what_the_gate_saw(dive_clip: bytes, tmp_path: Path) -> None:
+    weights = tmp_path / "other.safetensors"
+    checkpoint.save(small_checkpoint(gate_class=12), weights)
+    refusing = Pipeline(weights, Settings(precision="fp32", device="cpu"), "dive", "1.0.0")
+    shown, plain, unread = refusing.process([dive_clip, dive_clip, b"no video"], [True, False, True])
+    assert [answer.status for answer in (shown, plain, unread)] == [422, 422, 422]
+    assert picture(shown.body["error"]["strip"]).shape == (112, 336, 3)
+    assert "strip" not in plain.body["error"]
+    assert "strip" not in unread.body["error"]
