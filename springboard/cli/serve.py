@@ -40,6 +40,10 @@ def serve(
     ] = None,
     keys_file: KeysFile = DEFAULT,
     insecure: Annotated[bool, typer.Option("--insecure", help="Allow --auth none off loopback.")] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Another name of this server, where none of loopback's and no keys; `*` for all."),
+    ] = None,
     metrics: Annotated[MetricsRule, typer.Option(help="Who may read /metrics.")] = MetricsRule.LOOPBACK,
     max_body_mb: Annotated[
         float, typer.Option(min=0.001, help="Largest body, without an endpoint file.")
@@ -72,6 +76,7 @@ def serve(
         endpoint_file=endpoint_file,
         has_successor=handed_over is not None,
         page=page,
+        allow_hosts=tuple(allow_host or ()),
     )
     try:
         if uses_keys and not keys.load(keys_file).names():

@@ -34,16 +34,6 @@ class AccessLog:
         logs.told.set(told)
         began = time.perf_counter()
         status = 0
-        # Whoever asks before sending and is refused unasked sends no body, or does: nobody can know where the
-        # next request begins (RFC 9110, 10.1.1).
-        unasked = any(
-            name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"]
-        )
-
-        async def receive_noting() -> Message:
-            nonlocal unasked
-            unasked = False
-            return await receive()
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -51,12 +41,12 @@ class AccessLog:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["x-amzn-RequestId"] = request_id
-                if self._front.draining or unasked:
+                if self._front.draining:
                     headers["Connection"] = "close"
             await send(message)
 
         try:
-            await self._app(scope, receive_noting, send_with_id)
+            await self._app(scope, receive, send_with_id)
         finally:
             if not scope["path"].startswith(_QUIET):
                 milliseconds = round((time.perf_counter() - began) * 1000, 1)

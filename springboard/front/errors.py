@@ -5,9 +5,10 @@ Each class has, like its base, the plain HTTP status and a stable code for `/inv
 (the model's own, and faults of the video) become SageMaker's 424 ModelError there.
 
     headers ──> body ──────────> storage ──> queue ────────────> worker ─────────> answer
-    NotAuthorized  BodyTooLarge              Overloaded          DeadlineExceeded
-    InvalidHeader  UploadTooSlow             NotReady, Draining  ModelFailed
-    UnknownEndpoint, UnknownModel            DeadlineExceeded    KillsWorkers
+    ForeignRequest BodyTooLarge              Overloaded          DeadlineExceeded
+    NotAuthorized  UploadTooSlow             NotReady, Draining  ModelFailed
+    InvalidHeader                            DeadlineExceeded    KillsWorkers
+    UnknownEndpoint, UnknownModel
     UnknownVariant
     UnsupportedEncoding
 """
@@ -21,6 +22,18 @@ class InvalidHeader(Refusal):
     status = 400
     code = "invalid_header"
     sagemaker = (400, "ValidationError")
+
+
+class ForeignRequest(Refusal):
+    """A web page, or a Host that is not this machine's, asks a server on loopback without authentication."""
+
+    status = 403
+    code = "foreign_request"
+    sagemaker = (403, "AccessDeniedException")
+
+    def __init__(self, why: str) -> None:
+        """`why` the request is none of this machine's own."""
+        super().__init__(f"This server asks nobody for keys, so it answers its own machine only: {why}")
 
 
 class UnknownEndpoint(Refusal):

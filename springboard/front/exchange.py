@@ -26,7 +26,7 @@ from springboard.front.errors import (
 )
 from springboard.front.front import NOTHING_DEPLOYED, Front
 from springboard.front.intake.admission import Seat
-from springboard.front.intake.body import check_length, client_gone, discard, read_body
+from springboard.front.intake.body import check_length, client_gone, read_body
 from springboard.front.intake.source import Body
 from springboard.front.intake.unpack import coding_of
 from springboard.front.metrics.record import Refused
@@ -73,7 +73,6 @@ class _Exchange:
         self._request = request
         self._asked = asked
         self._call = wire.Call(logs.request_id.get(), asked.dialect)
-        self._body_begun = self._body_read = False
         self._caller = self._variant = self._release = self._coding = ""
         # As on /invocations: boto3's 424 hides whose fault it was.
         self._status = 0
@@ -86,8 +85,6 @@ class _Exchange:
             response = await self._admitted()
         except ScoringError as error:
             response = self._refused(error)
-            if not self._body_read and not await discard(self._request, self._body_begun):
-                response.headers["Connection"] = "close"
         except ClientGone:
             self._status = CLIENT_GONE
             response = Response(status_code=CLIENT_GONE)
@@ -158,9 +155,7 @@ class _Exchange:
 
     async def _read_body(self, seat: Seat, endpoint: Endpoint, verify: Verify) -> bytes:
         check_length(self._request, endpoint.limits)
-        self._body_begun = True
         content = await read_body(self._request, seat, endpoint.limits)
-        self._body_read = True
         # A signature is of the bytes as they came.
         if verify and len(content) > _HASH_INLINE_BYTES:
             await asyncio.to_thread(verify, content)

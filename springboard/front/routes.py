@@ -15,17 +15,24 @@ from springboard.front.access import AccessLog
 from springboard.front.cors import Cors
 from springboard.front.errors import NotReady, UnknownEndpoint
 from springboard.front.exchange import Asked, invoke
+from springboard.front.foreign import OwnMachine
 from springboard.front.front import Front
 from springboard.front.page.routes import add_page
 from springboard.front.paths import TrailingSlash, answer_head, unmatched
 from springboard.front.safety import SafeAnswers, policy_of_docs
 from springboard.front.sagemaker import Dialect
+from springboard.front.unread import Unread
 from springboard.refusal import Refusal
 from springboard.system.addresses import is_loopback
 
 
-def create_app(front: Front, metrics_rule: MetricsRule, with_page: bool = True) -> FastAPI:
-    """Return the ASGI application that serves `front`; without `with_page` there is no page."""
+def create_app(
+    front: Front, metrics_rule: MetricsRule, with_page: bool = True, hosts: tuple[str, ...] = ("*",)
+) -> FastAPI:
+    """Return the ASGI application that serves `front`; without `with_page` there is no page.
+
+    Unless `*` is among `hosts`, it answers only its own machine and what reaches it by these names.
+    """
     # Its /docs brings the page's scripts along; FastAPI's own loads them from a public CDN.
     app = FastAPIOffline(
         title="Springboard",
@@ -38,7 +45,10 @@ def create_app(front: Front, metrics_rule: MetricsRule, with_page: bool = True) 
     )
     app.add_middleware(TrailingSlash)
     app.add_middleware(Cors, front=front)
+    if "*" not in hosts:
+        app.add_middleware(OwnMachine, front=front, hosts=hosts)
     app.add_middleware(SafeAnswers, docs=policy_of_docs(app))
+    app.add_middleware(Unread)
     app.add_middleware(AccessLog, front=front)
     app.add_exception_handler(HTTPException, unmatched(app))
     app.add_exception_handler(Refusal, _refusal)

@@ -24,6 +24,7 @@ from springboard.front.connection import Connection
 from springboard.front.front import Front
 from springboard.front.routes import create_app
 from springboard.system import systemd
+from springboard.system.addresses import is_loopback
 from springboard.system.watch import watch
 
 log = logging.getLogger("springboard.server")
@@ -37,6 +38,8 @@ class Options:
 
     `has_successor`: systemd keeps the listening socket, and starts another of us on it.
     `page`: the web page too, where the endpoint file does not say otherwise.
+    `allow_hosts`: names that callers know a server by which asks nobody for keys and listens on loopback,
+    beside loopback's own; `*` is all of them.
     """
 
     auth: frozenset[Mode] = frozenset({Mode.NONE})
@@ -46,6 +49,7 @@ class Options:
     endpoint_file: Path | None = None
     has_successor: bool = False
     page: bool = True
+    allow_hosts: tuple[str, ...] = ()
 
 
 # Something that runs beside the server until cancelled; when it fails, the server ends.
@@ -75,8 +79,14 @@ async def serve(
     unbounded = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(limits=unbounded, timeout=None, trust_env=False) as client:  # noqa: S113
         front = Front(endpoint, Auth(options.auth, accepted), client, options.has_successor)
+        trusts_machine = Mode.NONE in options.auth and is_loopback(listening.getsockname()[0])
         config = uvicorn.Config(
-            create_app(front, options.metrics_rule, options.page),
+            create_app(
+                front,
+                options.metrics_rule,
+                options.page,
+                options.allow_hosts if trusts_machine else ("*",),
+            ),
             http=Connection,
             ws="none",
             log_config=None,

@@ -55,16 +55,20 @@ class Scoring:
 
 
 @contextmanager
-def scoring(keys: Keys | None = None, **limits: Any) -> Iterator[Scoring]:
+def scoring(
+    keys: Keys | None = None, hosts: tuple[str, ...] = ("*",), cors: tuple[str, ...] = (), **limits: Any
+) -> Iterator[Scoring]:
     """Serve such a front; with `keys` it asks for them."""
     variants = [
         {"name": name, "release": release, "weight": weight, "address": f"http://127.0.0.1:{port}"}
         for (name, release, weight), port in zip(VARIANTS, (1, 4), strict=True)
     ]
-    endpoint = Endpoint.model_validate({"variants": variants, "limits": {**LIMITS, **limits}})
+    endpoint = Endpoint.model_validate(
+        {"variants": variants, "limits": {**LIMITS, **limits}, "cors": {"origins": cors}}
+    )
     modes = frozenset({Mode.BEARER, Mode.SIGV4} if keys else {Mode.NONE})
     front = Front(endpoint, Auth(modes, keys or Keys()), httpx.AsyncClient())
-    with served(create_app(front, MetricsRule.OPEN)) as port:
+    with served(create_app(front, MetricsRule.OPEN, hosts=hosts)) as port:
         url = f"http://127.0.0.1:{port}"
         with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
             one = Scoring(front, client, url, port)

@@ -1,4 +1,4 @@
-"""A body: bounded while it streams in, dropped where it was refused; and whether its sender left."""
+"""A body: bounded while it streams in; and whether its sender left."""
 
 import asyncio
 
@@ -7,10 +7,6 @@ from starlette.requests import ClientDisconnect, Request
 from springboard.endpoint.document import Limits
 from springboard.front.errors import BodyTooLarge, ClientGone, UploadTooSlow
 from springboard.front.intake.admission import Seat
-
-# How much of a refused body is read and dropped, so that its sender gets to read the refusal.
-_DISCARD_BYTES = 200_000_000
-_DISCARD_SECONDS = 5.0
 
 
 def check_length(request: Request, limits: Limits) -> None:
@@ -43,28 +39,6 @@ async def read_body(request: Request, seat: Seat, limits: Limits) -> bytes:
     except ClientDisconnect:
         raise ClientGone from None
     return b"".join(chunks)
-
-
-async def discard(request: Request, begun: bool) -> bool:
-    """Read and drop a refused body, within bounds, so that a client still sending gets more than a reset.
-
-    `begun`: some of it was read already. Returns whether it came to its end: else what follows on the
-    connection is still that body.
-    """
-    if not begun and request.headers.get("Expect", "").lower() == "100-continue":
-        return False  # it asks before it sends
-    left = _DISCARD_BYTES
-    try:
-        async with asyncio.timeout(_DISCARD_SECONDS):
-            async for chunk in request.stream():
-                left -= len(chunk)
-                if left <= 0:
-                    return False
-    except (TimeoutError, ClientDisconnect):
-        return False
-    except RuntimeError:  # Starlette's word where the last of it came before: nothing more would ever come
-        return True
-    return True
 
 
 async def client_gone(request: Request) -> None:

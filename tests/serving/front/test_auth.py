@@ -197,3 +197,14 @@ def test_no_authentication_is_refused_off_loopback_unless_forced(endpoint_file: 
     with FrontProcess("--endpoint-file", endpoint_file, "--host", "0.0.0.0", "--insecure") as front:
         front.url = front.url.replace("0.0.0.0", "127.0.0.1")
         front.wait_ready()
+        assert front.score(b"x", Host="elsewhere.example").status_code == 200, "it may be known by any name"
+
+
+def test_without_authentication_loopback_answers_its_own_names_and_those_allowed(endpoint_file: Path) -> None:
+    with FrontProcess("--endpoint-file", endpoint_file, "--allow-host", "dives.internal") as front:
+        front.wait_ready()
+        assert front.score(b"x", Host="dives.internal").status_code == 200
+        refused = front.score(b"x", Host="rebound.example")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "foreign_request")
+        assert front.score(b"x", Origin="https://pages.example").status_code == 403
+        assert any('"POST /invocations 403"' in line or "/invocations 403" in line for line in front.log)
