@@ -71,7 +71,7 @@ class Auth:
             return None
         if Mode.SIGV4 in self.modes and scheme == sigv4.SCHEME:
             return sigv4.begin(request, self.keys)
-        raise NotAuthorized
+        raise NotAuthorized(reason="scheme" if credentials else "missing")
 
     def caller(self, request: Request) -> str:
         """Return who sends a request that `begin` let in: their key's name, else their address.
@@ -94,4 +94,4 @@ class Auth:
         # Every token is compared, so that time tells nothing about which came close.
         matches = [hmac.compare_digest(given, known.sha256) for known in self.keys.tokens]
         if not any(matches):
-            raise NotAuthorized
+            raise NotAuthorized(reason="unknown_token")

@@ -50,6 +50,12 @@ class Keys(Strict):
         """Return the names in use; one name is one access key or one token."""
         return [key.name for key in self.access_keys] + [token.name for token in self.tokens]
 
+    def named(self) -> list[str]:
+        """Return the names, an access key's with its id, which is no secret."""
+        return [f"{key.name} ({key.access_key_id})" for key in self.access_keys] + [
+            token.name for token in self.tokens
+        ]
+
 
 def load(path: Path) -> Keys:
     """Read the file; one that is not there holds no keys. Raises `KeysFileError`."""

@@ -27,6 +27,8 @@ _SIGNATURE = re.compile(
     rf"{SERVICE}/aws4_request, ?SignedHeaders=(?P<headers>[a-z0-9;-]+), ?"
     r"Signature=(?P<signature>[0-9a-f]{64})"
 )
+# As keys.py issues them at most; what strangers send is longer.
+_LONGEST_KEY_ID = 32
 # Without these in the signature it could be replayed elsewhere or later.
 _MUST_SIGN = {"host", "x-amz-date"}
 
@@ -49,19 +51,23 @@ def begin(request: Request, keys: Keys) -> Callable[[bytes], None]:
     """
     claim = _read(request)
     known = {key.access_key_id: key.secret_access_key for key in keys.access_keys}
-    if claim is None or claim.key_id not in known:
-        raise NotAuthorized(_hint(request))
+    if claim.key_id not in known:
+        raise _refusal(request, "unknown_key")
     signer = SigV4Auth(Credentials(claim.key_id, known[claim.key_id]), SERVICE, claim.region)
 
     def verify(body: bytes) -> None:
         try:
             signature = _signature(signer, request, claim, body)
         except ValueError:  # a Host that makes no address, as `[`
-            raise NotAuthorized(_hint(request)) from None
+            raise _refusal(request, "malformed") from None
         if not hmac.compare_digest(signature, claim.signature):
-            raise NotAuthorized(_hint(request))
+            raise _refusal(request, "signature")
 
     return verify
+
+
+def _refusal(request: Request, reason: str) -> NotAuthorized:
+    return NotAuthorized(_hint(request), reason, key_id(request)[:_LONGEST_KEY_ID])
 
 
 def _hint(request: Request) -> str:
@@ -82,18 +88,20 @@ def key_id(request: Request) -> str:
     return parts["key"] if parts else ""
 
 
-def _read(request: Request) -> _Claim | None:
+def _read(request: Request) -> _Claim:
     parts = _SIGNATURE.fullmatch(request.headers["Authorization"])
     timestamp = request.headers.get("X-Amz-Date", "")
     try:
         sent = datetime.strptime(timestamp, SIGV4_TIMESTAMP).replace(tzinfo=UTC)
     except ValueError:
-        return None
-    if parts is None or abs(datetime.now(UTC) - sent) > MAX_SKEW:
-        return None
+        raise _refusal(request, "malformed") from None
+    if parts is None:
+        raise _refusal(request, "malformed")
+    if abs(datetime.now(UTC) - sent) > MAX_SKEW:
+        raise _refusal(request, "clock")
     claim = _Claim(parts["key"], parts["region"], parts["headers"].split(";"), timestamp, parts["signature"])
     if not _MUST_SIGN.issubset(claim.signed) or not timestamp.startswith(parts["date"]):
-        return None
+        raise _refusal(request, "malformed")
     return claim
 
 

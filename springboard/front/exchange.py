@@ -10,8 +10,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from model_handler.request.errors import ScoringError
+from model_handler.request.errors import AccessDenied, ScoringError, StorageError
 from springboard.auth.check import Verify, address_of
+from springboard.auth.errors import NotAuthorized
 from springboard.endpoint.document import Endpoint
 from springboard.endpoint.names import MODEL
 from springboard.front import sagemaker as wire
@@ -40,6 +41,8 @@ log = logging.getLogger("springboard.exchange")
 
 # nginx's status for a client that left before its answer; seen in logs and metrics only.
 CLIENT_GONE = 499
+# 403 to whoever named an object in a bucket of ours: our own role lacks a right, and no caller can help that.
+OURS = frozenset({AccessDenied.code, StorageError.code})
 # Bodies above this are hashed on a thread: 256 KiB take about 0.2 ms.
 _HASH_INLINE_BYTES = 1 << 18
 
@@ -73,6 +76,7 @@ class _Exchange:
         self._request = request
         self._asked = asked
         self._call = wire.Call(logs.request_id.get(), asked.dialect)
+        self._proven = False
         self._caller = self._variant = self._release = self._coding = ""
         # As on /invocations: boto3's 424 hides whose fault it was.
         self._status = 0
@@ -91,11 +95,7 @@ class _Exchange:
         except Exception:
             log.exception("a bug of ours")
             response = self._refused(InternalFailure(self._call.request_id))
-        outcome = outcome_of(self._status)
-        labels = (front.name, self._variant, self._release)
-        front.metrics.requests.labels(*labels, str(response.status_code), outcome).inc()
-        front.metrics.duration.labels(*labels).observe(clock() - began)
-        self._told |= {"variant": self._variant, "release": self._release, "outcome": outcome}
+        self._record(response.status_code, clock() - began)
         if code := self._told.get("code"):
             front.metrics.last_refused.append(
                 Refused(time.time(), self._call.request_id, self._status, str(code), self._variant)
@@ -104,10 +104,32 @@ class _Exchange:
             self._told["inference_id"] = self._call.inference_id
         return response
 
+    def _record(self, status: int, seconds: float) -> None:
+        """Count how it ended, and say so in its line of the log."""
+        metrics, told = self._front.metrics, self._told
+        outcome = outcome_of(self._status, str(told.get("code", "")))
+        labels = (self._variant, self._release)
+        exemplar = {"request_id": self._call.request_id}
+        metrics.requests.labels(self._front.name, *labels, str(status), outcome).inc(exemplar=exemplar)
+        metrics.duration.labels(self._front.name, *labels).observe(seconds, exemplar=exemplar)
+        code = {"scored": "scored", "left": "left"}.get(outcome, str(told.get("code", "")))
+        metrics.answers.labels(*labels, code).inc()
+        caller = self._caller.removeprefix("key ") if self._proven and self._caller[:4] == "key " else ""
+        metrics.record_caller(caller, outcome)
+        if caller:
+            told["caller"] = caller
+        told |= {"variant": self._variant, "release": self._release, "outcome": outcome}
+
     def _refused(self, error: ScoringError) -> Response:
         self._status = error.status
         self._told["code"] = error.code
         self._front.metrics.refused.labels(error.code).inc()
+        if isinstance(error, NotAuthorized):
+            self._front.metrics.not_authorized.labels(error.reason).inc()
+            self._told |= {"reason": error.reason, "key_id": error.key_id}
+            self._told["address"] = self._request.client.host if self._request.client else ""
+        elif isinstance(error, StorageError) and error.code in OURS:
+            log.warning("S3 does not give what we asked for: %s%s", error.message, _s3_id(error))
         return wire.refusal(self._call, error)
 
     async def _admitted(self) -> Response:
@@ -117,6 +139,7 @@ class _Exchange:
         with front.accepted():
             verify = front.auth.begin(self._request)
             self._caller = front.auth.caller(self._request)
+            self._proven = verify is None
             # Until its signature was seen, a key's name alone takes nothing from the key's share.
             sender = f"{self._caller} {address_of(self._request)}" if verify else self._caller
             async with front.admission.seat(sender) as seat:
@@ -132,6 +155,7 @@ class _Exchange:
         endpoint = front.endpoint
         front.queue.check(self._ticket(asyncio.get_running_loop().time(), endpoint))
         content = await self._read_body(seat, endpoint, verify)
+        self._proven = True
         if verify is not None:  # names and rules are for whoever may call
             self._read_call()
         body = Body(
@@ -240,14 +264,21 @@ class _Exchange:
         return replace(answer, body=json.dumps(document).encode())
 
 
-def outcome_of(status: int) -> str:
+def _s3_id(error: StorageError) -> str:
+    """Return what AWS's support asks for, where S3 has answered."""
+    response = getattr(error.__cause__, "response", None) or {}
+    request_id = response.get("ResponseMetadata", {}).get("RequestId")
+    return f" S3's request id: {request_id}" if request_id else ""
+
+
+def outcome_of(status: int, code: str = "") -> str:
     """Return whose doing an answer was, from its status on `/invocations`: what the objectives count.
 
     `scored`; `refused`: the caller's or the video's fault; `failed`: ours, a full queue too; `left`: the
-    caller did not wait.
+    caller did not wait. Some errors' `code` tells more than a status of the caller's.
     """
     if status == CLIENT_GONE:
         return "left"
-    if status == 429 or status >= 500:
+    if status == 429 or status >= 500 or code in OURS:
         return "failed"
     return "scored" if status == 200 else "refused"

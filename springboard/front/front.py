@@ -50,7 +50,7 @@ class Front:
         self.places = Places()
         self.admission = Admission(endpoint.limits, lambda: self.queue.expected_wait(time.monotonic()))
         self.metrics = Metrics(self)
-        self.readiness = Readiness(self.queue)
+        self.readiness = Readiness(self.queue, self.metrics.record_worker_ends)
         self._client = client
         self._changed = asyncio.Event()
         self.dispatcher = Dispatcher(
@@ -79,7 +79,9 @@ class Front:
     async def run(self) -> None:
         """Watch the workers and the GPUs until cancelled."""
         with self.metrics.gpus:
-            await self.readiness.run(self._changed)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.metrics.lag.watch())
+                group.create_task(self.readiness.run(self._changed))
 
     @property
     def refusing(self) -> bool:

@@ -69,7 +69,10 @@ LAMBDA: Responses = {
     **INVOCATIONS,
     200: {"model": schema.LambdaScore, "description": "The score's whole points."},
 }
-METRICS: Responses = {200: {"content": {"text/plain": {}}}, **errors(403)}
+METRICS: Responses = {
+    200: {"content": {"text/plain": {}, "application/openmetrics-text": {}}},
+    **errors(403),
+}
 
 
 def in_path(name: str) -> dict[str, Any]:

@@ -164,9 +164,9 @@ def _add_metrics(app: FastAPI, front: Front, rule: MetricsRule) -> None:
     async def metrics(request: Request) -> Response:
         """Return everything counted, in Prometheus' text format."""
         _check_scraper(front, request, rule)
-        return Response(
-            await asyncio.to_thread(front.metrics.render), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
+        accept = request.headers.get("Accept", "")
+        page, content_type = await asyncio.to_thread(front.metrics.page, accept)
+        return Response(page, headers={"Content-Type": content_type})
 
     @app.get("/metrics/torchserve", response_class=Response, responses=openapi.METRICS, tags=["state"])
     async def torchserve_metrics(request: Request) -> Response:

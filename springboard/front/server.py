@@ -138,9 +138,12 @@ def _reload_keys(front: Front, path: Path) -> None:
     except KeysFileError as error:
         log.error("the edited keys are not taken over; the last valid ones stay: %s", error)
         return
-    if edited != front.auth.keys:
+    before = front.auth.keys
+    if edited != before:
         front.auth.keys = edited
-        log.info("the keys were edited: %s", ", ".join(front.auth.keys.names()) or "none")
+        gone = set(before.named()) - set(edited.named())
+        left = f"; gone: {', '.join(sorted(gone))}" if gone else ""
+        log.info("the keys were edited: %s%s", ", ".join(edited.names()) or "none", left)
 
 
 class _Server(uvicorn.Server):

@@ -15,11 +15,15 @@ _SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Workers:
-    """TorchServe's own account of a release: its workers, by process id those READY, and its batch size."""
+    """TorchServe's own account of a release: its workers, by process id those READY, and its batch size.
+
+    `processes` are the ids of all, those that load too.
+    """
 
     ready: frozenset[int]
     total: int
     batch_size: int
+    processes: frozenset[int] = frozenset()
 
     @property
     def complete(self) -> bool:
@@ -44,6 +48,8 @@ def read(answer: httpx.Response) -> Workers:
             ready=frozenset(worker["pid"] for worker in workers if worker["status"] == "READY"),
             total=max(len(workers), model["minWorkers"]),
             batch_size=model["batchSize"],
+            # One that is about to be started has none yet.
+            processes=frozenset(pid for worker in workers if (pid := worker["pid"]) > 0),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError("no answer of TorchServe's management API") from error

@@ -114,6 +114,24 @@ REFUSED = Declared(
     "Requests the front itself refused or gave up, by the error's code.",
     ("code",),
 )
+ANSWERS = Declared(
+    "springboard_answers",
+    "counter",
+    "Answers to requests for a score, by the error's code; `scored` for a score, `left` where nobody waited.",
+    (*_VARIANT, "code"),
+)
+CALLER_REQUESTS = Declared(
+    "springboard_caller_requests",
+    "counter",
+    "Requests by the name of their key (`none` without one that was accepted) and their outcome.",
+    ("caller", "outcome"),
+)
+NOT_AUTHORIZED = Declared(
+    "springboard_not_authorized",
+    "counter",
+    "Requests for a score without the right credentials, by what was wrong with them.",
+    ("reason",),
+)
 REQUEST_BYTES = Declared("springboard_request_bytes", "counter", "Bytes of bodies and S3 objects taken in.")
 SCORE = Declared("springboard_score_points", "histogram", "Scores given.", _VARIANT, _POINTS)
 GATE_REFUSALS = Declared("springboard_gate_refusals", "counter", "Videos found not to show a dive.", _VARIANT)
@@ -169,6 +187,23 @@ HELD_REQUESTS = Declared("springboard_held_requests", "gauge", "Requests admitte
 HELD_BYTES = Declared("springboard_held_bytes", "gauge", "Bytes of videos in memory.")
 HELD_REQUESTS_LIMIT = Declared("springboard_held_requests_limit", "gauge", "queue_requests.")
 HELD_BYTES_LIMIT = Declared("springboard_held_bytes_limit", "gauge", "queue_bytes.")
+WORKER_ENDS = Declared(
+    "springboard_worker_restarts",
+    "counter",
+    "Worker processes that ended under TorchServe, which starts another for each.",
+    _VARIANT,
+)
+BUILD = Declared(
+    "springboard_build_info",
+    "gauge",
+    "1; which code this front runs: `build` is its environment's folder on hosts.",
+    ("version", "build", "python"),
+)
+LOOP_LAG = Declared(
+    "springboard_event_loop_lag_seconds",
+    "gauge",
+    "How late the event loop was at worst within 15 seconds; meanwhile nobody is answered.",
+)
 WORKERS_READY = Declared("springboard_workers_ready", "gauge", "Workers that can answer.", _VARIANT)
 WORKERS = Declared("springboard_workers", "gauge", "Workers there should be.", _VARIANT)
 WEIGHT = Declared("springboard_variant_weight", "gauge", "Share of traffic.", _VARIANT)

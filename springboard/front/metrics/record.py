@@ -1,13 +1,21 @@
 """What the front counts, and how; metrics/names.py declares it."""
 
+import platform
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
+from prometheus_client.exposition import choose_encoder
 
+from model_handler.request.errors import ScoringError
+from springboard.auth.errors import REASONS
 from springboard.front.metrics import names
+from springboard.front.metrics.lag import Lag
 from springboard.front.metrics.state import State, StateCollector
 from springboard.front.scheduling.comparison import SCORED, UNSCORED, Comparison, Fact
 from springboard.front.scheduling.dispatch import Attempt, Scored
@@ -18,6 +26,8 @@ from springboard.torchserve.client import HandlerRaised, ModelError, NoWorker, U
 # They would be a second series for each counter, which Prometheus does not read.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
+# Keys are an operator's, but come and go; Prometheus keeps each name's series.
+_MOST_CALLERS = 200
 _STAGES = ("fetch", "decode", "gate", "score")
 _FAILURES = [kind.outcome for kind in (WorkerDied, NoWorker, Unreachable, HandlerRaised, ModelError)]
 
@@ -62,6 +72,7 @@ class Metrics:
         """`clock` is in seconds."""
         self.registry = registry = CollectorRegistry()
         self.recent: dict[tuple[str, str], Recent] = {}
+        self._callers: set[str] = set()
         self.last_refused: deque[Refused] = deque(maxlen=20)
         self.requests = names.REQUESTS.counter(registry)
         self.duration = names.DURATION.histogram(registry)
@@ -77,6 +88,10 @@ class Metrics:
         self.first_points = names.FIRST_ATTEMPT_POINTS.counter(registry)
         self.first_squares = names.FIRST_ATTEMPT_SQUARE_POINTS.counter(registry)
         self.refused = names.REFUSED.counter(registry)
+        self.answers = names.ANSWERS.counter(registry)
+        self.callers = names.CALLER_REQUESTS.counter(registry)
+        self.not_authorized = names.NOT_AUTHORIZED.counter(registry)
+        self.worker_ends = names.WORKER_ENDS.counter(registry)
         self.request_bytes = names.REQUEST_BYTES.counter(registry)
         self.score = names.SCORE.histogram(registry)
         self.gate_refusals = names.GATE_REFUSALS.counter(registry)
@@ -85,9 +100,35 @@ class Metrics:
         self.config_valid = names.CONFIG_VALID.gauge(registry)
         self.config_valid.set(1)
         self.config_modified = names.CONFIG_MODIFIED.gauge(registry)
+        self.lag = Lag()
+        names.LOOP_LAG.gauge(registry).set_function(lambda: self.lag.worst(time.monotonic()))
+        build = (version("springboard"), Path(sys.prefix).resolve().name, platform.python_version())
+        names.BUILD.gauge(registry).labels(*build).set(1)
+        ProcessCollector(registry=registry)
+        self._begin()
         registry.register(StateCollector(state))
         self.gpus = GpuWatch()
         registry.register(self.gpus)
+
+    def _begin(self) -> None:
+        """Start at 0 what could happen to any front, so that its first step is seen."""
+        for code in _codes(ScoringError):
+            self.refused.labels(code)
+        for reason in REASONS:
+            self.not_authorized.labels(reason)
+        self.answers.labels("", "", "not_authorized")
+
+    def record_caller(self, caller: str, outcome: str) -> None:
+        """Count a request of the key of this name; empty where no key was accepted."""
+        name = caller or "none"
+        if name not in self._callers and len(self._callers) >= _MOST_CALLERS:
+            name = "others"
+        self._callers.add(name)
+        self.callers.labels(name, outcome).inc()
+
+    def record_worker_ends(self, variant: str, release: str, count: int) -> None:
+        """Count worker processes that ended."""
+        self.worker_ends.labels(variant, release).inc(count)
 
     def record_attempt(self, attempt: Attempt) -> None:
         """Count an attempt that ended."""
@@ -158,8 +199,24 @@ class Metrics:
         for outcome in (SCORED, UNSCORED, *_FAILURES):
             self.first_attempts.labels(*labels, outcome)
         self.retries.labels(*labels)
+        self.worker_ends.labels(*labels)
+        for code in ("scored", "unreadable_video", "not_a_dive"):
+            self.answers.labels(*labels, code)
         self.gate_refusals.labels(*labels)
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return self.page("")[0]
+
+    def page(self, accept: str) -> tuple[bytes, str]:
+        """Return everything, and its Content-Type: OpenMetrics where `Accept` takes it, which has exemplars.
+
+        Else Prometheus' text format, which has none.
+        """
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
+
+
+def _codes(kind: type[ScoringError]) -> set[str]:
+    """Return the codes of all errors that a caller can be answered with."""
+    return {kind.code}.union(*map(_codes, kind.__subclasses__()))

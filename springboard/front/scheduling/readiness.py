@@ -6,6 +6,7 @@ Nor is one late answer the truth: a pause of its JVM, or a busy machine, silence
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from springboard.front.scheduling.lane import Lane
@@ -27,10 +28,11 @@ class _Known:
     """What is known of a lane's workers beyond TorchServe's word.
 
     `proven` have answered, or were ready beside one that had. `missed` polls and `broken` connections are
-    those since the lane's last answer, its `answers`-th.
+    those since the lane's last answer, its `answers`-th. `processes` are all that TorchServe told of last.
     """
 
     proven: frozenset[int] = frozenset()
+    processes: frozenset[int] = frozenset()
     missed: int = 0
     broken: int = 0
     answers: int = 0
@@ -45,8 +47,12 @@ class _Known:
 class Readiness:
     """Keeps every lane's workers up to date, one task a lane."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(
+        self, queue: Queue, ended: Callable[[str, str, int], None] = lambda variant, release, count: None
+    ) -> None:
+        """Tell `ended` how many processes of a variant's workers have ended."""
         self._queue = queue
+        self._ended = ended
         self._known: dict[Lane, _Known] = {}
 
     async def run(self, changed: asyncio.Event) -> None:
@@ -110,6 +116,7 @@ class Readiness:
             self._silence(lane, str(error))
             return
         known.missed = 0
+        self._count_ends(lane, known, workers)
         known.proven &= workers.ready
         trusted = known.proven or (lane.living and workers.ready)
         reason = "" if trusted else await _doubt(lane, workers)
@@ -119,6 +126,14 @@ class Readiness:
         if not lane.living:
             log.info("variant %s is ready", lane.name)
         lane.workers, lane.reason, known.proven = workers, "", workers.ready
+
+    def _count_ends(self, lane: Lane, known: _Known, workers: Workers) -> None:
+        """Tell of processes that are gone, those that died while they loaded or had nothing to do too."""
+        if gone := known.processes - workers.processes:
+            self._ended(lane.name, lane.served.release, len(gone))
+            named = ", ".join(map(str, sorted(gone)))
+            log.warning("variant %s lost worker processes: %s", lane.name, named)
+        known.processes = workers.processes
 
     def _silence(self, lane: Lane, reason: str, workers: Workers | None = None) -> None:
         """Believe in none of its workers. How many there should be stays: metrics show what is missing."""

@@ -31,6 +31,8 @@ from springboard.system.checkout import ROOT
 EDGE = ROOT / "playbooks" / "roles" / "edge"
 # What nginx, the balancer's side, answers with words that the front has no error class for.
 NGINX_ONLY = {"no_such_route", "front_unreachable"}
+# Told by GpuWatch, TorchServe and prometheus_client.
+OTHERS = ("springboard_gpu_", "springboard_torchserve_", "process_")
 LOGGERS = {"access", "exchange", "front", "dispatch", "readiness", "shadow", "server"}
 
 
@@ -145,7 +147,7 @@ def samples(declared: names.Declared) -> set[str]:
 
 def test_what_is_declared_is_what_is_rendered(rendered: set[str]) -> None:
     declared = {name for one in names.ALL for name in samples(one)}
-    others = {name for name in rendered if name.startswith(("springboard_gpu_", "springboard_torchserve_"))}
+    others = {name for name in rendered if name.startswith(OTHERS)}
     assert declared == rendered - others
     assert others
 

@@ -286,3 +286,20 @@ def test_a_variant_that_goes_away_is_told_whoever_found_out(
         (level, "variant a went away: no worker"),
         (level, "variant a went away: none of its 1 workers is ready"),
     ]
+
+
+def processes(*ids: int) -> Workers:
+    return Workers(frozenset(ids[:1]), 2, 1, frozenset(ids))
+
+
+def test_each_worker_that_ends_is_counted_idle_and_loading_ones_too() -> None:
+    async def test() -> None:
+        ended: list[tuple[str, str, int]] = []
+        async with staged() as stage:
+            stage.readiness._ended = lambda *one: ended.append(one)
+            for known in (processes(7), processes(7, 8), processes(7, 9), processes(), processes(10)):
+                stage.torchserve.workers_are = known
+                await stage.polls(1)
+            assert ended == [("a", stage.lane.served.release, count) for count in (1, 2)]
+
+    asyncio.run(test())
