@@ -19,6 +19,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests.stands.waiting import wait_until
+
 _WAIT_MS = 60_000
 # Reports what its policy stops, before any of the page's own scripts.
 _WATCH = """addEventListener("securitypolicyviolation", (e) =>
@@ -69,6 +71,10 @@ class Tab:
         """Choose files, and wait until the last of them has its score."""
         self.choose(*videos)
         self.page.wait_for_selector(".detail[data-state=scored]")
+
+    def until(self, expression: str) -> None:
+        """Wait until JavaScript says so; Playwright's own way is an eval, which the page's policy stops."""
+        wait_until(lambda: bool(self.page.evaluate(expression)), expression)
 
     @property
     def shown(self) -> float:
