@@ -56,7 +56,7 @@ export function Table({ dives, selected, onSelect, onCompare }) {
       </div>
     </div>
     <${Summary} dives=${dives} />
-    <div class="scroll" tabindex="0" role="region" aria-labelledby="dives-title">
+    <div class="scroll" tabindex="0" role="group" aria-labelledby="dives-title">
       <table>
         <thead><tr><td class="no-print"></td>
           ${Object.entries(T.table.heads).map(

@@ -56,7 +56,7 @@ function Variants({ looks, endpoint }) {
   const rows = [...endpoint.variants, ...(endpoint.shadow ? [endpoint.shadow] : [])];
   return html`<section aria-labelledby="variants">
     <h2 id="variants">${F.variants}</h2>
-    <div class="scroll" tabindex="0" role="region" aria-labelledby="variants"><table>
+    <div class="scroll" tabindex="0" role="group" aria-labelledby="variants"><table>
       <thead><tr>${F.variantHeads.map((head, i) => html`<th key=${head} scope="col" class=${i > 1 ? "number" : ""}>${head}</th>`)}</tr></thead>
       <tbody>${rows.map((one) => html`<${Variant} key=${one.name + one.release} one=${one} looks=${looks} shadow=${one === endpoint.shadow} />`)}</tbody>
     </table></div>
