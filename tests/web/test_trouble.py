@@ -27,9 +27,9 @@ def test_who_waits_is_told_how_many_are_before_and_cancels_the_server_too(
     page = one.open()
     page.select_option(".inline select", "stable")
     # Turns go round among callers, so those before are the page's own.
-    one.choose(video("first.mp4", "sleep=3"))
+    one.choose(video("first.mp4", "sleep=6"))
     page.wait_for_selector("text=At work")
-    one.choose(video("second.mp4", "sleep=3"), video("third.mp4", "sleep=3"))
+    one.choose(video("second.mp4", "score=70"), video("third.mp4", "score=71"))
     page.wait_for_selector("tr:has-text('second.mp4') >> text=Waiting, you are next")
     page.wait_for_selector(".detail >> text=Waiting, 1 before you")
     page.click(".detail >> text=Cancel")

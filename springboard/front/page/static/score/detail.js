@@ -97,7 +97,7 @@ function Truth({ dive }) {
 
 /** @param {{ kind: string, title: string, all: string[] }} props */
 function Sentences({ kind, title, all }) {
-  return html`<div class=${kind}><h3>${title}</h3>
+  return html`<div class=${kind}><h2>${title}</h2>
     <ul>${all.map((one) => html`<li key=${one}>${one}</li>`)}</ul></div>`;
 }
 

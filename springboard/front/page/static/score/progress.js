@@ -56,7 +56,7 @@ function Failed({ dive }) {
   const { failure } = dive;
   const [title, what] = dive.state === "stopped" ? [T.state.stopped, T.stopped] : sentences(dive);
   return html`<div class="failed" role="alert" data-code=${failure?.code ?? dive.state}>
-    <h3>${title}</h3>
+    <h2>${title}</h2>
     <p>${what}</p>
     ${failure?.details.gate && html`<p>${T.failures.gate(failure.details.gate)}</p>`}
     ${failure?.message && html`<p class="muted small-text">${T.failures.said}: ${failure.message}</p>`}
