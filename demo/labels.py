@@ -16,17 +16,21 @@
 | `dive_number`, `execution` | for the reader | no |
 
 `final_score`, `difficulty` and the five codes are the fields of MTL-AQA's annotations, under their names.
-Without rows that are no dives the gate learns to let everything in. As spreadsheets save it: UTF-8 with or
-without a mark, or UTF-16; commas, semicolons or tabs; decimal commas where commas separate nothing.
+Without rows that are no dives the gate learns to let everything in. As spreadsheets save it: UTF-8 or UTF-16,
+with or without a mark; commas, semicolons or tabs, and Excel's line `sep=;`; decimal commas where commas
+separate nothing.
 """
 
 import csv
 import hashlib
 import io
 import math
+import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from demo.judging import DEDUCTIONS
@@ -63,7 +67,7 @@ class Label:
     """One clip's row; of a clip that is no dive only `path`, `held_out` and `diving` mean anything.
 
     `faults` are in the order of `DEDUCTIONS`, nan where unknown. `sha256` is of the clip's bytes, `line` is
-    where the row ends in `labels.csv`.
+    where the row begins in `labels.csv`.
     """
 
     path: Path
@@ -90,8 +94,17 @@ def read_labels(folder: Path) -> list[Label]:
     faults = [(row.line, text) for row in rows for text in row.wrong]
     labels = [label for row, label in zip(rows, read, strict=True) if not row.wrong]
     with ThreadPoolExecutor() as pool:
-        digests = pool.map(_sha256, [label.path for label in labels])
-        labels = [replace(label, sha256=digest) for label, digest in zip(labels, digests, strict=True)]
+        digests = list(pool.map(_sha256, [label.path for label in labels]))
+    faults += [
+        (label.line, f"clip {label.path} cannot be read: {digest.strerror}")
+        for label, digest in zip(labels, digests, strict=True)
+        if isinstance(digest, OSError)
+    ]
+    labels = [
+        replace(label, sha256=digest)
+        for label, digest in zip(labels, digests, strict=True)
+        if isinstance(digest, str)
+    ]
     faults += _repeated(labels)
     if faults:
         raise LabelError.of(table, [f"line {line}: {text}" for line, text in sorted(faults)])
@@ -99,33 +112,29 @@ def read_labels(folder: Path) -> list[Label]:
 
 
 def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
-    """Return the filled rows with the lines they end in."""
+    """Return the filled rows with the lines they begin in."""
     if not table.is_file():
         raise LabelError(f"{table} is missing. Its columns are described in demo/labels.py")
     text = _decode(table)
-    separator = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    header = [name.strip() for name in next(reader, [])]
+    lines, separator = _cells(table, text)
+    header = [name.strip().lower() for name in lines[0][1]] if lines else []
     if missing := [name for name in _NEEDED if name not in header]:
         raise LabelError(
             f"{table} lacks the columns {', '.join(missing)}. Its first line names "
-            f"{', '.join(header) or 'none'}"
+            f"{', '.join(header)[:400] or 'none'}"
         )
     if twice := sorted({name for name in header if name and header.count(name) > 1}):
         raise LabelError(f"{table} has the columns {', '.join(twice)} more than once; keep one of each")
     rows, faults = [], []
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue  # spreadsheets end in rows of empty cells
+    for line, cells, last in lines[1:]:
         if len(cells) != len(header):
-            faults.append(
-                f"line {reader.line_num}: {len(cells)} cells, where the first line has {len(header)}"
-            )
+            on = f". It goes on to line {last}: is a quote not closed?" if last > line else ""
+            faults.append(f"line {line}: {len(cells)} cells, where the first line has {len(header)}{on}")
             continue
         row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
         if separator != ",":
             row = {name: cell if name == "clip" else cell.replace(",", ".") for name, cell in row.items()}
-        rows.append((reader.line_num, row))
+        rows.append((line, row))
     if faults:
         raise LabelError.of(table, faults)
     if not rows:
@@ -133,9 +142,44 @@ def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
     return rows
 
 
+def _cells(table: Path, text: str) -> tuple[list[tuple[int, list[str], int]], str]:
+    """Return all rows that hold something, with the lines they begin and end in, and what separates cells."""
+    blank = len(text) - len(text.lstrip("\r\n"))
+    first = text[blank:].partition("\n")[0]
+    separator = max(",;\t", key=first.count)
+    if told := _EXCELS_SEPARATOR.match(text):
+        separator = told["separator"]
+    rows = []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    begins = 1
+    try:
+        for cells in reader:
+            # Spreadsheets end in rows of empty cells.
+            if any(cell.strip() for cell in cells) and not (told and reader.line_num == 1):
+                rows.append((begins, cells, reader.line_num))
+            begins = reader.line_num + 1
+    except csv.Error as error:
+        raise LabelError(f"{table}, line {begins}: {error}. Is a quote not closed?") from error
+    return rows, separator
+
+
+_EXCELS_SEPARATOR = re.compile(r"sep=(?P<separator>[,;\t])\s*$", re.MULTILINE)
+_MARKS = {
+    b"\xff\xfe\0\0": "utf-32",
+    b"\0\0\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+
+
 def _decode(table: Path) -> str:
     content = table.read_bytes()
-    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise LabelError(f"{table} is a spreadsheet's own file. Save it as 'CSV UTF-8'")
+    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8-sig")
+    if encoding == "utf-8-sig" and b"\0" in content[:64]:
+        # UTF-16 without its mark: of a header's letters every other byte is 0.
+        encoding = "utf-16-be" if content[:1] == b"\0" else "utf-16-le"
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
@@ -172,12 +216,16 @@ class _Row:
     def _path(self, folder: Path) -> Path:
         clip = self.cells["clip"]
         path = folder / clip
-        if not path.exists() and "\\" in clip:
+        if "\\" in clip and not os.path.exists(path):
             path = folder / clip.replace("\\", "/")  # as Windows writes it
         if not clip:
             self.wrong.append("clip is empty")
-        elif not path.is_file():
-            self.wrong.append(f"clip {clip} is {'a folder' if path.is_dir() else 'not there'}")
+        elif os.path.isdir(path):
+            self.wrong.append(f"clip {clip} is a folder")
+        elif not os.path.isfile(path):  # of any name: pathlib raises for those that no file can have
+            alike = _names(path.parent).get(path.name.lower())
+            hint = f"; {alike} is" if alike else ""
+            self.wrong.append(f"clip {clip[:200]} is not there{hint}")
         return path
 
     def _one_of(self, column: str, allowed: Sequence[str], default: str = "") -> str:
@@ -200,7 +248,8 @@ class _Row:
         """Return the column's number, `low` where it holds none."""
         text = self.cells[column]
         try:
-            value = float(text)
+            # Python would read 1_0 and other alphabets' digits.
+            value = float("" if "_" in text or not text.isascii() else text)
         except ValueError:
             self.wrong.append(f"{column} is {text!r}, which is no number")
             return low
@@ -210,9 +259,18 @@ class _Row:
         return low
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+@cache
+def _names(folder: Path) -> dict[str, str]:
+    """Return a folder's names by what they are where cases are one."""
+    return {entry.lower(): entry for entry in os.listdir(folder)} if os.path.isdir(folder) else {}
+
+
+def _sha256(path: Path) -> str | OSError:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return error
 
 
 def _repeated(labels: Iterable[Label]) -> list[tuple[int, str]]:

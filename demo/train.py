@@ -261,9 +261,8 @@ def main() -> None:
     except (LabelError, DivergedError, RunError, CheckpointError) as error:
         sys.exit(f"demo.train: {error}")
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        sys.exit(f"demo.train: the disk is full ({error}). Free some; the same command then goes on")
+        full = "the disk is full: free some; the same command then goes on. "
+        sys.exit(f"demo.train: {full if error.errno in (errno.ENOSPC, errno.EDQUOT) else ''}{error}")
     except KeyboardInterrupt:
         print("demo.train: stopped; the same command goes on after the last finished epoch", file=sys.stderr)
         sys.exit(130)

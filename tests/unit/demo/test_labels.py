@@ -24,7 +24,7 @@ def faults(folder: Path) -> str:
     return str(raised.value)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_what_spreadsheets_save_is_read(tmp_path: Path, encoding: str, separator: str) -> None:
     row = GOOD.format(clip="a.mp4").replace(",", separator)
@@ -61,7 +61,9 @@ def test_whole_numbers_as_pandas_writes_them_and_paths_of_windows_are_read(tmp_p
         ("a.mp4,train,1,80,7,0,1,5,0", "position is '7', and must be from 0 to 2"),
         ("a.mp4,held_out,1,80,1,0,1,-1,0", "ss_no is '-1', and must be from 0 to 9"),
         ("a.mp4,train,1,80,1,0,1,2.5,0", "ss_no is '2.5', and must be a whole number"),
+        ("a.mp4,train,1,1_0,1,0,1,5,0", "final_score is '1_0', which is no number"),
         ("a.mp4,train,1,80", "4 cells, where the first line has 9"),
+        ("a.MP4,train,1,80,1,0,1,5,0", "clip a.MP4 is not there; a.mp4 is"),
     ],
 )
 def test_a_fault_is_named_with_its_line_and_column(tmp_path: Path, row: str, says: str) -> None:
@@ -101,6 +103,46 @@ def test_a_header_that_does_not_do_says_what_it_holds(tmp_path: Path, header: st
 def test_another_encoding_is_named_with_its_line(tmp_path: Path) -> None:
     write(tmp_path, GOOD.format(clip="a.mp4"), "Sprünge.mp4,train", encoding="latin-1")
     assert "line 3: not utf-8-sig. Save it as 'CSV UTF-8'" in faults(tmp_path)
+
+
+@pytest.mark.parametrize("before", ["sep=;\n", "\n\n", "sep=;\r\n"])
+def test_what_stands_before_the_first_line_is_passed_over(tmp_path: Path, before: str) -> None:
+    row = GOOD.format(clip="a.mp4").replace(",", ";").replace("80.5", "80,5")
+    (label,) = read_labels(write(tmp_path, row, header=before + HEADER.replace(",", ";").title()))
+    assert label.score == 80.5
+
+
+def test_a_row_of_several_lines_is_named_by_its_first(tmp_path: Path) -> None:
+    rows = ['a.mp4,train,1,80,1,0,1,5,0,"far\nand ""near"""', 'b.mp4,train,1,n/a,1,0,1,5,0,"one\ntwo"']
+    assert "line 4: final_score is 'n/a'" in faults(write(tmp_path, *rows, header=f"{HEADER},note"))
+
+
+def test_a_name_that_no_file_can_have_is_not_there(tmp_path: Path) -> None:
+    assert f"line 2: clip {'x' * 200} is not there" in faults(write(tmp_path, GOOD.format(clip="x" * 300)))
+
+
+def test_a_quote_that_is_not_closed_is_named(tmp_path: Path) -> None:
+    said = faults(write(tmp_path, '"' + GOOD.format(clip="a.mp4"), GOOD.format(clip="b.mp4")))
+    assert "line 2: 1 cells, where the first line has 9. It goes on to line 3: is a quote not closed?" in said
+    assert "line 2: field larger" in faults(write(tmp_path, '"' + "x" * 200_000))
+
+
+@pytest.mark.parametrize("head", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"])
+def test_a_workbook_is_told_as_one(tmp_path: Path, head: bytes) -> None:
+    (tmp_path / "labels.csv").write_bytes(head + bytes(200))
+    assert "is a spreadsheet's own file. Save it as 'CSV UTF-8'" in faults(tmp_path)
+
+
+def test_a_clip_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, GOOD.format(clip="a.mp4"))
+
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "read_bytes", lambda _: (f"{HEADER}\n{GOOD.format(clip='a.mp4')}").encode())
+    assert "line 2: clip" in (said := faults(tmp_path))
+    assert "cannot be read: Permission denied" in said
 
 
 def test_an_entry_before_the_takeoff_is_named(tmp_path: Path) -> None:
