@@ -16,6 +16,7 @@ from springboard.auth.check import Auth, MetricsRule, Mode
 from springboard.auth.keys import Keys, Token
 from springboard.endpoint.document import Endpoint
 from springboard.front.front import Front
+from springboard.front.metrics import names
 from springboard.front.page import files
 from springboard.front.routes import create_app
 from springboard.system.checkout import ROOT
@@ -221,3 +222,18 @@ def test_samples_are_the_demos_clips_with_the_scores_that_they_were_drawn_for() 
         score = perform(_SEED, _NUMBER, execution).score
         assert f'file: "{name}.mp4", truth: {score:g}' in told
     assert 'file: "not-a-dive.mp4", truth: null' in told
+
+
+def test_every_error_that_a_caller_can_get_has_its_own_words() -> None:
+    codes = re.findall(r"^\| \d+ \| `(\w+)`", (ROOT / "docs/reference/errors.md").read_text(), re.MULTILINE)
+    edge = re.findall(r"code: (\w+)", (ROOT / "playbooks/roles/edge/vars/main.yml").read_text())
+    told = re.findall(r"^  (\w+): \[", (PAGE / "static/shared/strings.js").read_text(), re.MULTILINE)
+    assert len(codes) > 20
+    assert {*codes, *edge} - set(told) == set()
+
+
+def test_the_status_page_asks_for_metrics_that_are_there() -> None:
+    asked = re.findall(r'"(springboard_\w+)"', (PAGE / "static/status/figures.js").read_text())
+    counted = {f"{one.name}{end}" for one in names.ALL for end in ("", "_total", "_count", "_sum")}
+    assert len(asked) > 5
+    assert set(asked) <= counted

@@ -17,9 +17,11 @@ export function Detail({ dive, settings, onCompare, player }) {
   return html`<article class="detail card" aria-label=${dive.name} data-state=${dive.state}>
     <${Watched} key=${dive.id} dive=${dive} player=${player}>
       <${Name} dive=${dive} />
-      ${dive.state === "scored" ? html`<${Scored} dive=${dive} />` : html`<${Progress} dive=${dive} />`}
+      ${dive.state === "scored"
+        ? html`<${Scored} dive=${dive} /><${Own} dive=${dive} settings=${settings} onCompare=${onCompare} />`
+        : html`<${Progress} dive=${dive} />`}
     <//>
-    ${dive.state === "scored" && html`<${More} dive=${dive} settings=${settings} onCompare=${onCompare} />`}
+    ${dive.state === "scored" && html`<${More} dive=${dive} settings=${settings} />`}
   </article>`;
 }
 
@@ -102,24 +104,29 @@ function Sentences({ kind, title, all }) {
 }
 
 /** @param {{ dive: Dive, settings: Settings, onCompare: (dive: Dive, variant: string) => void }} props */
-function More({ dive, settings, onCompare }) {
+function Own({ dive, settings, onCompare }) {
   const answer = /** @type {Answer} */ (dive.answer);
   /** @param {Event} event */
   const onNote = (event) =>
     store.update(dive.id, { note: /** @type {HTMLTextAreaElement} */ (event.currentTarget).value });
-  const others = (settings.variants ?? []).filter((name) => name !== dive.variant);
-  const stages = Object.entries(dive.stages).map(([name, spent]) => `${name} ${spent.toFixed(0)} ms`);
-  return html`<div class="more">
-    <label class="note">${T.detail.note}
-      <textarea rows="2" value=${dive.note} onChange=${onNote}></textarea>
+  const others = dive.s3 || store.videoOf(dive.id) ? (settings.variants ?? []).filter((one) => one !== dive.variant) : [];
+  return html`<label class="note">${T.detail.note}
+      <textarea rows="3" value=${dive.note} onChange=${onNote}></textarea>
     </label>
     ${answer.notes.length > 0 && html`<${Sentences} kind="notes" title=${T.detail.notes} all=${answer.notes} />`}
-    ${(dive.s3 || dive.kept || store.videoOf(dive.id)) &&
+    ${others.length > 0 &&
     html`<div class="row no-print">
       ${others.map(
         (name) => html`<button key=${name} type="button" onClick=${() => onCompare(dive, name)}>${T.detail.with(name)}</button>`,
       )}
-    </div>`}
+    </div>`}`;
+}
+
+/** @param {{ dive: Dive, settings: Settings }} props */
+function More({ dive, settings }) {
+  const answer = /** @type {Answer} */ (dive.answer);
+  const stages = Object.entries(dive.stages).map(([name, spent]) => `${name} ${spent.toFixed(0)} ms`);
+  return html`<div class="more">
     <details>
       <summary>${T.detail.more}</summary>
       <dl>

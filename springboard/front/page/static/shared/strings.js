@@ -3,7 +3,7 @@
 
 /** @param {number} bytes */
 const size = (bytes) =>
-  bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+  bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
 
 /** @param {number} n @param {string} one */
 const count = (n, one) => `${n} ${one}${n === 1 ? "" : "s"}`;
@@ -149,6 +149,7 @@ export const FAILURES = {
   deadline_exceeded: ["It took too long", "Try again; if it stays so, the server is too slow for this video."],
   draining: ["The server is shutting down", "Another one may take over: try again in a moment."],
   empty_body: ["The file is empty", "Choose another, or save it again."],
+  foreign_request: ["The server does not know this address of its own", "Open it as whoever runs it gave it to you."],
   front_unreachable: ["The server is away", "It may be restarting: try again in a moment."],
   gone: ["The connection to the server broke", "Look whether the network is there, then try again."],
   internal_error: ["The server failed", "Try again; if it stays so, tell whoever runs it the request's id."],

@@ -107,10 +107,13 @@ function Canary({ looks, endpoint }) {
 /** @param {{ looks: import("./prometheus.js").Look[] }} props */
 function Refusals({ looks }) {
   const [first, last] = [looks[0], looks[looks.length - 1]];
-  const before = totals(first, "springboard_refused_total", "code");
+  const before = totals(first, "springboard_refused_total", "code").set(
+    "not_a_dive", total(first, "springboard_gate_refusals_total"),
+  );
   const gate = total(last, "springboard_gate_refusals_total");
-  const codes = Array.from(totals(last, "springboard_refused_total", "code"));
-  if (gate) codes.push(["not_a_dive", gate]);
+  // The model's own refusals are not the front's; the gate's are counted by themselves.
+  const all = totals(last, "springboard_refused_total", "code").set("not_a_dive", gate);
+  const codes = Array.from(all).filter(([, n]) => n > 0);
   codes.sort((a, b) => b[1] - a[1]);
   return html`<section aria-labelledby="refusals"><h2 id="refusals">${F.refusals}</h2>
     ${codes.length === 0
@@ -118,7 +121,7 @@ function Refusals({ looks }) {
       : html`<table><thead><tr>${F.refusalHeads.map((head, i) => html`<th key=${head} scope="col" class=${i ? "number" : ""}>${head}</th>`)}</tr></thead>
         <tbody>${codes.map(
           ([code, n]) => html`<tr key=${code}><th scope="row"><code>${code}</code> <span class="muted">${FAILURES[code]?.[0] ?? ""}</span></th>
-            <td class="number">${n}</td><td class="number">${code === "not_a_dive" ? T.none : n - (before.get(code) ?? 0)}</td></tr>`,
+            <td class="number">${n}</td><td class="number">${n - (before.get(code) ?? 0)}</td></tr>`,
         )}</tbody></table>`}
   </section>`;
 }
