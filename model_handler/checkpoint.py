@@ -23,6 +23,7 @@ from model_handler.published import CheckpointError
 __all__ = ["Checkpoint", "CheckpointError", "empty_module", "load", "save"]
 
 FORMAT = "c3d-avg-mtl"
+_WIDEST = 16
 _BASE_CHANNELS = 64  # of conv1 at width 1
 
 
@@ -66,7 +67,8 @@ def load(path: Path) -> Checkpoint:
         return _load_safetensors(bundled[0]) if bundled else _load_published(path)
     if path.suffix == ".safetensors":
         return _load_safetensors(path)
-    raise CheckpointError(f"{path} is neither a folder of weights nor a .safetensors file")
+    what = "is neither a folder of weights nor a .safetensors file" if path.exists() else "does not exist"
+    raise CheckpointError(f"{path} {what}")
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
@@ -111,7 +113,9 @@ def empty_module(part: str, width: float, gate_width: float) -> nn.Module:
 
 def _load_published(folder: Path) -> Checkpoint:
     files = published.find(folder)
-    parts = {part: published.read(file) for part, file in files.items()}
+    parts = {
+        part: published.read(file, empty_module(part, 1, 1).state_dict()) for part, file in files.items()
+    }
     width, gate_width = (_width(parts.get(part, {})) for part in ("backbone", "gate"))
     for part, file in files.items():
         _check(part, parts[part], file, "", width, gate_width)
@@ -136,12 +140,17 @@ def _load_safetensors(file: Path) -> Checkpoint:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{file} is not a readable .safetensors file: {error}") from error
     if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{file}: metadata format is {metadata.get('format')!r}, expected {FORMAT!r}")
+        raise CheckpointError(
+            f"{file}: metadata format is {metadata.get('format')!r}, expected {FORMAT!r}: it is of another "
+            "program. Give the folder of the files that the training's torch.save wrote"
+        )
     try:
         width = float(metadata.get("width", 1))
         gate_width = float(metadata.get("gate_width", width))
     except ValueError as error:
         raise CheckpointError(f"{file}: metadata width is not a number: {error}") from error
+    if not (0 < width <= _WIDEST and 0 < gate_width <= _WIDEST):  # nan is not
+        raise CheckpointError(f"{file}: metadata width is not from 0 to {_WIDEST}")
     for part, state in parts.items():
         if part not in published.FILES:
             raise CheckpointError(f"{file}: unknown key {part}.{next(iter(state))}")
@@ -170,6 +179,9 @@ def _check(
         if not tensor.is_floating_point():
             kind = str(tensor.dtype).removeprefix("torch.")
             raise CheckpointError(f"{file}: key {prefix}{name} holds {kind}, expected floating-point numbers")
+        if tensor.layout is not torch.strided or tensor.is_meta:
+            kind = "no values" if tensor.is_meta else "a sparse tensor"
+            raise CheckpointError(f"{file}: key {prefix}{name} holds {kind}, expected a plain tensor")
         # As they are served: float64's 1e300 is infinite there.
         if not torch.isfinite(tensor.float()).all():
             raise CheckpointError(f"{file}: key {prefix}{name} holds values that are not finite in float32")

@@ -4,12 +4,15 @@ Files of other people's trainings differ in small ways (wrapped in a dict beside
 DataParallel, of other names); what is clear is read, what is not is refused with what was found.
 """
 
+import argparse
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,10 +25,16 @@ FILES = {
     "gate": ("c3d.pickle", False),
 }
 _WEIGHTS_SUFFIXES = {".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin", ".tar"}
-# What training scripts commonly call the weights that they save beside an epoch and an optimizer.
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
-# What DataParallel and torch.compile put before every name.
-_PREFIXES = ("module.", "_orig_mod.")
+# What DataParallel and torch.compile put into names, of the whole or of a part.
+_INSERTED = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod)\.")
+_COUNTS = ("n_averaged",)  # of AveragedModel
+# Beside weights in files of trainings: plain data, which runs nothing.
+_SAFE: list[Any] = [
+    *((np.float64().__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdg"},
+    argparse.Namespace,
+]
 _SHOWN = 6  # names in a message
 
 
@@ -69,36 +78,60 @@ def find(folder: Path) -> dict[str, Path]:
     return found
 
 
-def read(file: Path) -> dict[str, Tensor]:
-    """Return the state dict in a file, without a wrapper and without DataParallel's `module.`.
+def read(file: Path, expected: Iterable[str]) -> dict[str, Tensor]:
+    """Return the state dict in a file, under the `expected` names where it is clear how they are meant.
 
+    Without a wrapper, and without what DataParallel, torch.compile, averaging and Lightning put before names.
     Raises `CheckpointError` for everything else; code in a pickle is never run.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):  # of pickle protocols, to whoever wrote the file
+        # Warnings are of pickle protocols, to whoever wrote the file.
+        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(_SAFE):
             state = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"{file} is not a file of plain weights written by torch.save: {_why(file, error)}"
         ) from error
     if isinstance(state, dict):
-        state = next((state[key] for key in _WRAPPERS if isinstance(state.get(key), dict)), state)
+        state = _unwrapped(state, file)
     if not isinstance(state, Mapping) or not state:
         raise CheckpointError(f"{file} holds {type(state).__name__}, not a state dict: it {_ADVICE}")
     if wrong := {key: type(value).__name__ for key, value in state.items() if not isinstance(value, Tensor)}:
         held = ", ".join(f"{key!r} ({kind})" for key, kind in list(wrong.items())[:_SHOWN])
         raise CheckpointError(f"{file} is not a state dict: beside tensors it holds {held}. It {_ADVICE}")
-    return _without_prefixes({str(key): tensor for key, tensor in state.items()})
+    return _named({str(key): tensor for key, tensor in state.items()}, expected)
 
 
 _ADVICE = "should map layer names to tensors: torch.save(model.state_dict(), FILE)"
 
 
-def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in _PREFIXES * 2:  # torch.compile over DataParallel, or the other way round
-        if all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
-    return state
+def _unwrapped(state: dict[Any, Any], file: Path) -> dict[Any, Any]:
+    """Return the one state dict among what a training saved, epochs, optimizers and the like."""
+    inner = {
+        key: value
+        for key, value in state.items()
+        if isinstance(value, dict) and value and all(isinstance(one, Tensor) for one in value.values())
+    }
+    if len(inner) > 1:
+        raise CheckpointError(
+            f"{file} holds {len(inner)} sets of weights, {_list([str(key) for key in inner])}; save the one "
+            "to serve alone"
+        )
+    return next(iter(inner.values()), state)
+
+
+def _named(state: dict[str, Tensor], expected: Iterable[str]) -> dict[str, Tensor]:
+    bare = {_INSERTED.sub("", key): tensor for key, tensor in state.items()}
+    if len(bare) < len(state):
+        return state  # two of one name: neither is clear
+    bare = {key: tensor for key, tensor in bare.items() if key.rpartition(".")[2] not in _COUNTS}
+    wanted = set(expected)
+    prefixes = {
+        key.removesuffix(name) for key in bare for name in wanted if key == name or key.endswith(f".{name}")
+    }
+    if len(prefixes) == 1 and all(key.startswith(prefix := next(iter(prefixes))) for key in bare):
+        return {key.removeprefix(prefix): tensor for key, tensor in bare.items()}
+    return bare
 
 
 def _why(file: Path, error: Exception) -> str:
@@ -116,6 +149,8 @@ def _why(file: Path, error: Exception) -> str:
     if not head.startswith((b"PK\x03\x04", b"\x80")):
         return f"it begins with {_text(head)!r}, which torch.save never writes"
     text = str(error)
+    if "TorchScript" in text:
+        return "it is a TorchScript model; save the weights alone: torch.save(model.state_dict(), FILE)"
     if isinstance(error, pickle.UnpicklingError) and "truncated" not in text:
         found = re.search(r"GLOBAL:? ([A-Za-z_]\w*(?:\.\w+)+)", text)
         return (

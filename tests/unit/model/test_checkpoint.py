@@ -1,9 +1,12 @@
 """Weights files: what is wrong is named by file and key."""
 
+import argparse
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -113,8 +116,10 @@ def test_the_width_of_published_files_is_their_own(published: Path) -> None:
     assert (loaded.width, loaded.gate_width) == (1 / 16, 1 / 16)
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "_orig_mod.module."])
-@pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state_dict"])
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "_orig_mod.module.", "model.", "net.head.", "model._orig_mod.module."]
+)
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state_dict", "ema_state_dict"])
 def test_wrapped_and_prefixed_state_dicts_are_read(published: Path, prefix: str, wrapper: str | None) -> None:
     file = published / "model_my_fc6_94.pth"
     plain = torch.load(file, weights_only=True)
@@ -122,6 +127,75 @@ def test_wrapped_and_prefixed_state_dicts_are_read(published: Path, prefix: str,
     torch.save({wrapper: state, "epoch": 94} if wrapper else state, file)
     loaded = checkpoint.load(published)
     assert torch.equal(loaded.parts["fc6"]["fc.weight"], plain["fc.weight"])
+
+
+def test_what_trainings_save_beside_weights_is_passed_over(published: Path) -> None:
+    beside = {
+        "hyper_parameters": argparse.Namespace(lr=1e-3),
+        "best": np.float32(0.9),
+        "epoch": np.int64(94),
+        "loss": torch.tensor(0.1),
+        "optimizer_states": [{"state": {}, "param_groups": []}],
+        "callbacks": {"checkpoint": {"best": np.float64(0.9)}},
+    }
+    file = published / "model_score_regressor_94.pth"
+    state = torch.load(file, weights_only=True)
+    torch.save(beside | {"state_dict": {f"model.{name}": one for name, one in state.items()}}, file)
+    loaded = checkpoint.load(published)
+    assert torch.equal(loaded.parts["score"]["fc_final_score.bias"], state["fc_final_score.bias"])
+
+
+def test_an_averaged_and_a_partly_compiled_model_are_read(published: Path) -> None:
+    averaged = torch.optim.swa_utils.AveragedModel(torch.nn.Module())
+    rewrite(
+        published / "model_score_regressor_94.pth",
+        lambda state: prefixed(state, "module.", averaged.n_averaged),
+    )
+    rewrite(
+        published / "model_CNN_94.pth",
+        lambda state: state.update({"conv1._orig_mod.bias": state.pop("conv1.bias")}),
+    )
+    assert set(checkpoint.load(published).parts) == set(FILES)
+
+
+def prefixed(state: dict[str, Tensor], prefix: str, count: Tensor) -> None:
+    for name in list(state):
+        state[prefix + name] = state.pop(name)
+    state["n_averaged"] = count
+
+
+@pytest.mark.parametrize("other", ["ema_state_dict", "model_ema"])
+def test_two_sets_of_weights_in_one_file_are_refused(published: Path, other: str) -> None:
+    file = published / "model_score_regressor_94.pth"
+    state = torch.load(file, weights_only=True)
+    torch.save({"state_dict": state, other: {name: one * 2 for name, one in state.items()}}, file)
+    with pytest.raises(
+        CheckpointError, match=f"2 sets of weights, state_dict, {other}; save the one to serve"
+    ):
+        checkpoint.load(published)
+
+
+@pytest.mark.parametrize("width", ["nan", "inf", "-1", "0", "1e9"])
+def test_a_width_that_no_network_has_is_refused(tmp_path: Path, width: str) -> None:
+    from safetensors.torch import save_file
+
+    file = tmp_path / "x.safetensors"
+    save_file({"x": torch.zeros(1)}, file, {"format": checkpoint.FORMAT, "width": width})
+    with pytest.raises(CheckpointError, match="metadata width is not from 0 to 16"):
+        checkpoint.load(file)
+
+
+def test_weights_that_are_not_there_are_said_so(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="none does not exist"):
+        checkpoint.load(tmp_path / "none")
+
+
+def test_torchscript_is_told_as_such(published: Path) -> None:
+    with warnings.catch_warnings(action="ignore"):
+        traced = torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(2))  # type: ignore[no-untyped-call]  # torch's
+        torch.jit.save(traced, published / "c3d.pickle")
+    with pytest.raises(CheckpointError, match="it is a TorchScript model; save the weights alone"):
+        checkpoint.load(published)
 
 
 def test_mixed_epochs_are_refused(published: Path) -> None:
@@ -190,6 +264,8 @@ def test_a_file_that_is_cut_off_is_told_so(published: Path, legacy: bool) -> Non
         (torch.full((8,), 1e300, dtype=torch.float64), "not finite in float32"),
         (torch.ones(8, dtype=torch.int8), "holds int8, expected floating-point"),
         (torch.ones(8, dtype=torch.complex64), "holds complex64, expected floating-point"),
+        (torch.ones(8).to_sparse(), "holds a sparse tensor"),
+        (torch.ones(8, device="meta"), "holds no values"),
     ],
 )
 def test_numbers_that_cannot_be_served_are_refused(published: Path, values: Tensor, says: str) -> None:
