@@ -40,9 +40,9 @@ setup: .venv/ready
 	$(PIP) install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
-# make demo [WEIGHTS=folder] [CLIP=file]
+# make demo [WEIGHTS=folder] [CLIP=file] [KEEP=1: leave the server on, for a browser]
 demo: setup
-	@$(PY) -m demo.run "$(WEIGHTS)" $(if $(CLIP),"$(CLIP)",demo/clips/{good-dive,poor-dive,not-a-dive}.mp4)
+	@$(PY) -m demo.run $(if $(KEEP),--keep) "$(WEIGHTS)" $(if $(CLIP),"$(CLIP)",demo/clips/{good-dive,poor-dive,not-a-dive}.mp4)
 
 # make serve WEIGHTS=folder, or ARGS="--endpoint-file endpoint.yml" and whatever else `springboard serve` takes
 serve: setup

@@ -1,9 +1,10 @@
 """Serve a checkpoint on this machine, score some clips through the API, and stop everything again.
 
-usage: python -m demo.run WEIGHTS CLIP...       (make demo WEIGHTS=... CLIP=... calls this)
+usage: python -m demo.run [--keep] WEIGHTS CLIP...       (make demo WEIGHTS=... CLIP=... KEEP=1 calls this)
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -66,6 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("weights", type=Path)
     parser.add_argument("clips", nargs="+")
+    parser.add_argument("--keep", action="store_true", help="leave the server on until Ctrl-C")
     args = parser.parse_args()
     console = Console()
     with console.status(f"archiving {args.weights} and starting its server"), serving(args.weights) as url:
@@ -74,6 +76,9 @@ def main() -> None:
         for result in score_each(args.clips, url, None, progress=False):
             rows.add(result)
             scored += not result.error
+        if args.keep:
+            console.print(f"open {url} in a browser; Ctrl-C stops the server")
+            signal.pause()
     if not scored:
         sys.exit(1)
 

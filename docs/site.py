@@ -11,6 +11,7 @@ SHOWN = (
     "*.md",
     "LICENSE",
     "docs/*.md",
+    "docs/*.png",
     "docs/reference/*.md",
     "monitoring/runbooks/*.md",
     "monitoring/*.png",

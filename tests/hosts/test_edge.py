@@ -13,9 +13,11 @@ from typing import Any
 import httpx
 import pytest
 from botocore.exceptions import ClientError
+from playwright.sync_api import FilePayload
 
 from tests.hosts.edge import MAX_BODY, Edge, running_edge, served
 from tests.hosts.harness import Hosts, Node
+from tests.stands.browser import chromium, tab
 from tests.stands.certificates import pair
 
 
@@ -60,6 +62,10 @@ def test_boto3_signatures_survive(edge: Edge) -> None:
     ("path", "status"),
     [
         ("/ping", 200),
+        ("/", 200),
+        ("/page/settings", 200),
+        ("/page/0000000000000000/score/main.js", 404),
+        ("/status", 403),
         ("/docs", 200),
         ("/docs/static/swagger-ui-bundle.js", 200),
         ("/docs/static/swagger-ui.css", 200),
@@ -300,3 +306,14 @@ def test_edge_steps_back_for_a_load_balancer(edge: Edge) -> None:
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((edge.node.address, 443), timeout=90)
     assert edge.play(edge_enabled=False).count("changed") == 0
+
+
+def test_a_person_scores_a_dive_through_the_edge(edge: Edge) -> None:
+    with chromium() as browser, tab(browser, edge.url, ignore_https_errors=True) as one:
+        page = one.open()
+        page.fill("#token", edge.token)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".intake")
+        one.choose(FilePayload(name="a.mp4", mimeType="video/mp4", buffer=b"score=77 " + b"x" * 800_000))
+        page.wait_for_selector(".detail[data-state=scored]")
+        assert one.shown == 77

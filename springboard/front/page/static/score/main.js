@@ -2,7 +2,7 @@
 // The page where a dive is scored: who may, what is there, what is shown.
 import { html, render, useEffect, useRef, useState } from "../shared/dom.js";
 import { Header } from "../shared/header.js";
-import { loadSettings } from "../shared/session.js";
+import { loadSettings, refusal } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { T } from "../shared/strings.js";
 import { Compare } from "./compare.js";
@@ -74,4 +74,4 @@ const settings = await loadSettings();
 await store.restore();
 root.replaceChildren();
 if (settings) render(html`<${Page} first=${settings} />`, root);
-else root.textContent = T.away;
+else root.textContent = refusal || T.away;

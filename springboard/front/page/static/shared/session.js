@@ -37,11 +37,16 @@ export function ask(path) {
   return fetch(path, { headers: credentials(), cache: "no-store", credentials: "omit", redirect: "error" });
 }
 
-/** @returns {Promise<Settings | null>} null where the server cannot be reached */
+/** What the server said when it gave no settings. */
+export let refusal = "";
+
+/** @returns {Promise<Settings | null>} null where there is no answer, or `refusal` */
 export async function loadSettings() {
   try {
     const answer = await ask("page/settings");
-    return answer.ok ? await answer.json() : null;
+    const told = await answer.json();
+    refusal = answer.ok ? "" : String(told.error?.message ?? "");
+    return answer.ok ? told : null;
   } catch {
     return null;
   }

@@ -2,7 +2,7 @@
 // The page for whoever runs the server: asks again and again, and says what it was told.
 import { html, render, useEffect, useState } from "../shared/dom.js";
 import { Header } from "../shared/header.js";
-import { ask, loadSettings } from "../shared/session.js";
+import { ask, loadSettings, refusal } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { T } from "../shared/strings.js";
 import { read } from "./prometheus.js";
@@ -68,4 +68,4 @@ const root = /** @type {HTMLElement} */ (document.getElementById("app"));
 const settings = await loadSettings();
 root.replaceChildren();
 if (settings) render(html`<${Page} first=${settings} />`, root);
-else root.textContent = T.away;
+else root.textContent = refusal || T.away;
