@@ -12,6 +12,7 @@ from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
 from tests.aws.harness import Aws, Checkout, Run
 from tests.aws.inspect import tagged
+from tests.aws.others import Others
 
 REGION = "us-west-1"  # few zones, so few subnets to make
 
@@ -47,6 +48,7 @@ def pool(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         aws_host_allowed_cidrs=["203.0.113.0/24", "198.51.100.0/24"],
         aws_host_admin_cidrs=["203.0.113.7/32"],
         aws_host_public_key_file="key.pub",
+        springboard_tags={"CostCenter": "aquatics"},
     )
 
 
@@ -85,14 +87,32 @@ def leftovers(aws: Aws, found_after_check: object) -> dict[str, str]:
 
 
 @pytest.fixture(scope="package")
-def made(pool: Checkout, leftovers: dict[str, str]) -> Run:
+def sold_out(aws: Aws, pool: Checkout, leftovers: dict[str, str]) -> Run:
+    """A run on a day when no zone has a host of any of the types."""
+    pool.edit(aws_host_more_instance_types=["g4dn.2xlarge"])
+    both = f"{REGION}a,{REGION}b,{REGION}c"
+    aws.tell("sold-out", **{"g4dn.xlarge": both, "g4dn.2xlarge": both})
+    return pool.play("provision")
+
+
+@pytest.fixture(scope="package")
+def made(aws: Aws, pool: Checkout, sold_out: Run) -> Run:
+    """A run when the first zone still has none."""
+    aws.tell("sold-out", **{"g4dn.xlarge": f"{REGION}a"})
     run = pool.play("provision")
+    aws.tell("sold-out")
     assert run.code == 0, run.text
     return run
 
 
 @pytest.fixture(scope="package")
-def again(aws: Aws, pool: Checkout, made: Run) -> Run:
-    """A second run, after AWS published a newer AMI."""
+def others(aws: Aws, made: Run) -> Others:
+    """What people and an organisation's quick setups add to what was made."""
+    return Others(aws, REGION, "pool")
+
+
+@pytest.fixture(scope="package")
+def again(aws: Aws, pool: Checkout, others: Others) -> Run:
+    """A second run, after that, and after AWS published a newer AMI."""
     aws.publish_ami(REGION, "20261006")
     return pool.play("provision")

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,11 +54,15 @@ class Aws:
             aws_secret_access_key="standin",
         )
 
-    def grant(self, region: str, vcpus: int) -> None:
-        """Raise the account's quota of G instances."""
+    def grant(self, region: str, value: int, service: str = "ec2", code: str = G_QUOTA) -> None:
+        """Set a quota of the account, by default that of G instances' vCPUs."""
         self.client("service-quotas", region).request_service_quota_increase(
-            ServiceCode="ec2", QuotaCode=G_QUOTA, DesiredValue=vcpus
+            ServiceCode=service, QuotaCode=code, DesiredValue=value
         )
+
+    def tell(self, what: str, **said: str) -> None:
+        """Tell the stand-in what is `sold-out` (zones by type) or whom it is to `refuse` (code by action)."""
+        urllib.request.urlopen(f"{self.url}/standin/{what}?{urllib.parse.urlencode(said)}").close()
 
     def publish_ami(self, region: str, date: str) -> str:
         """Let AWS publish a newer Deep Learning AMI; its id."""
@@ -118,3 +123,24 @@ class Checkout:
         finally:
             child.stop(5)
         return f"{text}\nexit {child.process.returncode}"
+
+
+# What Ansible wraps around a module; imported here, it would replace this process' sys.intern.
+_MODULE = """
+import runpy, sys
+from ansible.module_utils import basic
+basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = sys.argv[2].encode(), "legacy"
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
+def module(aws: Aws, name: str, **arguments: object) -> dict[str, Any]:
+    """Run one of aws_host's modules as a play does; its answer."""
+    path = ROOT / "playbooks/roles/aws_host/library" / f"{name}.py"
+    command = [sys.executable, "-c", _MODULE, str(path), json.dumps({"ANSIBLE_MODULE_ARGS": arguments})]
+    done = subprocess.run(
+        command, cwd=aws.home, env=aws.environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer

@@ -1,40 +1,18 @@
 """The module that says where an instance type is offered and which vCPUs are free."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-from springboard.system.checkout import ROOT
-from tests.aws.harness import Aws
+from tests.aws.harness import Aws, module
+from tests.stands.aws import VPC_QUOTA
 
 pytestmark = pytest.mark.xdist_group("aws")
 REGION = "us-east-1"
 
 
 def found(aws: Aws, instance_type: str) -> dict[str, object]:
-    """Run the module as a play does; imported here, Ansible would replace this process' sys.intern."""
-    ansible = str(Path(sys.executable).with_name("ansible"))
-    command = [
-        ansible,
-        "-i",
-        "localhost,",
-        "-c",
-        "local",
-        "-e",
-        f"ansible_python_interpreter={sys.executable}",
-    ]
-    arguments = {"region": REGION, "instance_type": instance_type, "deployment": "pool"}
-    command += ["-M", str(ROOT / "playbooks/roles/aws_host/library"), "-m", "ec2_gpu_capacity_info"]
-    command += ["-a", json.dumps(arguments), "localhost"]
-    done = subprocess.run(
-        command, cwd=aws.home, env=aws.environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    answer: dict[str, object] = json.loads(done.stdout.partition("=> ")[2])
-    return answer
+    types = [instance_type, "g4dn.metal"]
+    answer = module(aws, "ec2_gpu_capacity_info", region=REGION, instance_types=types, deployment="pool")
+    return answer | {"zones": answer["zones"][instance_type], "vcpus": answer["vcpus"][instance_type]}
 
 
 def launch(aws: Aws, instance_type: str, deployment: str, **options: object) -> str:
@@ -68,7 +46,7 @@ def test_unknown_type_is_offered_nowhere_and_its_family_is_named(aws: Aws) -> No
     family = answer["family"]
     assert isinstance(family, list)
     assert "g5.xlarge" in family
-    assert all(name.startswith("g5.") for name in family)
+    assert all(name.startswith(("g5.", "g4dn.")) for name in family)
 
 
 def test_zones_are_the_regions_own(aws: Aws) -> None:
@@ -76,3 +54,50 @@ def test_zones_are_the_regions_own(aws: Aws) -> None:
     assert isinstance(zones, list)
     assert zones
     assert all(zone.removeprefix(REGION) in "abcdef" for zone in zones)
+
+
+def test_counts_addresses_and_networks_of_others(aws: Aws) -> None:
+    ec2 = aws.client("ec2", REGION)
+    before = found(aws, "g4dn.xlarge")
+    tags = [{"ResourceType": "elastic-ip", "Tags": [{"Key": "springboard:deployment", "Value": "pool"}]}]
+    ours = ec2.allocate_address(Domain="vpc", TagSpecifications=tags)
+    theirs = ec2.allocate_address(Domain="vpc")
+    vpc = ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
+    aws.grant(REGION, 9, "vpc", VPC_QUOTA)
+    after = found(aws, "g4dn.xlarge")
+    for address in (ours, theirs):
+        ec2.release_address(AllocationId=address["AllocationId"])
+    ec2.delete_vpc(VpcId=vpc)
+    assert before["addresses"] == {"quota": 5, "in_use": 0}
+    assert after["addresses"] == {"quota": 5, "in_use": 1}
+    assert isinstance(before["vpcs"], dict)
+    assert before["vpcs"]["quota"] == 5, "AWS's own, where the account has none"
+    assert after["vpcs"] == {"quota": 9, "in_use": before["vpcs"]["in_use"] + 1}
+
+
+def test_other_zones_are_tried_and_then_other_types(aws: Aws) -> None:
+    ec2 = aws.client("ec2", REGION)
+    subnets = [one["SubnetId"] for one in ec2.describe_subnets()["Subnets"]][:2]
+    zones = {one["SubnetId"]: one["AvailabilityZone"] for one in ec2.describe_subnets()["Subnets"]}
+    aws.tell("sold-out", **{"g5.xlarge": ",".join(zones.values()), "g6.xlarge": zones[subnets[0]]})
+    image = aws.publish_ami(REGION, "20260302")
+    types = ["g5.xlarge", "g6.xlarge"]
+    answer = module(aws, "ec2_launch", region=REGION, types=types, subnets=subnets, spec={"ImageId": image})
+    aws.tell("sold-out")
+    (instance,) = ec2.describe_instances(InstanceIds=[answer["instance_id"]])["Reservations"][0]["Instances"]
+    assert (instance["InstanceType"], instance["SubnetId"]) == ("g6.xlarge", subnets[1])
+    assert answer["tried"] == [
+        f"{kind} in {zones[subnet]}: InsufficientInstanceCapacity"
+        for kind, subnet in (("g5.xlarge", subnets[0]), ("g5.xlarge", subnets[1]), ("g6.xlarge", subnets[0]))
+    ]
+    ec2.terminate_instances(InstanceIds=[answer["instance_id"]])
+
+
+def test_what_more_zones_do_not_mend_ends_it_at_once(aws: Aws) -> None:
+    ec2 = aws.client("ec2", REGION)
+    subnets = [one["SubnetId"] for one in ec2.describe_subnets()["Subnets"]]
+    aws.tell("refuse", RunInstances="PendingVerification")
+    answer = module(aws, "ec2_launch", region=REGION, types=["g5.xlarge"], subnets=subnets, spec={})
+    aws.tell("refuse")
+    assert "PendingVerification" in answer["msg"]
+    assert answer["tried"] == []

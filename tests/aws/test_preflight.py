@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.aws.harness import Aws, Checkout
-from tests.stands.aws import UNKNOWN_KEY
+from tests.stands.aws import ADDRESS_QUOTA, UNKNOWN_KEY, VPC_QUOTA
 
 pytestmark = pytest.mark.xdist_group("aws")
 
@@ -69,3 +69,46 @@ def test_says_what_to_install(checkout: Checkout, tmp_path: Path, missing: str) 
     assert (run.code, run.changed) == (2, 0), run.text
     assert "Run: make setup" in run.text
     assert "lacks boto3 or the collections amazon.aws and community.aws" in run.text
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("PendingVerification", "AWS is still verifying your account for this region"),
+        ("OptInRequired", "Your account is not signed up for EC2 yet"),
+    ],
+)
+def test_says_what_to_do_about_an_account_that_may_not_yet(
+    aws: Aws, checkout: Checkout, code: str, said: str
+) -> None:
+    aws.tell("refuse", DescribeInstanceTypeOfferings=code)
+    run = checkout.play("provision")
+    aws.tell("refuse")
+    assert (run.code, run.changed) == (2, 0), run.text
+    assert said in run.text
+
+
+@pytest.mark.parametrize(
+    ("service", "quota", "said"),
+    [
+        ("ec2", ADDRESS_QUOTA, "may have 0 elastic IPs in us-east-1, and others take 0; 1 are needed"),
+        ("vpc", VPC_QUOTA, "may have 0 VPCs in us-east-1"),
+    ],
+)
+def test_quotas_of_addresses_and_networks_are_asked_before_anything_is_made(
+    aws: Aws, checkout: Checkout, service: str, quota: str, said: str
+) -> None:
+    aws.grant("us-east-1", 64)
+    aws.grant("us-east-1", 0, service, quota)
+    run = checkout.play("provision")
+    aws.grant("us-east-1", 9, service, quota)
+    assert (run.code, run.changed) == (2, 0), run.text
+    assert said in run.text
+    assert f"--service-code {service} --quota-code {quota} --desired-value" in run.text
+
+
+def test_tags_that_aws_would_refuse_are_named(checkout: Checkout) -> None:
+    checkout.edit(springboard_tags={"Team": "a*b"})
+    run = checkout.play("provision")
+    assert (run.code, run.changed) == (2, 0), run.text
+    assert "springboard_tags in inventory/group_vars/all/aws.yml has Team: a*b" in run.text

@@ -8,6 +8,7 @@ import pytest
 from tests.aws.conftest import REGION
 from tests.aws.harness import Aws, Checkout, Run
 from tests.aws.inspect import tagged
+from tests.aws.others import POLICY, Others
 
 pytestmark = pytest.mark.xdist_group("aws")
 
@@ -46,9 +47,36 @@ def test_a_run_completes_what_others_left_half_made(
     assert len(aws.client("ec2", REGION).describe_addresses()["Addresses"]) == 1
 
 
+def test_where_no_zone_has_a_host_it_says_what_was_tried_and_what_to_do(sold_out: Run) -> None:
+    assert sold_out.code == 2
+    for kind in ("g4dn.xlarge", "g4dn.2xlarge"):
+        assert f"{kind} in {REGION}a: InsufficientInstanceCapacity" in sold_out.text
+    assert sold_out.text.count(": InsufficientInstanceCapacity, g4dn.2xlarge in") >= 1
+    assert "add types to aws_host_more_instance_types" in sold_out.text
+
+
+def test_another_zone_is_taken_where_the_first_has_none(made: Run, host: Any) -> None:
+    assert host["Placement"]["AvailabilityZone"] != f"{REGION}a"
+    assert f"EC2 had no g4dn.xlarge in {REGION}a: InsufficientInstanceCapacity" in made.text
+
+
 def test_second_run_changes_nothing_though_there_is_a_newer_ami(again: Run, aws: Aws, host: Any) -> None:
     assert again.code == 0, again.text
     assert again.changed == 0, again.text
+
+
+def test_rules_policies_and_tags_of_others_stay(again: Run, others: Others) -> None:
+    tags = others.tags()
+    assert len(tags) == len(others.things)
+    assert [name for name, found in tags.items() if found.get("Backup") != "daily"] == []
+    assert [name for name, found in tags.items() if found.get("CostCenter") != "aquatics"] == []
+    assert others.policies() == [POLICY]
+    assert others.admitted() == {
+        (443, "203.0.113.0/24"),
+        (443, "198.51.100.0/24"),
+        (22, "203.0.113.7/32"),
+        (9100, "10.0.0.5/32"),
+    }
 
 
 def test_check_mode_afterwards_changes_nothing(again: Run, pool: Checkout) -> None:
@@ -84,7 +112,7 @@ def test_root_volume_is_encrypted_gp3(aws: Aws, host: Any) -> None:
     assert (volume["Encrypted"], volume["VolumeType"], volume["Size"]) == (True, "gp3", 150)
 
 
-def test_security_group_admits_callers_and_administrators_alone(aws: Aws, host: Any) -> None:
+def test_security_group_admits_callers_and_administrators_alone(aws: Aws, host: Any, others: Others) -> None:
     (group,) = host["SecurityGroups"]
     (rules,) = aws.client("ec2", REGION).describe_security_groups(GroupIds=[group["GroupId"]])[
         "SecurityGroups"
@@ -98,6 +126,7 @@ def test_security_group_admits_callers_and_administrators_alone(aws: Aws, host: 
         ("tcp", 443, 443, "203.0.113.0/24"),
         ("tcp", 443, 443, "198.51.100.0/24"),
         ("tcp", 22, 22, "203.0.113.7/32"),
+        ("tcp", 9100, 9100, "10.0.0.5/32"),  # by others
     }
     assert not any(rule["Ipv6Ranges"] or rule["UserIdGroupPairs"] for rule in rules["IpPermissions"])
 
@@ -119,7 +148,6 @@ def test_role_reads_releases_and_videos_and_nothing_else(aws: Aws, host: Any) ->
     (role,) = profile["InstanceProfile"]["Roles"]
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "ec2.amazonaws.com"}
-    assert iam.list_attached_role_policies(RoleName=role["RoleName"])["AttachedPolicies"] == []
     (name,) = iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]
     document = iam.get_role_policy(RoleName=role["RoleName"], PolicyName=name)["PolicyDocument"]
     assert document == {

@@ -4,10 +4,13 @@
 
 Added to moto:
 - the Deep Learning Base AMI and the public SSM parameter that names it, in every region of `REGIONS`;
-- the vCPU quota of G instances: 0 at first, as in a new account; an increase asked for is granted at once;
+- quotas: vCPUs of G instances, 0 at first as in a new account, elastic IPs, and VPCs, for which the account
+  has no value of its own at first; an increase asked for is granted at once;
+- capacity that is sold out and accounts that are refused, as told (`aws_room`);
 - an access key that AWS does not know, `UNKNOWN_KEY`;
 - wildcards in the filter of DescribeInstanceTypeOfferings;
 - a volume made from nothing names its snapshot: "";
+- the description of a security group's rule whose source is another group;
 - tags of elastic IPs where DescribeTags is asked for that type alone;
 - S3 as if asked over TLS, so that a bucket's TLS-only policy lets requests through;
 - the patterns and bounds of `aws_rules`, so that it refuses the words that AWS refuses.
@@ -24,11 +27,13 @@ import threading
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Any, cast
+from urllib.parse import parse_qsl
 
 from moto.core.exceptions import JsonRESTError
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.elastic_block_store import Volume
+from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3.models import FakeBucket
@@ -37,12 +42,14 @@ from moto.servicequotas.responses import ServiceQuotasResponse
 from moto.ssm.models import Parameter, ssm_backends
 from werkzeug.serving import make_server
 
-from tests.stands import aws_rules
+from tests.stands import aws_room, aws_rules
 
 REGIONS = ("us-west-1", "eu-west-1", "us-east-1")
 UNKNOWN_KEY = "AKIAUNKNOWNTOAWS0000"
 AMI_PARAMETER = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
-G_QUOTA = "L-DB2E81BA"
+G_QUOTA, ADDRESS_QUOTA, VPC_QUOTA = "L-DB2E81BA", "L-0263D0A3", "L-F678F1CE"
+# AWS's own values: https://docs.aws.amazon.com/general/latest/gr/vpc-service.html and .../ec2-service.html
+QUOTAS = {("ec2", G_QUOTA): 0.0, ("ec2", ADDRESS_QUOTA): 5.0, ("vpc", VPC_QUOTA): 5.0}
 
 _granted: dict[tuple[str, str], float] = {}
 
@@ -70,20 +77,26 @@ def publish_ami(region: str, date: str) -> str:
 
 
 def _quota(backend: ServiceQuotasBackend, service_code: str, quota_code: str) -> dict[str, Any]:
-    if (service_code, quota_code) != ("ec2", G_QUOTA):
+    """For some quotas there is no value but AWS's own, and GetServiceQuota answers that there is none.
+
+    https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/API_GetServiceQuota.html
+    """
+    granted = _granted.get((backend.region_name, quota_code))
+    if (service_code, quota_code) not in QUOTAS or (quota_code == VPC_QUOTA and granted is None):
         raise JsonRESTError("NoSuchResourceException", "There is no such quota.")
-    return {
-        "ServiceCode": "ec2",
-        "QuotaCode": G_QUOTA,
-        "QuotaName": "Running On-Demand G and VT instances",
-        "Value": _granted.get((backend.region_name, quota_code), 0.0),
-        "Adjustable": True,
-    }
+    value = QUOTAS[service_code, quota_code] if granted is None else granted
+    return {"ServiceCode": service_code, "QuotaCode": quota_code, "Value": value, "Adjustable": True}
+
+
+def _default_quota(response: ServiceQuotasResponse) -> str:
+    asked = json.loads(response.body)
+    value = QUOTAS[asked["ServiceCode"], asked["QuotaCode"]]
+    return json.dumps({"Quota": {**asked, "Value": value, "Adjustable": True}})
 
 
 def _grant(response: ServiceQuotasResponse) -> str:
     asked = json.loads(response.body)
-    _quota(response.backend, asked["ServiceCode"], asked["QuotaCode"])
+    assert (asked["ServiceCode"], asked["QuotaCode"]) in QUOTAS, asked
     _granted[response.region, asked["QuotaCode"]] = asked["DesiredValue"]
     return json.dumps({"RequestedQuota": {**asked, "Status": "APPROVED"}})
 
@@ -95,6 +108,10 @@ def _with_snapshot(create: Callable[..., Volume]) -> Callable[..., Volume]:
         return volume
 
     return create_volume
+
+
+def _description(rule: SecurityGroupRule) -> str | None:
+    return rule.ip_range.get("Description") or rule.source_group.get("Description")
 
 
 def _offering_matches(
@@ -143,33 +160,44 @@ class Gate:
         if found := re.fullmatch(r"/standin/publish-ami/([\w-]+)/(\d+)", environ["PATH_INFO"]):
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [publish_ami(found[1], found[2]).encode()]
-        if fault := _refused(environ):
-            kind, body = fault.answer
-            start_response("400 Bad Request", [("Content-Type", kind)])
+        if aws_room.tell(environ["PATH_INFO"], environ.get("QUERY_STRING", "")):
+            start_response("204 No Content", [])
+            return []
+        if answer := _refused(environ):
+            status, kind, body = answer
+            start_response(status, [("Content-Type", kind)])
             return [body]
-        answer: Iterable[bytes] = self._moto(environ, start_response)
-        return answer
+        found_by_moto: Iterable[bytes] = self._moto(environ, start_response)
+        return found_by_moto
 
 
-def _refused(environ: dict[str, Any]) -> aws_rules.Fault | None:
-    scope = re.search(r"Credential=[^/]+/\d+/[^/]*/([\w-]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+def _refused(environ: dict[str, Any]) -> tuple[str, str, bytes] | None:
+    """Return the status, content type and body of a refusal; None where AWS goes on."""
+    scope = re.search(r"Credential=[^/]+/\d+/([^/]*)/([\w-]+)/", environ.get("HTTP_AUTHORIZATION", ""))
     if scope is None:
         return None
     body = b""
-    if scope[1] != "s3":  # whose bodies are objects
+    region, service = scope.groups()
+    if service != "s3":  # whose bodies are objects
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
     target = environ.get("HTTP_X_AMZ_TARGET", "")
-    return aws_rules.find(scope[1], environ["REQUEST_METHOD"], environ["PATH_INFO"], target, body)
+    if fault := aws_rules.find(service, environ["REQUEST_METHOD"], environ["PATH_INFO"], target, body):
+        return "400 Bad Request", *fault.answer
+    if service == "ec2" and (found := aws_room.find(region, dict(parse_qsl(body.decode())))):
+        return found[0], "text/xml", found[1]
+    return None
 
 
 def main() -> None:
     """Serve on a free port of 127.0.0.1 until SIGTERM."""
     setattr(ServiceQuotasBackend, "get_service_quota", _quota)  # noqa: B010 - mypy lets no method be assigned
     setattr(ServiceQuotasResponse, "request_service_quota_increase", _grant)  # noqa: B010
+    setattr(ServiceQuotasResponse, "get_aws_default_service_quota", _default_quota)  # noqa: B010
     setattr(FakeBucket, "get_permission", _over_tls(FakeBucket.get_permission))  # noqa: B010
     setattr(EC2Backend, "create_volume", _with_snapshot(EC2Backend.create_volume))  # noqa: B010
     setattr(EC2Backend, "matches_filters", _offering_matches)  # noqa: B010
+    setattr(SecurityGroupRule, "description", property(_description))  # noqa: B010
     EC2_PREFIX_TO_RESOURCE["eipalloc"] = "elastic-ip"
     for region in REGIONS:
         publish_ami(region, "20260918")

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: where an instance type is offered and how many of the account's vCPUs are free for it."""
+"""Ansible module: where instance types are offered, and what of the account's quotas others take."""
 
 import re
 from typing import Any
@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 DOCUMENTATION = r"""
 module: ec2_gpu_capacity_info
-short_description: Where a GPU instance type is offered, and the vCPU quota it counts against
+short_description: Where GPU instance types are offered, and the quotas of what a deployment makes
 description:
   - Changes nothing. Credentials and endpoints are found as boto3 finds them.
 options:
@@ -18,12 +18,13 @@ options:
     description: The region to ask.
     type: str
     required: true
-  instance_type:
-    description: An instance type of the G families.
-    type: str
+  instance_types:
+    description: Instance types of the G families.
+    type: list
+    elements: str
     required: true
   deployment:
-    description: Instances with this value of the tag C(springboard:deployment) do not count as in use.
+    description: What has this value of the tag C(springboard:deployment) does not count as in use.
     type: str
     required: true
 author: Springboard
@@ -33,24 +34,23 @@ EXAMPLES = r"""
 - name: Ask what is free
   ec2_gpu_capacity_info:
     region: us-east-1
-    instance_type: g4dn.xlarge
+    instance_types: [g4dn.xlarge]
     deployment: springboard
 """
 
 RETURN = r"""
 zones:
-  description: Availability zones of the region that offer the type, sorted; empty for an unknown type.
-  type: list
-  elements: str
+  description: By type, the availability zones of the region that offer it, sorted; empty for an unknown type.
+  type: dict
   returned: always
 family:
-  description: All types of the same family that the region offers, sorted.
+  description: All types of the same families that the region offers, sorted.
   type: list
   elements: str
   returned: always
 vcpus:
-  description: vCPUs of one such instance; 0 where the type is not offered.
-  type: int
+  description: By type, vCPUs of one such instance; 0 where the type is not offered.
+  type: dict
   returned: always
 quota:
   description: vCPUs that the account may run on demand in this region, over all G and VT types.
@@ -60,10 +60,20 @@ vcpus_in_use:
   description: vCPUs of them that running instances outside this deployment take.
   type: int
   returned: always
+addresses:
+  description: Elastic IPs, C(quota) that the account may have in this region, C(in_use) by others.
+  type: dict
+  returned: always
+vpcs:
+  description: The same of VPCs.
+  type: dict
+  returned: always
 """
 
 # https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
-QUOTA_CODE = "L-DB2E81BA"
+QUOTA = ("ec2", "L-DB2E81BA")
+# https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
+ADDRESSES, VPCS = ("ec2", "L-0263D0A3"), ("vpc", "L-F678F1CE")
 
 
 def offered(ec2: Any, region: str, pattern: str) -> dict[str, list[str]]:
@@ -92,7 +102,7 @@ def running_types(ec2: Any, deployment: str) -> list[str]:
         for instance in reservation["Instances"]
         if instance["InstanceType"].startswith(("g", "vt"))
         and instance.get("InstanceLifecycle") != "spot"  # spot instances have a quota of their own
-        and {"Key": "springboard:deployment", "Value": deployment} not in instance.get("Tags", [])
+        and not ours(instance, deployment)
     ]
 
 
@@ -108,34 +118,63 @@ def vcpus_of(ec2: Any, types: set[str]) -> dict[str, int]:
     }
 
 
-def capacity(ec2: Any, quotas: Any, region: str, instance_type: str, deployment: str) -> dict[str, Any]:
+def ours(thing: dict[str, Any], deployment: str) -> bool:
+    """Tell whether something of EC2's is this deployment's."""
+    return {"Key": "springboard:deployment", "Value": deployment} in thing.get("Tags", [])
+
+
+def quota(quotas: Any, service: str, code: str) -> int:
+    """Ask for a quota: the account's own, or AWS's where the account has none of its own."""
+    try:
+        found = quotas.get_service_quota(ServiceCode=service, QuotaCode=code)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchResourceException":
+            raise
+        found = quotas.get_aws_default_service_quota(ServiceCode=service, QuotaCode=code)
+    return int(found["Quota"]["Value"])
+
+
+def capacity(ec2: Any, quotas: Any, region: str, types: list[str], deployment: str) -> dict[str, Any]:
     """Gather what RETURN describes from clients of EC2 and of Service Quotas."""
-    family = offered(ec2, region, instance_type.split(".")[0] + ".*")
+    family: dict[str, list[str]] = {}
+    for pattern in sorted({name.split(".")[0] + ".*" for name in types}):
+        family |= offered(ec2, region, pattern)
     running = running_types(ec2, deployment)
-    vcpus = vcpus_of(ec2, {*running, *({instance_type} & family.keys())})
-    quota = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=QUOTA_CODE)["Quota"]["Value"]
+    vcpus = vcpus_of(ec2, {*running, *(set(types) & family.keys())})
+    # Addresses that somebody brought along count against no quota.
+    addresses = [
+        one
+        for one in ec2.describe_addresses()["Addresses"]
+        if one.get("PublicIpv4Pool", "amazon") == "amazon" and not ours(one, deployment)
+    ]
+    pages = ec2.get_paginator("describe_vpcs").paginate()
+    vpcs = [vpc for page in pages for vpc in page["Vpcs"] if not ours(vpc, deployment)]
     return {
-        "zones": family.get(instance_type, []),
-        "family": list(family),
-        "vcpus": vcpus.get(instance_type, 0),
-        "quota": int(quota),
+        "zones": {name: family.get(name, []) for name in types},
+        "family": sorted(family),
+        "vcpus": {name: vcpus.get(name, 0) for name in types},
+        "quota": quota(quotas, *QUOTA),
         "vcpus_in_use": sum(vcpus[name] for name in running),
+        "addresses": {"quota": quota(quotas, *ADDRESSES), "in_use": len(addresses)},
+        "vpcs": {"quota": quota(quotas, *VPCS), "in_use": len(vpcs)},
     }
 
 
 def main() -> None:
     """Run as an Ansible module."""
-    names = ("region", "instance_type", "deployment")
     module = AnsibleModule(
-        {name: {"type": "str", "required": True} for name in names}, supports_check_mode=True
+        {
+            "region": {"type": "str", "required": True},
+            "instance_types": {"type": "list", "elements": "str", "required": True},
+            "deployment": {"type": "str", "required": True},
+        },
+        supports_check_mode=True,
     )
-    if boto3 is None:
-        module.fail_json(msg="boto3 is missing. Run: make setup")
-    region, instance_type, deployment = (module.params[name] for name in names)
+    region, deployment = module.params["region"], module.params["deployment"]
     try:
         ec2 = boto3.client("ec2", region_name=region)
         quotas = boto3.client("service-quotas", region_name=region)
-        found = capacity(ec2, quotas, region, instance_type, deployment)
+        found = capacity(ec2, quotas, region, module.params["instance_types"], deployment)
     except (BotoCoreError, ClientError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **found)

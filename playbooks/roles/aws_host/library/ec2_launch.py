@@ -1,0 +1,137 @@
+#!/usr/bin/python
+"""Ansible module: launch a host wherever there is room for it."""
+
+import time
+import uuid
+from typing import Any
+
+import boto3
+from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-untyped]
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+DOCUMENTATION = r"""
+module: ec2_launch
+short_description: Launches one instance in the first zone, of the first type, that EC2 has capacity for
+description:
+  - For each of C(types) in turn every one of C(subnets) is tried once. Other errors than of capacity end it.
+options:
+  region:
+    description: The region.
+    type: str
+    required: true
+  types:
+    description: Instance types, those preferred first.
+    type: list
+    elements: str
+    required: true
+  subnets:
+    description: Where it may be, as EC2's ids, those preferred first.
+    type: list
+    elements: str
+    required: true
+  spec:
+    description: What RunInstances is told besides, in its own words.
+    type: dict
+    required: true
+author: Springboard
+"""
+
+EXAMPLES = r"""
+- name: Launch a host
+  ec2_launch:
+    region: us-east-1
+    types: [g4dn.xlarge, g5.xlarge]
+    subnets: [subnet-0a, subnet-0b]
+    spec: {ImageId: ami-0123, KeyName: mine}
+"""
+
+RETURN = r"""
+instance_id:
+  description: What was launched.
+  type: str
+  returned: unless in check mode
+tried:
+  description: What EC2 had no room for, as C(type in zone - error's code).
+  type: list
+  elements: str
+  returned: always
+"""
+
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+NO_ROOM = {"InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientCapacity", "Unsupported"}
+OVER_QUOTA = {"VcpuLimitExceeded", "InstanceLimitExceeded"}
+# A profile that was made a moment ago is not known to EC2 yet.
+PROFILE_TRIES, PROFILE_SECONDS = 12, 5
+
+
+class NoRoomError(Exception):
+    """Nothing of what was tried could be launched."""
+
+
+def zones(ec2: Any, subnets: list[str]) -> list[tuple[str, str]]:
+    """Pair each subnet with its zone, in their order."""
+    found = ec2.describe_subnets(SubnetIds=subnets)["Subnets"]
+    zone = {subnet["SubnetId"]: subnet["AvailabilityZone"] for subnet in found}
+    return [(subnet, zone[subnet]) for subnet in subnets]
+
+
+def run(ec2: Any, spec: dict[str, Any]) -> str:
+    """Launch one and return its id; waits for a new instance profile."""
+    for left in reversed(range(PROFILE_TRIES)):
+        try:
+            (instance,) = ec2.run_instances(ClientToken=uuid.uuid4().hex, MinCount=1, MaxCount=1, **spec)[
+                "Instances"
+            ]
+        except ClientError as error:
+            if left and "Invalid IAM Instance Profile" in str(error):
+                time.sleep(PROFILE_SECONDS)
+                continue
+            raise
+        return str(instance["InstanceId"])
+    raise AssertionError("the last try returns or raises")
+
+
+def launch(ec2: Any, types: list[str], subnets: list[str], spec: dict[str, Any], tried: list[str]) -> str:
+    """Return the id of what was launched; `tried` gets what could not be."""
+    for kind in types:
+        for subnet, zone in zones(ec2, subnets):
+            try:
+                return run(ec2, spec | {"InstanceType": kind, "SubnetId": subnet})
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                if code not in NO_ROOM | OVER_QUOTA:
+                    raise
+                tried.append(f"{kind} in {zone}: {code}")
+                if code in OVER_QUOTA:
+                    break
+    raise NoRoomError("EC2 has none now. Tried " + ", ".join(tried))
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        {
+            "region": {"type": "str", "required": True},
+            "types": {"type": "list", "elements": "str", "required": True},
+            "subnets": {"type": "list", "elements": "str", "required": True},
+            "spec": {"type": "dict", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    asked = module.params
+    if module.check_mode:
+        module.exit_json(changed=True, tried=[])
+    tried: list[str] = []
+    try:
+        # A lack of capacity is a 500, which boto3 would ask again for some fifteen seconds in each zone.
+        once = Config(retries={"mode": "standard", "total_max_attempts": 2})
+        ec2 = boto3.client("ec2", region_name=asked["region"], config=once)
+        instance = launch(ec2, asked["types"], asked["subnets"], asked["spec"], tried)
+    except (BotoCoreError, ClientError, NoRoomError) as error:
+        module.fail_json(msg=str(error), tried=tried)
+    module.exit_json(changed=True, instance_id=instance, tried=tried)
+
+
+if __name__ == "__main__":
+    main()
