@@ -11,3 +11,6 @@ The rooms; each line may use the ones below it, and `make check` sees to it:
 `refusal` is the base of what a caller can be refused for, `servertiming` the header that tells where the
 time went.
 """
+
+# Said here, not by the package's metadata: on a host the code is a copy, without any.
+__version__ = "0.1.0"

@@ -6,13 +6,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 from model_handler.request.errors import ScoringError
+from springboard import __version__
 from springboard.auth.errors import REASONS
 from springboard.front.metrics import names
 from springboard.front.metrics.lag import Lag
@@ -102,7 +102,7 @@ class Metrics:
         self.config_modified = names.CONFIG_MODIFIED.gauge(registry)
         self.lag = Lag()
         names.LOOP_LAG.gauge(registry).set_function(lambda: self.lag.worst(time.monotonic()))
-        build = (version("springboard"), Path(sys.prefix).resolve().name, platform.python_version())
+        build = (__version__, Path(sys.prefix).resolve().name, platform.python_version())
         names.BUILD.gauge(registry).labels(*build).set(1)
         ProcessCollector(registry=registry)
         self._begin()
