@@ -46,8 +46,11 @@ def figures(answers: Iterable[tuple[Label, Answer]]) -> dict[str, float]:
 
 
 def spearman(first: ArrayLike, second: ArrayLike) -> float:
-    """Return Spearman's rank correlation, nan of fewer than two pairs; ties share the mean of their ranks."""
-    if np.size(first) < 2:
+    """Return Spearman's rank correlation; ties share the mean of their ranks.
+
+    nan of fewer than two pairs, and where a value is not finite: such have no rank.
+    """
+    if np.size(first) < 2 or not (np.isfinite(first).all() and np.isfinite(second).all()):
         return float("nan")
     return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
 

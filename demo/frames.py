@@ -20,6 +20,7 @@ from model_handler.network import CLIP_FRAMES, CLIP_SIZE
 from model_handler.request.errors import ScoringError
 from model_handler.scoring import to_clips
 from model_handler.video import Frames, Limits, decode
+from model_handler.video.decoding import Video
 
 FRAME_BYTES = CLIP_SIZE * CLIP_SIZE * 3
 
@@ -69,11 +70,15 @@ def require_space(folder: Path, size: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
         raise RunError(
-            f"about {size / 1e9:.1f} GB of {what} are to go into {folder}, where {free / 1e9:.1f} GB are "
-            "free. Free some, or give a --run on another disk"
+            f"about {_bytes(size)} of {what} are to go into {folder}, where {_bytes(free)} are free. Free "
+            "some, or give a --run on another disk"
         )
     if size > 1e8:
-        print(f"About {size / 1e9:.1f} GB of {what} go into {folder}; {free / 1e9:.1f} GB are free there")
+        print(f"About {_bytes(size)} of {what} go into {folder}; {_bytes(free)} are free there")
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ class MapStore:
         folder: Path,
         made_of: str,
         stem: Callable[[torch.Tensor], torch.Tensor],
+        threads: int = 1,
     ) -> "MapStore":
         """Return the maps of the `wanted` dives in `folder`, computing them first where they are of others.
 
@@ -105,14 +111,18 @@ class MapStore:
         if {name: known.get(name) for name in key} != key:
             index.unlink(missing_ok=True)
             raw.unlink(missing_ok=True)
-            known = key | _compute(frames, wanted, raw, stem)
+            known = key | _compute(frames, wanted, raw, stem, threads)
             index.write_text(json.dumps(known))
         shape = (known["ends"][-1], *known["shape"])
         return cls(np.memmap(raw, np.float16, "r", shape=shape), known["ends"])
 
 
 def _compute(
-    frames: FrameStore, wanted: Sequence[int], raw: Path, stem: Callable[[torch.Tensor], torch.Tensor]
+    frames: FrameStore,
+    wanted: Sequence[int],
+    raw: Path,
+    stem: Callable[[torch.Tensor], torch.Tensor],
+    threads: int,
 ) -> dict[str, list[int]]:
     """Write the maps to the file `raw`; return their shape and where each dive's end."""
 
@@ -124,7 +134,7 @@ def _compute(
     clips = sum(frames.clips(index) for index in wanted)
     require_space(raw.parent, one[0].nbytes * clips, "maps of the frozen layers")
     counts = [0] * len(frames.spans)
-    with raw.open("wb") as file, ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    with raw.open("wb") as file, ThreadPoolExecutor(threads) as pool:
         computed = zip(wanted, pool.map(maps_of, wanted), strict=True)
         for index, maps in tqdm(computed, desc="stem", unit="dive", total=len(wanted)):
             file.write(np.ascontiguousarray(maps).tobytes())
@@ -144,20 +154,22 @@ def _decode(labels: Sequence[Label], raw: Path, index: Path, spans: Spans) -> li
                 if isinstance(read, str):
                     bad.append((label, read))
                     continue
-                file.write(read.tobytes())
-                spans[label.sha256] = (end, end + len(read))
-                end += len(read)
+                file.write(read.frames.tobytes())
+                spans[label.sha256] = (end, end + len(read.frames))
+                end += len(read.frames)
+                for text in (*read.warnings, *read.notes):
+                    tqdm.write(f"line {label.line}: {label.path.name}: {text}")
             file.flush()
             index.with_suffix(".new").write_text(json.dumps(spans))
             index.with_suffix(".new").replace(index)
     return bad
 
 
-def _read(label: Label) -> Frames | str:
-    """Return a clip's frames, or why the server would refuse it."""
+def _read(label: Label) -> Video | str:
+    """Return a clip's video, or why the server would refuse it."""
     try:
         # Nobody waits here: a laptop that was suspended meanwhile should not lose the whole pass.
-        return decode(label.path.read_bytes(), Limits(max_decode_s=math.inf)).frames
+        return decode(label.path.read_bytes(), Limits(max_decode_s=math.inf))
     except ScoringError as error:
         return str(error)
 

@@ -15,6 +15,7 @@
 | `tilt`, `splash`, `loose`, `knees`, `legs`, `distance` | faults, 0 to 1; help likewise | no |
 | `dive_number`, `execution` | for the reader | no |
 
+Of a clip with more than 35 frames a second about 30 are taken, and its frames are counted among these.
 `final_score`, `difficulty` and the five codes are the fields of MTL-AQA's annotations, under their names.
 Without rows that are no dives the gate learns to let everything in. As spreadsheets save it: UTF-8 or UTF-16,
 with or without a mark; commas, semicolons or tabs, and Excel's line `sep=;`; decimal commas where commas

@@ -1,5 +1,8 @@
 """The state that a training goes on from: another training's is never taken for it."""
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,31 @@ class RunError(ValueError):
     """The folder of --run cannot serve this training; the message says why, and what to do."""
 
 
+@contextmanager
+def alone(run: Path) -> Iterator[None]:
+    """Hold the folder of a run: two trainings in one would write over each other's frames and state."""
+    with (run / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                f"another training is at work in {run}. Wait for it, or give another --run"
+            ) from None
+        yield
+
+
 def save_state(file: Path, state: dict[str, Any], made_of: Origin) -> None:
     """Write the state; a run that is cut off meanwhile keeps the one before."""
-    torch.save(state | {"origin": made_of}, file.with_suffix(".new"))
-    file.with_suffix(".new").replace(file)
+    draft = file.with_suffix(".new")
+    try:
+        torch.save(state | {"origin": made_of}, draft)
+    except RuntimeError as error:  # torch's for a full disk
+        draft.unlink(missing_ok=True)
+        raise RunError(
+            f"{file} cannot be written; its disk may be full. Free some, and the same command goes on after "
+            f"the epoch before: {str(error).splitlines()[0]}"
+        ) from error
+    draft.replace(file)
 
 
 def load_state(file: Path, made_of: Origin, epochs: int, device: torch.device) -> dict[str, Any] | None:

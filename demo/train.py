@@ -28,7 +28,7 @@ from demo.frames import FrameStore, MapStore, open_store, require_space
 from demo.labels import Label, LabelError, read_labels
 from demo.learner import Learner
 from demo.recipe import Recipe, fingerprint, origin
-from demo.resume import RunError, load_state, save_state
+from demo.resume import RunError, alone, load_state, save_state
 from model_handler.checkpoint import Checkpoint, CheckpointError, load, save
 from model_handler.device import choose_dtype, keep_freed_memory
 from model_handler.network import HEADS
@@ -38,6 +38,9 @@ from model_handler.scoring import Scorer, to_clips
 _LEAST = {"width": 1 / 64, "gate_width": 1 / 64, "epochs": 1, "dives_per_batch": 1, "learning_rate": 1e-9}
 _WARM_UP = 0.03  # share of all steps in which the learning rate rises
 _COOL_DOWN = 0.4  # share in which it falls to nothing; between, it is constant: see --epochs
+
+
+_FEW = 40  # held-out clips that are all measured after each epoch
 
 
 class DivergedError(ArithmeticError):
@@ -53,15 +56,32 @@ def train(
     threads: int = 1,
     start_from: Path | None = None,
     leave_out_bad: bool = False,
+    device: str = "auto",
 ) -> dict[str, float]:
     """Train on the rows `train`, write the checkpoint and return its figures on the rows `held_out`.
 
     `run` keeps decoded frames and the state to resume from. Nothing is chosen by the held-out figures: the
     last epoch's weights are the result. `threads` parts of each batch learn side by side. With `start_from`
     training begins with that checkpoint's weights, and its stem and gate stay as they are. A clip that the
-    server would refuse is named and ends the training, or is left out.
+    server would refuse is named and ends the training, or is left out. `device` is torch's name of one;
+    "auto" is a GPU where there is one.
     """
     run.mkdir(parents=True, exist_ok=True)
+    with alone(run):
+        return _train(dataset, run, out, recipe, trained_on, threads, start_from, leave_out_bad, device)
+
+
+def _train(
+    dataset: Path,
+    run: Path,
+    out: Path,
+    recipe: Recipe,
+    trained_on: str | None,
+    threads: int,
+    start_from: Path | None,
+    leave_out_bad: bool,
+    device_name: str,
+) -> dict[str, float]:
     labels = read_labels(dataset)
     _check_rows(labels, recipe)
     start = None if start_from is None else load(start_from)
@@ -69,13 +89,13 @@ def train(
     if bad:
         labels = _without(labels, bad, dataset / "labels.csv", leave_out_bad)
         _check_rows(labels, recipe)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device(device_name)
     torch.manual_seed(recipe.seed)
     learner = Learner(recipe.width, recipe.gate_width).to(device)
     made_of = origin(recipe, labels, start)
     resume = run / "resume.pt"
     state = load_state(resume, made_of, recipe.epochs, device)
-    maps = None if start is None else _start(learner, start, labels, store, run)
+    maps = None if start is None else _start(learner, start, labels, store, run, threads)
     optimizer = torch.optim.AdamW(
         [parameter for parameter in learner.parameters() if parameter.requires_grad],
         lr=recipe.learning_rate,
@@ -97,11 +117,23 @@ def train(
         epoch += 1
         state = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch}
         save_state(resume, state, made_of)
-        every = 1 if epoch == recipe.epochs else 4
-        measured = _measure(learner, out, labels, store, trained_on, every)
+        few = sum(label.held_out for label in labels) < _FEW
+        every = 1 if few or epoch == recipe.epochs else 4
+        measured = _measure(learner, out, labels, store, trained_on, every, threads)
         over = "" if every == 1 else f" (every {every}th held-out clip)"
         print(f"epoch {epoch}{over}: " + "  ".join(f"{name} {value:.3f}" for name, value in measured.items()))
-    return measured or _measure(learner, out, labels, store, trained_on, every=1)
+    return measured or _measure(learner, out, labels, store, trained_on, 1, threads)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise RunError(f"--device {name} cannot be used: {str(error).splitlines()[0]}") from error
+    return device
 
 
 def _check_rows(labels: Sequence[Label], recipe: Recipe) -> None:
@@ -126,7 +158,7 @@ def _without(
 
 
 def _start(
-    learner: Learner, start: Checkpoint, labels: Sequence[Label], store: FrameStore, run: Path
+    learner: Learner, start: Checkpoint, labels: Sequence[Label], store: FrameStore, run: Path, threads: int
 ) -> MapStore:
     """Give the learner these weights, and return what their stem makes of the dives to train on."""
     dives = [i for i, label in enumerate(labels) if label.diving and not label.held_out]
@@ -138,7 +170,9 @@ def _start(
         raise LabelError(f"{start.path}: {error}") from error
     clips = hashlib.sha256("".join(labels[i].sha256 for i in dives).encode()).hexdigest()
     made_of = f"{clips} {fingerprint(start)}"
-    return MapStore.open(store, dives, run, made_of, lambda clips: learner.stem(clips.to(device)).cpu())
+    return MapStore.open(
+        store, dives, run, made_of, lambda clips: learner.stem(clips.to(device)).cpu(), threads
+    )
 
 
 def _train_epoch(
@@ -192,6 +226,7 @@ def _measure(
     store: FrameStore,
     trained_on: str | None,
     every: int,
+    threads: int,
 ) -> dict[str, float]:
     """Write the checkpoint, read it back as the server does, and return its figures on held-out clips.
 
@@ -203,18 +238,23 @@ def _measure(
     device = next(learner.parameters()).device
     scorer = Scorer(load(out), device, choose_dtype("auto", device))
     held_out = [i for i, label in enumerate(labels) if label.held_out]
-    return figures(_answers(scorer, labels, store, held_out[::every]))
+    return figures(_answers(scorer, labels, store, held_out[::every], threads))
 
 
 def _answers(
-    scorer: Scorer, labels: Sequence[Label], store: FrameStore, indices: list[int]
+    scorer: Scorer, labels: Sequence[Label], store: FrameStore, indices: list[int], threads: int
 ) -> Iterator[tuple[Label, Answer]]:
-    for index in tqdm(indices, desc="measure", unit="clip", leave=False):
+    def answer(index: int) -> Answer:
         clips = scorer.clips([np.array(store[index])])
         (refusal,), (assessment,) = scorer.refusals(clips), scorer.score(clips)
         probabilities = assessment.probabilities or {}
         codes = {head: int(np.argmax(probabilities[head])) for head in HEADS}
-        yield labels[index], Answer(assessment.score, codes, refusal is None)
+        return Answer(assessment.score, codes, refusal is None)
+
+    with ThreadPoolExecutor(threads) as pool:
+        answers = tqdm(pool.map(answer, indices), "measure", len(indices), unit="clip", leave=False)
+        for index, one in zip(indices, answers, strict=True):
+            yield labels[index], one
 
 
 def main() -> None:
@@ -237,6 +277,9 @@ def main() -> None:
     parser.add_argument(
         "--leave-out-bad-clips", action="store_true", help="go on without clips that the server would refuse"
     )
+    parser.add_argument(
+        "--device", default="auto", help="torch's name, as cpu or cuda:1; default: a GPU where there is one"
+    )
     parser.add_argument("--trained-on", help='words for every answer, for example "rendered dives"')
     for name, value in asdict(Recipe()).items():
         text = f"default: {value}" + (", or that of --start-from" if "width" in name else "")
@@ -248,7 +291,8 @@ def main() -> None:
     keep_freed_memory(2**31 - 1, arenas=1)
     # One thread per operation and several operations at a time: none then waits for the slowest thread, which
     # doubles the speed where others use the cores too.
-    threads = 1 if torch.cuda.is_available() else torch.get_num_threads()
+    on_cpu = given.device == "cpu" or not torch.cuda.is_available()
+    threads = torch.get_num_threads() if on_cpu else 1
     torch.set_num_threads(1)
     try:
         recipe = _recipe(given)
@@ -257,6 +301,7 @@ def main() -> None:
         measured = train(
             *(given.dataset, given.run, given.out, recipe, given.trained_on, threads, given.start_from),
             leave_out_bad=given.leave_out_bad_clips,
+            device=given.device,
         )
     except (LabelError, DivergedError, RunError, CheckpointError) as error:
         sys.exit(f"demo.train: {error}")

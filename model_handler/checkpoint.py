@@ -74,15 +74,23 @@ def load(path: Path) -> Checkpoint:
 def save(checkpoint: Checkpoint, path: Path) -> None:
     """Write one `.safetensors` file that `load` reads back, tensors in the precision they have.
 
-    The same checkpoint gives the same bytes.
+    The same checkpoint gives the same bytes; what was there stays until they are whole. Raises
+    `CheckpointError` where they cannot be written.
     """
     metadata = {"format": FORMAT, "width": repr(checkpoint.width), "gate_width": repr(checkpoint.gate_width)}
     if checkpoint.trained_on:
         metadata["trained_on"] = checkpoint.trained_on
     tensors = {f"{p}.{name}": t for p, state in checkpoint.parts.items() for name, t in state.items()}
-    save_file(tensors, path, metadata)
-    path.chmod(0o644)  # safetensors leaves it unreadable for everybody else
-    _sort_header(path)
+    draft = path.with_name(f"{path.name}.new")
+    try:
+        save_file(tensors, draft, metadata)
+        draft.chmod(0o644)  # safetensors leaves it unreadable for everybody else
+        _sort_header(draft)
+        draft.replace(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be written: {error}") from error
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _sort_header(path: Path) -> None:

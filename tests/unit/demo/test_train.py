@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from demo.dataset import render_dataset
+from demo.figures import spearman
 from demo.frames import open_store
 from demo.labels import HEADS, Label, LabelError, read_labels
 from demo.learner import Batch, Learner
 from demo.recipe import Recipe, origin
-from demo.resume import RunError, save_state
+from demo.resume import RunError, alone, load_state, save_state
 from demo.train import DivergedError, train
 from model_handler.checkpoint import load
 from model_handler.published import FILES
@@ -201,6 +202,56 @@ def test_what_does_not_fit_the_disk_is_said_before_it_is_begun(
     with pytest.raises(RunError, match=r"of decoded frames are to go into .* another disk"):
         train(dataset, tmp_path, tmp_path / "model.safetensors", _TINY, trained_on=None)
     assert not (tmp_path / "frames.json").exists()
+
+
+def test_two_trainings_in_one_folder_are_one_too_many(dataset: Path, tmp_path: Path) -> None:
+    with alone(tmp_path), pytest.raises(RunError, match=r"another training is at work in .* another --run"):
+        train(dataset, tmp_path, tmp_path / "model.safetensors", _TINY, trained_on=None)
+    assert not (tmp_path / "frames.u8").exists()
+    with alone(tmp_path):
+        pass
+
+
+def test_a_state_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, made = tmp_path / "resume.pt", origin(_TINY, [], None)
+    save_state(file, {"epoch": 1}, made)
+
+    def full(_: object, draft: Path) -> None:
+        draft.write_bytes(b"half")
+        raise RuntimeError("PytorchStreamWriter failed writing file data/1: file write failed")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(RunError, match=r"its disk may be full.*after the epoch before"):
+        save_state(file, {"epoch": 2}, made)
+    assert [path.name for path in tmp_path.iterdir()] == ["resume.pt"]
+    state = load_state(file, made, 2, torch.device("cpu"))
+    assert state is not None
+    assert state["epoch"] == 1
+
+
+def test_a_device_that_is_not_there_is_said_so(dataset: Path, tmp_path: Path) -> None:
+    for device in ("cuda:99", "gpu"):
+        with pytest.raises(RunError, match=f"--device {device} cannot be used"):
+            train(dataset, tmp_path, tmp_path / "m.safetensors", _TINY, trained_on=None, device=device)
+
+
+def test_predictions_that_are_no_numbers_have_no_ranks() -> None:
+    assert spearman([1, 2, 3], [1, 2, 3]) == pytest.approx(1)
+    assert math.isnan(spearman([1, 2, 3], [1, math.nan, 3]))
+    assert math.isnan(spearman([1, 2, 3], [1, math.inf, 3]))
+
+
+def test_what_a_server_would_warn_of_is_said_of_training_clips(
+    dataset: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    dives = copy_of(dataset, tmp_path / "dives")
+    (label, *_) = read_labels(dives)
+    label.path.write_bytes(encode(moving_frames(64), fps=60))
+    open_store(read_labels(dives)[:1], tmp_path)
+    said = capfd.readouterr()
+    assert f"line {label.line}: {label.path.name}: " in said.out + said.err
 
 
 @pytest.mark.parametrize("optional", [True, False])

@@ -2,8 +2,10 @@
 
 import argparse
 import pickle
+import resource
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -183,6 +185,28 @@ def test_a_width_that_no_network_has_is_refused(tmp_path: Path, width: str) -> N
     save_file({"x": torch.zeros(1)}, file, {"format": checkpoint.FORMAT, "width": width})
     with pytest.raises(CheckpointError, match="metadata width is not from 0 to 16"):
         checkpoint.load(file)
+
+
+def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        checkpoint.save(small_checkpoint(), tmp_path / "nowhere" / "x.safetensors")
+    file = tmp_path / "x.safetensors"
+    file.write_bytes(b"before")
+    with resource_limit(100_000), pytest.raises(CheckpointError, match="cannot be written"):
+        checkpoint.save(small_checkpoint(), file)
+    assert file.read_bytes() == b"before"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+@contextmanager
+def resource_limit(size: int) -> Iterator[None]:
+    """Let no file grow over `size` bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_weights_that_are_not_there_are_said_so(tmp_path: Path) -> None:
