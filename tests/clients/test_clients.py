@@ -124,3 +124,11 @@ def test_a_client_with_a_wrong_key_is_told_so_and_nothing_else(
     # What is too large is refused before its signature can be checked: its body is part of it.
     assert set(answers.values()) <= {refused, RIGHT[client["speaks"]]["too large"]}
     assert answers["good"] == answers["good again"] == refused
+
+
+def test_who_sends_a_stream_reads_that_its_body_is_not_signed(served: Served) -> None:
+    (client,) = (client for client in CLIENTS if "aws_sdk_client.mjs" in client["command"])
+    said = served.run({**client, "command": ["node", "aws_sdk_stream.mjs"]})["stream"]
+    assert said.startswith("AccessDeniedException: ")
+    assert "x-amz-content-sha256: UNSIGNED-PAYLOAD" in said
+    assert "as bytes, not as a stream" in said
