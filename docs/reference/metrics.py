@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from docs.reference import front
 from docs.reference.markdown import code, table
+from springboard.deploy import told
 from springboard.front import workermetrics
 from springboard.system.gpu_watch import GpuWatch
 
@@ -27,8 +28,16 @@ def page() -> str:
         + _table([*_gpus(), *registry.collect()], labels)
         + "\nThe metrics `springboard_gpu_*` are there where NVML finds a GPU.\n\n## /metrics/torchserve\n\n"
         "Passes on what every TorchServe counts, with the labels `variant` and `release`, and tells of each "
-        "whether it answered.\n\n" + _table(worker, {})
+        "whether it answered.\n\n"
+        + _table(worker, {})
+        + "\n## Node exporter's\n\nWhere node exporter is, `springboard deploy` and `rollback` have it tell "
+        "how they ended.\n\n" + _table(_deployments(), {})
     )
+
+
+def _deployments() -> Iterable[Metric]:
+    known = {(name, outcome): 1.0 for name in told.ABOUT for outcome in told.OUTCOMES}
+    return text_string_to_metric_families(told.page(known))
 
 
 def _declared(registry: CollectorRegistry) -> dict[str, tuple[str, ...]]:

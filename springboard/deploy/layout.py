@@ -47,6 +47,11 @@ class Layout:
         return self.root / "var/lib/springboard/deployment.json"
 
     @property
+    def figures(self) -> Path:
+        """Where Debian's node exporter reads what others have to tell; not there on hosts without it."""
+        return self.root / "var/lib/prometheus/node-exporter"
+
+    @property
     def lock(self) -> Path:
         """Held by the one deployment at work."""
         return self.root / "run/lock/springboard-deploy.lock"

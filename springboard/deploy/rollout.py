@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
-from springboard.deploy import assemble, memory
+from springboard.deploy import assemble, memory, told
 from springboard.deploy import plan as planning
 from springboard.deploy import state as deployment
 from springboard.deploy import units as services
@@ -121,6 +121,8 @@ class Rollout:
         self._keeper.restore()
         # Last, so that nobody takes a half-undone deployment for none.
         self._keeper.save()
+        if cut_off.phase != UNDOING:
+            told.ended(self._layout.figures, told.FAILED)
         return True
 
     def _fetch(self, version: str) -> bool:
@@ -145,7 +147,7 @@ class Rollout:
             self._promote(step, old, new)
         except Exception as error:  # noqa: BLE001 - whatever it was, the way back comes first
             self._undo(before, step, error)
-        self._finish(old)
+        self._finish(old, told.ROLLED_BACK if step.back else told.PROMOTED)
 
     def _prove(self, step: Replace, old: Instance | None) -> Instance:
         """Start the new instance, have it score its golden clip, and try it on the traffic."""
@@ -201,7 +203,7 @@ class Rollout:
         deployment.save(self._layout.state, after)
         self._keeper.state = after
 
-    def _finish(self, old: Instance | None) -> None:
+    def _finish(self, old: Instance | None, outcome: str) -> None:
         """Do what follows from the commit, which the next run would do as well."""
         trouble, state = Trouble(), self._state
         if old:
@@ -209,6 +211,8 @@ class Rollout:
                 services.disable(old.name)
         with trouble:
             self._keeper.stop_others()
+        with trouble:
+            told.ended(self._layout.figures, outcome)
         if trouble.faults:
             state.last += f", but: {trouble}"
             for again in (self._keeper.restore, self._keeper.save):
@@ -238,6 +242,8 @@ class Rollout:
                 old.start(self._host.ready_timeout_seconds)
             if not services.running(old.name):
                 keeper.state.deploying = undoing  # the timer goes on with it
+        with trouble:
+            told.ended(self._layout.figures, told.FAILED)
         if trouble.faults:
             keeper.state.last += f". Undoing it was not all well: {trouble}"
         with trouble:

@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 
+from springboard.deploy import told
 from springboard.system.checkout import ROOT
 from springboard.system.ports import free_ports
 from springboard.torchserve.process import TorchServe
@@ -140,6 +141,11 @@ def stack(folder: Path) -> Iterator[Stack]:
                 environment={
                     "PYTHONPATH": f"{STAND_IN_NVML}:{os.environ.get('PYTHONPATH', '')}",
                     "SPRINGBOARD_STAND_IN_XIDS": str(folder / "xids"),
+                    # S3 that nobody reaches.
+                    "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",
+                    "AWS_REGION": "us-east-1",
+                    "AWS_ACCESS_KEY_ID": "x",
+                    "AWS_SECRET_ACCESS_KEY": "x",
                 },
             ),
             folder / "endpoint.yml",
@@ -149,7 +155,11 @@ def stack(folder: Path) -> Iterator[Stack]:
             webhook,
             token,
             releases,
-            {"shadow": shadow, "limits": {"max_body_bytes": 1_000_000, "deadline_seconds": 30}},
+            {
+                "shadow": shadow,
+                "limits": {"max_body_bytes": 1_000_000, "deadline_seconds": 30},
+                "allowed_buckets": ["dives"],
+            },
         )
         run.callback(one.client.close)
         one.deploy({"stable": 70, "canary": 30})
@@ -166,7 +176,11 @@ def stack(folder: Path) -> Iterator[Stack]:
         run.enter_context(
             daemon(
                 folder,
-                ["prometheus-node-exporter", f"--web.listen-address=127.0.0.1:{node}"],
+                [
+                    "prometheus-node-exporter",
+                    f"--web.listen-address=127.0.0.1:{node}",
+                    f"--collector.textfile.directory={told_by_others(folder)}",
+                ],
                 f"http://127.0.0.1:{node}/metrics",
             )
         )
@@ -242,6 +256,18 @@ def stack(folder: Path) -> Iterator[Stack]:
         )
         wait_until(lambda: all_up(one), "every target to be scraped", 60)
         yield one
+
+
+def told_by_others(folder: Path) -> Path:
+    """Return a folder for node exporter: a deployment's word, and systemd's, which may not be here."""
+    others = folder / "textfiles"
+    others.mkdir()
+    told.ended(others, told.PROMOTED)
+    (others / "systemd.prom").write_text(
+        "# TYPE node_systemd_unit_state gauge\n"
+        'node_systemd_unit_state{name="nginx.service",state="failed",type="notify"} 0\n'
+    )
+    return others
 
 
 def all_up(one: Stack) -> bool:

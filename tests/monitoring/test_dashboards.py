@@ -68,7 +68,11 @@ def test_every_panel_heeds_the_host_variable(name: str) -> None:
         for target in panel["targets"]:
             # Objectives are the endpoint's; Prometheus watches all hosts.
             names = metrics_of(target["expr"])
-            whole = {metric for metric in names if metric.startswith(("endpoint:", "springboard:"))}
+            whole = {
+                metric
+                for metric in names
+                if metric.startswith(("endpoint:", "endpoint_release:", "springboard:"))
+            }
             whole |= names & {"ALERTS"} | {metric for metric in names if "_config_last_" in metric}
             assert "$host" in target["expr"] or whole or "30 days" in panel["title"], panel["title"]
 

@@ -223,7 +223,8 @@ ON_A_HOST = {
         "journalctl",
         "jq",
     ),
-    *("ls", "nvidia-smi", "openssl", "promtool", "sort", "springboard", "systemctl", "tail", "uniq"),
+    *("ls", "nvidia-smi", "openssl", "promtool", "sort", "springboard", "systemctl", "tail"),
+    *("timedatectl", "uniq"),
 }
 
 

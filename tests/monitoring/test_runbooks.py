@@ -15,12 +15,13 @@ import httpx
 import pytest
 
 from model_handler import logs
+from springboard.auth import keys
 from tests.monitoring.stack import RULES, Stack
 from tests.stands.journal import Entry, entries_of, install
 from tests.stands.waiting import wait_until
 
 RUNBOOKS = RULES.parent / "runbooks"
-READERS = ("journalctl", "curl -s http://127.0.0.1")
+READERS = ("journalctl", "curl -s http://127.0.0.1", "curl -s 'http://127.0.0.1")
 KERNEL = (
     "NVRM: Xid (PCI:0000:00:1e): 79, pid=1, GPU has fallen off the bus.",
     "oom-kill:constraint=CONSTRAINT_MEMCG,task=python,pid=4711,uid=998",
@@ -62,9 +63,39 @@ PROMISES = {
     },
     "SpringboardScoreDrift": {".bytes": r"\d+ \d+"},
     "SpringboardScrapeGone": {"api/v1/targets": "^$"},
-    "SpringboardTorchServeGone": {"torchserve@": "Torch worker started", "_up": "springboard_torchserve_up"},
+    "SpringboardTorchServeGone": {"torchserve@": "worker process died", "_up": "springboard_torchserve_up"},
+    "SpringboardWorkersCrash": {
+        "lost worker processes": r"variant \w+ lost worker processes: \d+",
+        "-p warning": "worker process died",
+        "-k": "oom-kill",
+    },
+    "SpringboardDraining": {"tail -5": "endpoint file", "held_requests": "springboard_held_requests"},
+    "SpringboardNothingDeployed": {"/ping": "ready"},
+    "SpringboardTrafficStopped": {"access": r"T\S+ monitoring POST /invocations \d"},
+    "SpringboardEveryCallerRefused": {
+        "not_authorized": r"\d+ missing\t\t127\.0\.0\.1",
+        "keys were edited": "keys were edited: .*gone: second",
+    },
+    "SpringboardStorageRefuses": {
+        "S3 does not": "S3 could not be reached",
+        "uniq -c": r"\d+ storage_unreachable",
+    },
+    "SpringboardFrontRestarts": {
+        "Main process": "Main process exited",
+        "-p err": "not taken over",
+        "-i oom": "oom-kill",
+    },
+    "SpringboardUnreadableSurge": {"unreadable_video": r"\d+ monitoring\t(stable|canary)"},
+    "SpringboardCanaryStays": {"first_attempts": 'outcome="scored",release="1.1.0"'},
+    "SpringboardReleasesDiffer": {"release_info": "dive-scoring\tgpu1\tstable\t1.0.0"},
+    "SpringboardDeploymentFailed": {"deployments_total": "gpu1\tpromoted\t"},
+    "SpringboardCertificateEnds": {"certbot": "renew"},
+    "SpringboardDiskReadOnly": {"remount": "Remounting"},
+    "SpringboardMemoryLow": {"held_bytes": "springboard_held_bytes"},
+    "SpringboardOutOfMemory": {"oom-kill": "CONSTRAINT_MEMCG"},
+    "SpringboardUnitFailed": {"-p err": "not taken over"},
     "SpringboardUnreachable": {"/ping": "ready"},
-    "SpringboardWorkersMissing": {"torchserve@": "Torch worker started"},
+    "SpringboardWorkersMissing": {"torchserve@": "worker process died"},
 }
 
 
@@ -85,20 +116,29 @@ def test_every_command_that_reads_a_log_or_a_page_is_tried() -> None:
 @pytest.fixture(scope="module")
 def host(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment with the journal of all that the stack has said; REQUEST_ID is a failed request's."""
+
+    def said(words: str) -> bool:
+        return any(words in line for line in stack.front.log)
+
     good = stack.endpoint_file.read_text()
     stack.endpoint_file.write_text("variants: none")
     ours = {"Authorization": f"Bearer {stack.token}"}
     slow = httpx.post(f"{stack.front.url}/invocations", content=b"sleep=5.1", headers=ours, timeout=60)
     assert slow.status_code == 200, slow.text
     httpx.post(f"{stack.front.url}/invocations", content=b"die now", headers=ours, timeout=60)
+    unreadable = b"status=422 code=unreadable_video"
+    httpx.post(f"{stack.front.url}/invocations", content=unreadable, headers=ours, timeout=60)
+    httpx.post(
+        f"{stack.front.url}/invocations", json={"s3_uri": "s3://dives/a.mp4"}, headers=ours, timeout=60
+    )
+    keys.create_token(stack.folder / "keys.json", "second")
+    wait_until(lambda: said("keys were edited: monitoring, second"), "another key")
+    keys.revoke(stack.folder / "keys.json", "second")
 
-    def said(words: str) -> bool:
-        return any(words in line for line in stack.front.log)
-
-    for words in ("not taken over", "worker_died", "handler_raised", '"out_of_memory"'):
+    for words in ("not taken over", "lost worker", "handler_raised", '"out_of_memory"', "gone: second"):
         wait_until(lambda words=words: said(words), words)  # type: ignore[misc]
     draft = stack.endpoint_file.with_suffix(".good")
-    draft.write_text(good)
+    draft.write_text(good + "\n# as before\n")
     draft.replace(stack.endpoint_file)
     front = [Entry("springboard-front.service", line, priority(line)) for line in list(stack.front.log)]
     failed = next(json.loads(entry.line) for entry in front if "/invocations 502" in entry.line)
@@ -114,6 +154,7 @@ def host(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
         *(Entry("", line) for line in KERNEL),
         *(Entry("prometheus.service", line) for line in PROMETHEUS[:-1]),
         Entry("prometheus-alertmanager.service", PROMETHEUS[-1]),
+        Entry("springboard-front.service", "springboard-front.service: Main process exited, code=killed"),
         Entry("certbot.service", "certbot.errors.Failed: could not renew"),
         Entry("springboard-front.service", '{"message": "no GPU metrics: NVML Shared Library Not Found"}'),
     ]
@@ -149,7 +190,9 @@ def test_a_runbooks_command_finds_what_it_promises(
     (command,) = [command for command in commands(alert) if part in command]
     command = command.replace("http://127.0.0.1:8080", stack.front.url)
     command = command.replace("http://127.0.0.1:9090", stack.prometheus)
-    command = command.replace("REQUEST_ID", host["REQUEST_ID"]).removeprefix("systemctl list-timers; ")
+    command = command.replace("REQUEST_ID", host["REQUEST_ID"])
+    for other in ("systemctl list-timers; ", "springboard keys list; "):
+        command = command.removeprefix(other)
     done = subprocess.run(["bash", "-c", command], env=host, capture_output=True, text=True, check=False)
     assert not done.stderr, done.stderr
     assert re.search(PROMISES[alert][part], done.stdout), f"{command}\n{done.stdout}"

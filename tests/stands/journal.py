@@ -62,7 +62,7 @@ def main() -> None:
         entry
         for entry in entries
         if entry.priority <= _NAMES.index(options["-p"])
-        and ((kernel and not entry.unit) or any(fnmatch(entry.unit, _whole(unit)) for unit in units))
+        and (not entry.unit if kernel else any(fnmatch(entry.unit, _whole(unit)) for unit in units or ["*"]))
     ]
     for entry in shown[-int(options["-n"]) :]:
         before = "" if options["-o"] == "cat" else f"Nov 28 09:00:00 gpu1 {entry.unit or 'kernel'}[1]: "
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def _whole(unit: str) -> str:
-    return unit if "." in unit else f"{unit}.service"
+    return unit if "." in unit or unit == "*" else f"{unit}.service"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -383,3 +384,31 @@ def test_earlier_versions_can_read_a_state_without_a_rollback(bench: Bench) -> N
     assert set(document) == {"promoted", "previous", "warm_until", "shadow", "deploying", "last"}
     bench.layout.state.write_text(json.dumps(document | {"of_tomorrow": 1}))
     assert bench.consistent("1.0.0")
+
+
+def outcomes(bench: Bench) -> dict[str, float]:
+    text = (bench.layout.figures / "springboard.prom").read_text()
+    return {kind: float(n) for kind, n in re.findall(r'_deployments_total{outcome="(\w+)"} (\S+)', text)}
+
+
+def test_how_deployments_ended_is_told_to_whoever_watches(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.rollout().deploy("1.0.0")
+    assert not bench.layout.figures.exists(), "nobody watches"
+    bench.layout.figures.mkdir(parents=True)
+    bench.rollout().deploy("1.1.0")
+    assert outcomes(bench) == {"promoted": 1, "failed": 0, "rolled_back": 0}
+    bench.rollout().rollback()
+    assert outcomes(bench) == {"promoted": 1, "failed": 0, "rolled_back": 1}
+
+    def broken(*_: object) -> float:
+        raise InstanceError("scores wrongly")
+
+    monkeypatch.setattr(Instance, "warm_up", broken)
+    with pytest.raises(RolloutError):
+        bench.rollout().deploy("1.1.0", in_place=True)
+    assert outcomes(bench) == {"promoted": 1, "failed": 1, "rolled_back": 1}
+    text = (bench.layout.figures / "springboard.prom").read_text()
+    assert len(re.findall(r"_last_timestamp_seconds{outcome=\"\w+\"} \d{10}", text)) == 3
+    assert (bench.layout.figures / "springboard.prom").stat().st_mode & 0o777 == 0o644
