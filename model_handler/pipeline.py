@@ -168,6 +168,9 @@ class Pipeline:
             clips = self._scorer.clips([row.video.frames for row in rows if row.video])
             for row, refusal in zip(rows, self._scorer.refusals(clips), strict=True):
                 row.error = refusal
+                if refusal and row.video and row.video.warnings:
+                    # What the gate saw may be half a video, or in slow motion.
+                    refusal.message = " ".join((refusal.message, *row.video.warnings))
         dives = [(row, c) for row, c in zip(rows, clips, strict=True) if row.error is None]
         with self._shared_stage([row for row, _ in dives], "score"):
             scored = self._scorer.score([c for _, c in dives])

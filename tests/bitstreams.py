@@ -79,3 +79,43 @@ def vc1(count: int) -> bytes:
     head = "110" + "0" + "01000" + "0" + "0" + "0000" + "000"
     frame = b"\0\0\1\x0d" + _bytes(head + _VC1_MACROBLOCK * _MACROBLOCKS + "1")
     return avi(b"WVC1", [frame] * count, extradata)
+
+
+def _ue(number: int) -> str:
+    """Exp-Golomb code (ITU-T H.264, 9.1)."""
+    code = f"{number + 1:b}"
+    return "0" * (len(code) - 1) + code
+
+
+def _nal(kind: int, body: bytes) -> bytes:
+    """Return a NAL unit with start code and emulation prevention (ITU-T H.264, 7.3.1 and annex B)."""
+    out = bytearray()
+    for byte in body:
+        if byte <= 3 and out.endswith(b"\0\0"):
+            out.append(3)
+        out.append(byte)
+    return b"\0\0\0\1" + bytes([kind]) + bytes(out)
+
+
+def h264_fields(count: int) -> list[bytes]:
+    """H.264 as camcorders write it (ITU-T H.264, 7.3): frames of two field pictures, 25 frames/s.
+
+    All macroblocks are I_PCM and grey.
+    """
+    rate = "1" + f"{1:032b}{50:032b}" + "1"
+    sps = f"{77:08b}" + "0" * 8 + f"{30:08b}" + _ue(0) * 2 + _ue(2) + _ue(1) + "0"
+    sps += _ue(_SIDE // 16 - 1) + _ue(_SIDE // 32 - 1) + "0010" + "1" + "0000" + rate + "0000" + "1"
+    pps = _ue(0) * 2 + "00" + _ue(0) * 3 + "000" + _ue(0) * 3 + "100" + "1"
+    fields = []
+    for number in range(count):
+        for bottom in (0, 1):
+            first = number == bottom == 0
+            head = _ue(0) + _ue(7) + _ue(0) + f"{number % 16:04b}" + f"1{bottom}"
+            head += (_ue(0) + "00" if first else "0") + _ue(0) + _ue(1)
+            slice_ = b""
+            for macroblock in range(_MACROBLOCKS // 2):
+                grey = 60 + (number * 3 + macroblock * 4) % 150
+                slice_ += _bytes((head if macroblock == 0 else "") + _ue(25)) + bytes([grey] * 384)
+            parameters = _nal(0x67, _bytes(sps)) + _nal(0x68, _bytes(pps)) if first else b""
+            fields.append(parameters + _nal(0x65 if first else 0x61, slice_ + b"\x80"))
+    return fields

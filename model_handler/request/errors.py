@@ -79,7 +79,9 @@ class LimitExceeded(ScoringError):
 
     def __init__(self, limit: str, allowed: float, found: str, hint: str) -> None:
         """Name the limit (a key of `Limits`), its value, what was found, and what the caller can do."""
-        super().__init__(f"{found}; the limit {limit} is {allowed:g}. {hint}", limit=limit, allowed=allowed)
+        super().__init__(
+            f"{found}; the limit {limit} is {allowed:.12g}. {hint}", limit=limit, allowed=allowed
+        )
 
 
 class StorageError(ScoringError):

@@ -4,6 +4,8 @@
 
     streams      which containers and codecs are read, and which stream of a file is the dive
     ahead        packets, some of them held before decoding, so that the video's rate is known first
+    pace         how often frames come, by their times, the bitstream or headers
+    completeness whether a file holds all that it announces; extent: to the byte
     thinning     frames' times, and which of them are taken where a camera made too many
     orientation  a display matrix's turns and mirrors
     colour       pixels -> 8-bit BT.709: as OpenCV does it, HDR and wide gamut converted

@@ -8,7 +8,6 @@ far each goes.
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from statistics import median
 
 from av.container import InputContainer
 from av.error import FFmpegError
@@ -21,8 +20,6 @@ from model_handler.video.limits import Meter
 # What is held: 17 s at 240 frames/s, and about as much memory as a batch of frames takes.
 _HELD_PACKETS = 4096
 _HELD_BYTES = 32 << 20
-# A rate is measured over this many frames at once, so that a camera's jitter evens out.
-_SPAN = 8
 
 
 @dataclass
@@ -30,12 +27,14 @@ class Seen:
     """What was read of one stream.
 
     `dropped` packets lie outside the edit list; `pictures` are the others that hold data, `shown` their times
-    in s.
+    in s; `intact` are those of which nothing is cut off. `duration_s` is the last packet's that has any.
     """
 
     packets: int = 0
     dropped: int = 0
+    intact: int = 0
     pictures: int = 0
+    duration_s: float = 0.0
     end_s: float = float("-inf")
     shown: list[float] = field(default_factory=list)
 
@@ -52,11 +51,6 @@ class Packets:
         self.whole = False
         self.broken = False
         self._hold()
-
-    @property
-    def with_packets(self) -> set[int]:
-        """Return the indices of the streams that have packets, as far as was read."""
-        return {index for index, seen in self.seen.items() if seen.packets}
 
     def of(self, stream: VideoStream) -> "Iterator[Packet[Stream]]":
         """Yield the stream's packets: those that are held, then the rest."""
@@ -106,20 +100,10 @@ class Packets:
             seen.dropped += 1
             return
         seen.pictures += packet.size > 0
+        seen.intact += not packet.is_corrupt
+        base, duration = self._time_bases[packet.stream_index], packet.duration or 0
+        seen.duration_s = duration * base or seen.duration_s
         if time is not None:
-            base = self._time_bases[packet.stream_index]
-            seen.end_s = max(seen.end_s, (time + (packet.duration or 0)) * base)
+            seen.end_s = max(seen.end_s, (time + duration) * base)
             if packet.size and packet.stream.type == "video":
                 seen.shown.append(time * base)
-
-
-def interval(times: Sequence[float]) -> float | None:
-    """Return the usual time in s between frames of these times, in any order; None where they say nothing.
-
-    The median over spans of 8 frames: a pause, a jump or the rounding of a container does not change it.
-    """
-    ordered = sorted(set(times))
-    span = min(_SPAN, len(ordered) - 1)
-    if span < 1:
-        return None
-    return median(b - a for a, b in zip(ordered, ordered[span:], strict=False)) / span

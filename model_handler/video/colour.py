@@ -36,8 +36,15 @@ _HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 
 # ITU-T H.273, table 4: matrices that libswscale does not know. The constant-luminance one is read as its
 # neighbour; the last two carry no R'G'B' at all (Dolby Vision profile 5 is one of them).
-_CONSTANT_LUMINANCE, _ICTCP, _IPT = 10, 14, 15
+_UNSPECIFIED, _CONSTANT_LUMINANCE, _ICTCP, _IPT = 2, 10, 14, 15
 _MATRICES = (0, 1, 2, 4, 5, 6, 7, 9)
+_NO_RGB = (
+    "The video's colours are ICtCp, as in Dolby Vision profile 5; this server reads HLG, HDR10 and SDR."
+    " Export it as one of these, or where Vulkan runs: ffmpeg -i INPUT -vf libplacebo=colorspace=bt709:"
+    "color_primaries=bt709:color_trc=bt709 -c:v libx264 -pix_fmt yuv420p OUTPUT.mp4"
+)
+# What mp4 calls Dolby Vision that others cannot show (Dolby Vision streams within ISOBMFF, 2.2).
+_DOLBY_VISION = ("dvh1", "dvhe", "dva1", "dvav", "dav1")
 
 # ITU-R BT.2100: HLG's constants, its nominal peak and system gamma, and PQ's constants.
 _HLG_A, _HLG_B, _HLG_C = 0.17883277, 0.28466892, 0.55991073
@@ -70,15 +77,21 @@ def prepare(frame: VideoFrame, matrix: Matrix, transfer: int, primaries: int) ->
     return small.astype(np.uint8), width, height
 
 
+def check_tag(tag: str, matrix: int) -> None:
+    """Refuse what a container's tag alone says is no R'G'B': Dolby Vision profile 5 names no matrix.
+
+    Profile 8 goes by HEVC's own tags, and where it does not, names its matrix.
+    """
+    if tag in _DOLBY_VISION and matrix == _UNSPECIFIED:
+        raise UnreadableVideo(_NO_RGB)
+
+
 def _name_matrix(frame: VideoFrame) -> None:
     """Give a frame whose matrix libswscale lacks one that it knows; it would refuse the frame."""
     if frame.colorspace in _MATRICES:
         return
     if frame.colorspace in (_ICTCP, _IPT):
-        raise UnreadableVideo(
-            "The video's colours are ICtCp, as in Dolby Vision profile 5; this server reads HLG, HDR10 and"
-            " SDR. Export it as one of these."
-        )
+        raise UnreadableVideo(_NO_RGB)
     constant = frame.colorspace == _CONSTANT_LUMINANCE
     frame.colorspace = Colorspace.BT2020 if constant else Colorspace.DEFAULT
 

@@ -1,6 +1,6 @@
 """One file's way: opened, its packets read ahead, its stream decoded, the answer's facts collected."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
@@ -14,16 +14,16 @@ from av.video.frame import VideoFrame
 from model_handler.network import CLIP_FRAMES
 from model_handler.request.errors import UnreadableVideo
 from model_handler.video import colour, completeness, naming, streams
-from model_handler.video.ahead import Packets, interval
+from model_handler.video.ahead import Packets
 from model_handler.video.colour import Frames
 from model_handler.video.limits import Limits, Meter
 from model_handler.video.orientation import IDENTITY, display_matrix
+from model_handler.video.pace import pace
 from model_handler.video.thinning import BORDER, USUAL_FPS, Clock, Thinning
 
 FrameRate = Literal["auto", "published"]
 FRAME_RATES: tuple[FrameRate, ...] = ("auto", "published")
 _UNSPECIFIED = 2  # ITU-T H.273, for transfer and primaries
-_FASTEST_FPS = 1000
 _LONGEST_GAP_S = 0.5
 # Where Android writes the rate that a camera's slow motion was recorded at.
 _CAPTURE_RATE = "com.android.capture.fps"
@@ -77,8 +77,10 @@ def decode(data: bytes, limits: Limits, frame_rate: FrameRate = "auto") -> Video
     reader: _Reader | None = None
     try:
         with streams.opened(data) as container:
-            reader = _Reader(container, meter, published=frame_rate == "published")
-            return reader.read(data)
+            reader = _Reader(container, meter, data, published=frame_rate == "published")
+            return reader.read()
+    except UnreadableVideo as error:
+        raise UnreadableVideo(naming.incomplete(data, error.message)) from error
     # PyAV answers damaged headers with these beside its own errors.
     except (FFmpegError, ValueError, OverflowError, EOFError, IndexError) as error:
         if reader:
@@ -89,38 +91,35 @@ def decode(data: bytes, limits: Limits, frame_rate: FrameRate = "auto") -> Video
 class _Reader:
     """Decodes one stream: holds what was found so far, so that every limit is checked in one place."""
 
-    def __init__(self, container: InputContainer, meter: Meter, published: bool) -> None:
-        self.container, self.meter = container, meter
+    def __init__(self, container: InputContainer, meter: Meter, data: bytes, published: bool) -> None:
+        self.container, self.meter, self.data = container, meter, data
         self.packets = Packets(container, completeness.telling(container), meter)
-        self.stream = streams.choose(container.streams, self.packets.with_packets)
-        shown = self.packets.seen[self.stream.index].shown
-        measured = interval(shown)
-        # Times that would make it faster than any camera say nothing.
-        self.timed = measured is not None and measured > 1 / _FASTEST_FPS
-        # An AVI numbers its packets; with B-frames FFmpeg makes times of that which are not the frames'.
-        if container.format.name == "avi" and measured:
-            self.timed = self.timed and round((max(shown) - min(shown)) / measured) >= len(shown)
-        self.interval_s = measured if measured and self.timed else 1 / streams.announced_rate(self.stream)
+        read = {index: seen.pictures for index, seen in self.packets.seen.items()}
+        self.stream = streams.choose(container.streams, read)
+        colour.check_tag(self.stream.codec_context.codec_tag, self.stream.codec_context.colorspace)
+        self.seen = self.packets.seen[self.stream.index]
+        self.pace = pace(container, self.stream, self.seen)
         self.time_base = float(self.stream.time_base or 0)
-        self.clock = Clock(self.interval_s, restarts=container.format.name in ("mpegts", "mpeg"))
-        self.thinning = Thinning(self.interval_s, published)
-        self.announced = self._preview(shown)
+        self.clock = Clock(self.pace.interval_s, restarts=container.format.name in ("mpegts", "mpeg"))
+        self.thinning = self._thinning(published)
+        self.announced = self._preview()
         if self.thinning.active and self.announced < CLIP_FRAMES:
             # Too short to thin: better all of its frames, and a warning, than none.
-            self.thinning = Thinning(self.interval_s, published=True)
-            self.announced = self._preview(shown)
+            self.thinning = self._thinning(published=True)
+            self.announced = self._preview()
         self.frames: list[Frames] = []
         self.taken: list[int] = []
         self.size = (0, 0)
         self.rotation: int | None = None
         self.matrix = IDENTITY
         self.damaged = 0
+        self.pause = (0.0, 0.0)  # the longest, where frames may be missing: how long, and when
         self.indexed = completeness.has_index(container, self.stream)
 
-    def read(self, data: bytes) -> Video:
+    def read(self) -> Video:
         self.check_size()
         # Refused before decoding where there is no doubt; some packets may hold no picture.
-        self.meter.check_duration((len(self.packets.seen[self.stream.index].shown) - 1) * self.interval_s)
+        self.meter.check_duration((len(self.pace.times) - 1) * self.pace.interval_s)
         if self.announced > 1.1 * self.meter.limits.max_frames:
             self._refuse_frames()
         self.stream.thread_type = "AUTO"
@@ -129,13 +128,16 @@ class _Reader:
             self._decode(packet)
         self._decode(None)
         if len(self.frames) < CLIP_FRAMES:
-            raise UnreadableVideo(naming.too_few(len(self.frames), CLIP_FRAMES, data))
+            raise UnreadableVideo(naming.too_few(len(self.frames), CLIP_FRAMES, self.data))
         return self._finish()
 
-    def _preview(self, shown: Sequence[float]) -> int:
-        """Return how many frames of these times will be taken."""
-        thinning = Thinning(self.interval_s, published=not self.thinning.active)
-        return sum(thinning.takes(time) for time in sorted(shown)) if self.timed else len(shown)
+    def _thinning(self, published: bool) -> Thinning:
+        return Thinning(self.pace.interval_s, published, self.pace.quickest_s)
+
+    def _preview(self) -> int:
+        """Return how many of the frames that were seen ahead will be taken."""
+        thinning = self._thinning(published=not self.thinning.active)
+        return sum(thinning.takes(time) for time in sorted(self.pace.times))
 
     def check_size(self) -> None:
         """Refuse the picture size that the decoder has met, if any."""
@@ -159,17 +161,18 @@ class _Reader:
     def _take(self, frame: VideoFrame) -> None:
         self.meter.check_pixels(frame.width, frame.height)
         # Not frame.time: PyAV lacks the time base of frames that come last.
-        stamp = frame.pts if self.timed else None
+        stamp = frame.pts if self.pace.timed else None
         time = self.clock.tick(None if stamp is None else stamp * self.time_base)
         self.meter.check_duration(time - self.clock.times[0])
-        self.damaged += frame.is_corrupt + self._missed()
+        self.damaged += frame.is_corrupt
+        self._note_pause()
         if not self.thinning.takes(time):
             return
         if len(self.frames) == self.meter.limits.max_frames:
             self._refuse_frames()
         context = self.stream.codec_context
-        if frame.rotation != self.rotation:
-            # Side data is slow to ask for. A mirror that comes or goes on the way without a turn is not seen.
+        if frame.rotation != self.rotation or frame.key_frame:
+            # Side data is slow to ask for. A mirror may come or go without a turn, at a key frame.
             self.rotation, self.matrix = frame.rotation, display_matrix(frame)
         small, *size = colour.prepare(
             frame,
@@ -182,12 +185,12 @@ class _Reader:
         self.frames.append(small)
         self.meter.check_time(len(self.frames))
 
-    def _missed(self) -> int:
-        """Return how many frames are lost before the last; where the file has an index, a gap is a pause."""
+    def _note_pause(self) -> None:
+        """Keep the longest pause, unless the file has an index: there, no frame is lost unseen."""
         if self.indexed or len(self.clock.times) < 2:
-            return 0
-        gap_s = self.clock.times[-1] - self.clock.times[-2]
-        return round(gap_s / self.interval_s) - 1 if gap_s > _LONGEST_GAP_S else 0
+            return
+        before, last = self.clock.times[-2:]
+        self.pause = max(self.pause, (last - before, before - self.clock.times[0]))
 
     def _refuse_frames(self) -> NoReturn:
         most = self.meter.limits.max_frames
@@ -201,7 +204,7 @@ class _Reader:
         # Of one time stamped on all frames nothing can be told but the usual rate.
         fps = (len(times) - 1) / span_s
         info = VideoInfo(
-            len(times), round(fps, 3), round(span_s + self.interval_s, 3), *self.size, len(self.frames)
+            len(times), round(fps, 3), round(span_s + self.pace.interval_s, 3), *self.size, len(self.frames)
         )
         places = tuple((number, times[number] - times[0]) for number in self.taken)
         note = self.thinning.note()
@@ -210,11 +213,12 @@ class _Reader:
         )
 
     def _warnings(self, info: VideoInfo) -> Iterator[str]:
-        announced = completeness.shortfall(self.container, self.stream, self.packets, self.interval_s)
-        lost = self.packets.seen[self.stream.index].pictures - info.frames
-        if announced:
+        interval_s = self.pace.interval_s
+        short = completeness.shortfall(self.container, self.stream, self.packets, interval_s, self.data)
+        lost = self.seen.pictures // self.pace.packets - info.frames
+        if short:
             yield (
-                f"The file is truncated or damaged: it announces {announced}, {info.frames} frames"
+                f"The file is truncated or damaged: it {short}; {info.frames} frames"
                 f" ({info.duration_s:.1f} s) were decoded and scored."
             )
         elif self.damaged or lost > 0.1 * info.frames:
@@ -222,7 +226,12 @@ class _Reader:
                 f"{max(self.damaged, lost)} of the video's packets or frames are damaged or missing; the"
                 " score may be off."
             )
-        fps = 1 / self.interval_s
+        elif self.pause[0] > max(_LONGEST_GAP_S, 1.5 * interval_s):
+            yield (
+                f"For {self.pause[0]:.1f} s after {self.pause[1]:.1f} s the video has no frames: if some are"
+                " lost there, the score is off."
+            )
+        fps = 1 / interval_s
         captured = _number(self.container.metadata.get(_CAPTURE_RATE))
         if captured > 1.2 * fps:
             yield (

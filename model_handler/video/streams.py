@@ -1,7 +1,7 @@
 """Which containers and codecs are read, and which stream of a file is the dive."""
 
 import io
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import av
@@ -10,6 +10,7 @@ from av.container.streams import StreamContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from model_handler.network import CLIP_FRAMES
 from model_handler.request.errors import UnreadableVideo
 
 # FFmpeg's demuxers and decoders, each decoded by a test. Not here, though FFmpeg has them: playlists and
@@ -25,6 +26,8 @@ DECODERS = (
     *("mpeg1video", "mpeg2video", "dvvideo", "prores", "mjpeg", "gif"),
     *("rawvideo", "ffv1", "huffyuv", "ffvhuff"),
 )
+# Bitstreams without a container, which have no times.
+RAW = ("h264", "hevc")
 READABLE = "mp4, mov, avi, mkv, webm, MPEG-TS, MPEG-PS, WMV, FLV, 3gp or gif"
 # FFmpeg's name for "no protocol": the bytes are read through callbacks, which are not a protocol.
 _NO_PROTOCOL = "none"
@@ -47,13 +50,14 @@ def opened(data: bytes) -> Iterator[InputContainer]:
         yield container
 
 
-def choose(streams: StreamContainer, with_packets: Set[int]) -> VideoStream:
+def choose(streams: StreamContainer, pictures: Mapping[int, int]) -> VideoStream:
     """Return the stream that ffmpeg would take: the largest, a default one before others, covers last.
 
-    As ffmpeg's `map_auto_video` (fftools/ffmpeg_mux_init.c); `with_packets` are the indices of streams that
-    have any. Raises `UnreadableVideo` where there is no moving picture, or none in a codec on the list.
+    As ffmpeg's `map_auto_video` (fftools/ffmpeg_mux_init.c), but a still is no video while another stream
+    moves. `pictures` counts what was read of each stream, by its index. Raises `UnreadableVideo` where there
+    is no moving picture, or none in a codec on the list.
     """
-    best = max(streams.video, key=lambda stream: _rank(stream, stream.index in with_packets), default=None)
+    best = max(streams.video, key=lambda stream: _rank(stream, pictures[stream.index]), default=None)
     if best is None or best.disposition & Disposition.attached_pic:
         held = [part for part, found in (("sound", streams.audio), ("a cover picture", best)) if found]
         but = f", only {' and '.join(held)}" if held else ""
@@ -68,8 +72,13 @@ def choose(streams: StreamContainer, with_packets: Set[int]) -> VideoStream:
 
 
 def announced_rate(stream: VideoStream) -> float:
-    """Return the frames per second that headers announce, the usual 25 where none does."""
-    rates = (stream.average_rate, stream.guessed_rate, stream.codec_context.framerate)
+    """Return the frames per second that bitstream or headers announce, the usual 25 where none does.
+
+    A raw stream's average is but FFmpeg's default.
+    """
+    headers, bitstream = (stream.average_rate, stream.guessed_rate), stream.codec_context.framerate
+    raw = stream.container.format.name in RAW
+    rates = (bitstream, *headers[::-1]) if raw else (*headers, bitstream)
     return next((float(rate) for rate in rates if rate and 1 <= rate <= 1000), 25.0)
 
 
@@ -78,12 +87,13 @@ def codec_name(stream: VideoStream) -> str:
     return stream.codec_context.codec.name if stream.codec_context else "unknown"
 
 
-def _rank(stream: VideoStream, has_packets: bool) -> int:
+def _rank(stream: VideoStream, pictures: int) -> int:
     if stream.disposition & Disposition.attached_pic:
         return 1
     context = stream.codec_context
     size = context.width * context.height if context else 0
-    return size + 100_000_000 * has_packets + 5_000_000 * bool(stream.disposition & Disposition.default)
+    default = bool(stream.disposition & Disposition.default)
+    return size + 100_000_000 * ((pictures > 0) + (pictures >= CLIP_FRAMES)) + 5_000_000 * default
 
 
 def _refuse_io(url: str, flags: int, options: dict[str, str]) -> None:

@@ -260,7 +260,11 @@ class _Exchange:
         if answer.code != "unreadable_video" or not content_type.startswith(_FORM_URLENCODED):
             return answer
         document: dict[str, Any] = answer.json()
-        document["error"]["message"] += _CURL_HINT
+        message: str = document["error"]["message"]
+        # The worker knows better where it named the file, or saw that bytes are missing.
+        if message.startswith(("This is a ", "This is an ")) or "--data-binary" in message:
+            return answer
+        document["error"]["message"] = message + _CURL_HINT
         return replace(answer, body=json.dumps(document).encode())
 
 

@@ -36,7 +36,7 @@ class Scoring:
     includes: list[str] = field(default_factory=list)
 
     async def score(self, video: Video, ticket: Ticket) -> Scored:
-        """Give 61.5 points for anything but `unreadable`."""
+        """Give 61.5 points for anything but `unreadable`, or `unreadable: ` and what is then answered."""
         assert ticket.since < ticket.target < ticket.deadline
         self.videos.append(video.body)
         self.held.append(self.front.admission.bytes)
@@ -44,7 +44,8 @@ class Scoring:
         self.includes.append(video.include)
         variant = ticket.pin or "stable"
         if video.body.startswith(b"unreadable"):
-            error = {"code": "unreadable_video", "message": "This is no video."}
+            message = video.body.partition(b"unreadable: ")[2].decode() or "This is no video."
+            error = {"code": "unreadable_video", "message": message}
             return Scored(Answer(422, json.dumps({"error": error}).encode(), {}), variant, "1.0.0", 0.0)
         said = {"prediction": 61, "score": 61.5}
         return Scored(Answer(200, json.dumps(said).encode(), {"decode": 1.5}), variant, "1.0.0", 0.0)

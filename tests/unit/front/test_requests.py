@@ -386,6 +386,25 @@ def test_curl_d_of_a_video_is_told_what_to_write(model: Scoring, tmp_path: Path)
     assert "--data-binary" in typed.json()["OriginalMessage"]
 
 
+@pytest.mark.parametrize(
+    ("said", "hinted"),
+    [
+        ("The body is not a video this server can read.", True),
+        ("This is a PDF document: send the video's own bytes.", False),
+        ("This is an XML document: send the video's own bytes.", False),
+        ("The video lost bytes on its way, as with curl -d; send it with curl --data-binary @FILE.", False),
+    ],
+)
+def test_the_hint_on_curl_d_stands_once_and_only_where_the_file_has_no_name(
+    model: Scoring, said: str, hinted: bool
+) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    body = b"unreadable: " + said.encode()
+    message = model.post("/invocations", body, headers=form).json()["error"]["message"]
+    assert message.startswith(said)
+    assert (message != said) == hinted
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl: apt-get install curl")
 @pytest.mark.parametrize("more", [[], ["-H", "Transfer-Encoding: chunked"], ["-H", "Expect: 100-continue"]])
 def test_curl_with_http2_over_cleartext_is_answered(model: Scoring, tmp_path: Path, more: list[str]) -> None:

@@ -1,14 +1,18 @@
 """Hostile and broken files: each is scored or refused within its limits and opens nothing (tests/fuzz.py)."""
 
+import io
 import json
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
+import av
 import pytest
 
+from model_handler.video.streams import CONTAINERS
 from springboard.system.checkout import ROOT
+from tests.fuzz import samples
 
 FILES = 1000
 MAX_ADDED_MIB = 200
@@ -27,6 +31,14 @@ def test_hostile_files_are_scored_or_refused_and_open_nothing(small_weights: Pat
     assert min(statuses[200], statuses[422]) > FILES / 20, f"the files are too tame or too wild: {statuses}"
     assert all(answer["error"]["message"] for answer in answers if answer["status"] != 200)
     assert lines[-1]["added_kib"] < MAX_ADDED_MIB * 1024
+
+
+def test_every_demuxer_on_the_list_is_fuzzed() -> None:
+    formats = set()
+    for video in samples():
+        with av.open(io.BytesIO(video)) as container:
+            formats |= set(container.format.name.split(","))
+    assert set(CONTAINERS) <= formats
 
 
 def test_the_watch_for_opened_files_works() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from model_handler import checkpoint
 from model_handler import pipeline as pipeline_module
 from model_handler.handler import DiveHandler
 from model_handler.pipeline import Answer, Pipeline, Settings
@@ -16,6 +17,8 @@ from model_handler.request.errors import EmptyBody, OutOfMemory
 from model_handler.request.source import S3Object
 from model_handler.video import FrameRate, Limits, Video, decode
 from springboard.system.checkout import ROOT
+from tests.clips import encode, moving_frames
+from tests.conftest import small_checkpoint
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,18 @@ def test_a_wrong_setting_is_named(section: dict[str, Any], says: str) -> None:
 def test_an_unknown_precision_or_device_is_named(small_weights: Path, setting: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Pipeline(small_weights, Settings.from_mapping({setting: "int4"}), "dive", "1.0.0")
+
+
+def test_half_a_dive_that_is_no_dive_is_called_truncated(tmp_path: Path) -> None:
+    checkpoint.save(small_checkpoint(gate_class=7), tmp_path / "other.safetensors")
+    other = Pipeline(
+        tmp_path / "other.safetensors", Settings(precision="fp32", device="cpu"), "dive", "1.0.0"
+    )
+    whole = encode(moving_frames(60), "mjpeg", "avi")
+    answers = other.process([whole, whole[: len(whole) * 2 // 3]])
+    said = [answer.body["error"]["message"] for answer in answers]
+    assert [answer.body["error"]["code"] for answer in answers] == ["not_a_dive"] * 2
+    assert ["truncated or damaged" in message for message in said] == [False, True]
 
 
 def test_settings_of_the_shipped_config_are_the_defaults() -> None:

@@ -149,6 +149,18 @@ def test_matrix_and_range_are_the_streams(matrix: int, full: bool | None, rgb: t
     assert pixels[50, 50].astype(int) == pytest.approx(rgb, abs=2)
 
 
+@pytest.mark.parametrize("colours", [None, HLG])
+def test_dolby_vision_without_a_matrix_is_profile_5(colours: tuple[int, int, int] | None) -> None:
+    data = film(TIMES, codec="libx265", container="mp4", pix_fmt="yuv420p10le", colours=colours)
+    tagged = data.replace(b"hev1", b"dvh1")
+    assert tagged != data
+    if colours:
+        assert len(decode(tagged, LIMITS).frames) == 20
+    else:
+        with pytest.raises(UnreadableVideo, match=r"profile 5; .*ffmpeg -i INPUT -vf libplacebo"):
+            decode(tagged, LIMITS)
+
+
 @pytest.mark.parametrize("matrix", [14, 15])
 def test_colours_that_are_no_rgb_are_named(matrix: int) -> None:
     with pytest.raises(UnreadableVideo, match="Dolby Vision profile 5"):

@@ -86,6 +86,11 @@ def test_each_limit_refuses_just_above_it(limits: Limits, name: str) -> None:
     assert name in refusal.value.message
 
 
+def test_a_limit_is_told_in_full() -> None:
+    with pytest.raises(LimitExceeded, match="the limit max_pixels is 1234567"):
+        decode(encode(moving_frames(20, 1280, 1024)), Limits(max_pixels=1234567))
+
+
 def test_each_limit_allows_its_own_value() -> None:
     data = encode(moving_frames(40))
     limits = Limits(len(data), 320 * 240, 40, 1.6, 20)

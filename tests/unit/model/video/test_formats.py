@@ -149,6 +149,15 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     "playlist": lambda: b"#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1/x.ts\n",
     "Git LFS pointer": lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
     "The body is text": lambda: b"hello, this is my dive",
+    "web page: download": lambda: b"<!DOCTYPE html>" + b"<p>Sign in</p>" * 1000,
+    "PDF document: send": lambda: b"%PDF-1.7 " + b"x" * 9000,
+    "an animated PNG: convert it: ffmpeg": lambda: film(
+        even(20, 25), codec="apng", container="apng", pix_fmt="rgb24"
+    ),
+    "raw MPEG-1 or MPEG-2 video: convert it: ffmpeg": lambda: made(
+        "mpeg2video", "mpeg2video", 320, 240, "yuv420p"
+    ),
+    "a GIF that is damaged or holds one picture": lambda: encode(moving_frames(1), "gif", "gif"),
     "nothing but zeros": lambda: bytes(10_000),
     "--data-binary": lambda: bytes(b for b in encode(moving_frames(40)) if b not in b"\r\n\0"),
     "ffmpeg -i INPUT -c:v libx264 -pix_fmt yuv420p OUTPUT.mp4": lambda: made(

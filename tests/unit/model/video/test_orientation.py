@@ -1,14 +1,17 @@
 """Display matrices, shown as ffmpeg and players show them."""
 
+import io
 import math
 from collections.abc import Callable
 
+import av
 import numpy as np
 import pytest
+from av.bitstream import BitStreamFilterContext
 
 from model_handler.video import Limits, decode
 from model_handler.video.orientation import IDENTITY, upright
-from tests.clips import moving_frames
+from tests.clips import encode, moving_frames
 from tests.unit.model.video.films import even, film
 
 ONE, UNITY = 1 << 16, 1 << 30
@@ -48,6 +51,20 @@ def test_each_matrix_moves_each_corner_where_it_says(name: str) -> None:
     tag, turn = ORIENTATIONS[name]
     picture = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     np.testing.assert_array_equal(upright(picture, tuple(tag)), turn(picture))
+
+
+def test_a_mirror_that_comes_without_a_turn_on_the_way_is_shown() -> None:
+    """Told in the bitstream, as H.264's display orientation (ITU-T H.264, D.1.27)."""
+    sent = moving_frames(20)
+    upside_down = encode(np.ascontiguousarray(sent[:, ::-1]), "libx264", "h264", g="1", bf="0")
+    with av.open(io.BytesIO(upside_down), "r") as container:
+        name = "h264_metadata=display_orientation=insert:flip=vertical"
+        filters = BitStreamFilterContext(name, container.streams.video[0])
+        tagged = [bytes(out) for packet in container.demux(video=0) for out in filters.filter(packet)]
+    plain = encode(sent, "libx264", "h264", g="1", bf="0")
+    video = decode(plain + b"".join(tagged), Limits())
+    assert video.info.frames == 40
+    assert np.abs(video.frames[:20].astype(int) - video.frames[20:]).mean() < 3
 
 
 @pytest.mark.parametrize(("degrees", "turns"), [(3, 0), (-3, 0), (88, -1), (181, 2)])

@@ -102,6 +102,13 @@ def test_sound_with_a_cover_is_named() -> None:
         decode(with_cover(video=False), LIMITS)
 
 
+@pytest.mark.parametrize("container", ["mp4", "matroska"])
+def test_a_still_is_no_video_while_another_stream_moves(container: str) -> None:
+    still = moving_frames(1, 640, 480, seed=5)
+    parts = ((still, Disposition.default), (DIVE, NOTHING))
+    assert is_the_dive(decode(streams(*parts, container=container), LIMITS))
+
+
 CONTAINERS = ["mp4", "matroska", "mpegts", "flv"]
 
 

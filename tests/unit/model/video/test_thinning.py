@@ -9,7 +9,6 @@ import pytest
 from model_handler.pipeline import Pipeline, Settings
 from model_handler.request.errors import LimitExceeded
 from model_handler.video import Limits, decode
-from model_handler.video.ahead import interval
 from model_handler.video.thinning import Clock, Thinning
 from tests.clips import encode, moving_frames
 from tests.unit.model.video.films import even, film
@@ -111,6 +110,11 @@ def test_a_phones_mark_of_stretched_slow_motion_is_warned_of() -> None:
     assert "recorded at 240 frames/s and plays at 30" in decode(data, LIMITS).warnings[0]
 
 
+def test_only_a_broadcasts_clock_starts_anew_after_seconds() -> None:
+    clock = Clock(0.04, restarts=False)
+    assert [clock.tick(stamp) for stamp in (0, 0.04, 90, 7000)] == pytest.approx([0, 0.04, 90, 90.04])
+
+
 def test_the_frame_rate_is_a_setting_of_the_release() -> None:
     assert Settings.from_mapping({"frame_rate": "published"}).frame_rate == "published"
     with pytest.raises(ValueError, match="frame_rate is 'fast'; it should be auto or published"):
@@ -161,17 +165,13 @@ def test_raw_h264_runs_at_the_usual_rate() -> None:
         ([50, 50.04, 0, 0.08], [50, 50.04, 50.08, 50.16]),
         ([0, 0.04, 90, 90.08], [0, 0.04, 0.08, 0.16]),
         ([0, 0.04, 4, 4.04], [0, 0.04, 4, 4.04]),
+        # A clock of 32 bits that overflows: frames before zero in an FLV.
+        ([2147483.6, 4294967.3, 4294967.34], [2147483.6, 2147483.64, 2147483.68]),
     ],
 )
 def test_times_only_grow(stamps: list[float | None], times: list[float]) -> None:
     clock = Clock(0.04, restarts=True)
     assert [clock.tick(stamp) for stamp in stamps] == pytest.approx(times)
-
-
-def test_the_usual_interval_survives_pauses_repeats_and_disorder() -> None:
-    times = [*even(30, 30), *even(30, 30, start_s=9)]
-    assert interval([*times[::-1], *times]) == pytest.approx(1 / 30)
-    assert interval([5.0, 5.0]) is None
 
 
 def test_thinning_goes_on_after_a_pause() -> None:
