@@ -52,7 +52,7 @@ def _typed(kind: type[ScoringError]) -> tuple[str, str]:
 
 def _edge() -> Iterator[tuple[str, str, str, str]]:
     variables = yaml.safe_load((ROOT / "playbooks/roles/edge/vars/main.yml").read_text(encoding="utf-8"))
-    for error in variables["_edge_errors"]:
+    for error in [*variables["_edge_errors"], variables["_edge_no_body"]]:
         typed = error.get("typed")
         # Its numbers are a host's own.
         message = error["message"].replace("{{ '{:,}'.format(edge_max_body_bytes | int) }}", "N")

@@ -8,14 +8,13 @@ import hashlib
 import json
 import os
 import secrets
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from springboard.system import documents
+from springboard.system import documents, files
 from springboard.system.documents import Strict
 
 
@@ -58,7 +57,19 @@ class Keys(Strict):
 
 
 def load(path: Path) -> Keys:
-    """Read the file; one that is not there holds no keys. Raises `KeysFileError`."""
+    """Read the file; one that is not there holds no keys. Raises `KeysFileError`.
+
+    As with ssh's keys, a file of our own that others may read or write is refused; one that somebody else
+    owns is lent to us, by systemd or as a secret of a container, and its mode is theirs.
+    """
+    try:
+        status = path.stat()
+        if status.st_uid == os.geteuid() and status.st_mode & 0o077:
+            raise KeysFileError(f"{path} can be read or written by others; run: chmod 600 {path}")
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise KeysFileError(f"{path}: {error}") from error
     return documents.load(path, Keys, KeysFileError, as_json=True, missing=Keys())
 
 
@@ -111,10 +122,6 @@ def _save(path: Path, keys: Keys) -> None:
     """Replace the file at once, so that a server reading it meanwhile sees the old or the new one."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
-        with os.fdopen(handle, "w") as file:
-            json.dump(keys.model_dump(mode="json"), file, indent=2)
-            file.write("\n")
-        os.replace(draft, path)
+        files.write_atomically(path, json.dumps(keys.model_dump(mode="json"), indent=2) + "\n", mode=0o600)
     except OSError as error:
         raise KeysFileError(f"{path}: {error}") from error

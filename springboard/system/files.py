@@ -8,7 +8,9 @@ from pathlib import Path
 def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
     """Write the file beside and rename it over: readers see the old or the new one, and it is on the disk."""
     draft = path.with_name(f".{path.name}.new")
-    with draft.open("w", encoding="utf-8") as file:
+    # Nobody else's for a moment before it gets its mode.
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), mode)
         file.write(text)
         file.flush()

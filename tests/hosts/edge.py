@@ -23,7 +23,6 @@ MAX_BODY = 1_000_000
 SETTINGS: dict[str, Any] = {
     "role": "edge",
     "edge_max_body_bytes": MAX_BODY,
-    "edge_upload_buffer": "700k",
     "edge_upload_idle_seconds": 3,
 }
 
@@ -103,7 +102,7 @@ def running_edge(hosts: Hosts, folder: Path) -> Iterator[Edge]:
         file.write_text(
             json.dumps(
                 {
-                    "limits": {"max_body_bytes": MAX_BODY},
+                    "limits": {"max_body_bytes": MAX_BODY, "upload_idle_seconds": 3},
                     "variants": [
                         {"name": "stable", "release": "1.0.0", "address": address, "management": management}
                     ],

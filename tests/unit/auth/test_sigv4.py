@@ -169,3 +169,26 @@ def test_forgeries_are_refused_alike() -> None:
     with pytest.raises(NotAuthorized):
         sigv4.begin(request(good, method="PUT"), KEYS)(b"x")
     assert len(messages) == 1
+
+
+def test_an_unknown_key_is_refused_only_where_a_known_one_is_after_the_body() -> None:
+    authorization = (
+        f"AWS4-HMAC-SHA256 Credential=SBUNKNOWNUNKNOWN0000/{datetime.now(UTC):%Y%m%d}/us-east-1/sagemaker/"
+        f"aws4_request, SignedHeaders=host;x-amz-date, Signature={'0' * 64}"
+    )
+    headers = {
+        "host": "x",
+        "x-amz-date": f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}",
+        "authorization": authorization,
+    }
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/invocations",
+        "raw_path": b"/invocations",
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    verify = sigv4.begin(Request(scope), Keys())
+    with pytest.raises(NotAuthorized):
+        verify(b"body")
