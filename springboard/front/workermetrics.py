@@ -41,7 +41,10 @@ def merge(pages: Iterable[tuple[tuple[str, str], str]]) -> str:
         described = set(about)
         for line in text.splitlines():
             if line.startswith("#"):
-                name = line.split(" ", 3)[2]
+                kind, _, described_as = line[1:].strip().partition(" ")
+                if kind not in ("HELP", "TYPE") or not described_as:
+                    continue  # a comment, which the format allows anywhere
+                name = described_as.split()[0]
                 if name not in described:
                     about.setdefault(name, []).append(line)
             elif line:

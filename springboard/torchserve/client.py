@@ -181,6 +181,8 @@ def predictions_url(served: Served) -> str:
 
 def _read_answer(response: httpx.Response) -> Answer:
     """Tell the handler's own answers from TorchServe's errors, whatever status they share."""
+    if response.status_code == 200 and not _is_object(response):
+        raise HandlerRaised("200 with a body that is no JSON object")
     if response.status_code == 200 or _is_handlers(response):
         answer = Answer(
             response.status_code, response.content, read_stages(response.headers.get("Server-Timing", ""))
@@ -199,6 +201,13 @@ def _read_answer(response: httpx.Response) -> Answer:
             raise Unreachable(reason)
         case _:  # 503 Prediction failed; 507 Out of resources for whatever names CUDA; anything not foreseen
             raise HandlerRaised(reason)
+
+
+def _is_object(response: httpx.Response) -> bool:
+    try:
+        return isinstance(response.json(), dict)
+    except ValueError:
+        return False
 
 
 def _is_handlers(response: httpx.Response) -> bool:
