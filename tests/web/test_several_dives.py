@@ -154,3 +154,39 @@ def test_a_hostile_name_and_a_hostile_error_stay_text(puppet: FrontProcess, open
     assert "'\\''owned'\\''" in page.inner_text(".same pre >> nth=0"), "one word for a shell"
     assert page.locator("img").count() == pictures
     assert page.title() == "Score a dive"
+
+
+def test_videos_beyond_the_quota_go_oldest_first_and_their_scores_stay(
+    puppet: FrontProcess, open_tab: Open
+) -> None:
+    one = open_tab(puppet)
+    # Half of what the browser has is taken: room for two of these.
+    one.page.add_init_script("navigator.storage.estimate = async () => ({quota: 5e6, usage: 0})")
+    page = one.open()
+    for name in ("a", "b", "c"):
+        one.choose(video(f"{name}.mp4", "score=70 " + "x" * 1_000_000))
+        page.wait_for_selector(f".detail[data-state=scored][aria-label='{name}.mp4']")
+    page.wait_for_selector("text=Videos take 2.0 MB of 2.5 MB")
+    page.reload()
+    page.wait_for_selector("tr[data-state=scored]")
+    assert one.dives() == ["c.mp4", "b.mp4", "a.mp4"]
+    kept = []
+    for name in one.dives():
+        page.click(f".dives >> text={name}")
+        page.wait_for_selector(f".detail[aria-label='{name}']")
+        kept.append(
+            page.locator("text=Compare with canary").count()
+            + page.locator("text=Compare with stable").count()
+        )
+    assert kept == [1, 1, 0], "what is no longer here cannot be sent again"
+
+
+def test_what_is_printed_is_the_dive_and_the_table(puppet: FrontProcess, open_tab: Open) -> None:
+    one = open_tab(puppet)
+    page = one.open()
+    one.score(video("a.mp4", "score=70"))
+    page.emulate_media(media="print")
+    assert page.locator(".score").is_visible()
+    assert page.locator(".dives table").is_visible()
+    for hidden in ("header", ".intake", ".dives button:has-text('Print')"):
+        assert not page.locator(hidden).is_visible(), hidden
