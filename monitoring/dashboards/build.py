@@ -143,9 +143,10 @@ def _annotations() -> Iterator[dict[str, Any]]:
         (
             "Deploys",
             "blue",
-            # Longer than a gap in the scrapes.
-            f"springboard_release_info{{{H}}} "
-            f"unless last_over_time(springboard_release_info{{{H}}}[15m] offset 1m)",
+            # A release that was not there a minute ago, after an edit: a gap in the scrapes is no deployment,
+            # and a release that comes back soon is one.
+            f"springboard_release_info{{{H}}} unless springboard_release_info{{{H}}} offset 1m "
+            f"and on (host) changes(springboard_endpoint_file_modified_seconds{{{H}}}[5m]) > 0",
             "{{host}}: {{variant}} is {{release}}",
         ),
         (
@@ -219,7 +220,8 @@ def _panel(panel: Panel) -> dict[str, Any]:
 
 
 def _defaults(panel: Panel) -> dict[str, Any]:
-    defaults = {"unit": panel.unit, **panel.more}
+    # A query that fails shows its error; one that finds nothing says so.
+    defaults = {"unit": panel.unit, "noValue": "none", **panel.more}
     if steps := panel.colours or panel.limits:
         coloured = [{"value": value, "color": colour} for value, colour in steps]
         defaults["thresholds"] = {"mode": "absolute", "steps": coloured}

@@ -14,6 +14,8 @@ log = logging.getLogger("springboard.access")
 
 # Asked every few seconds by machines: a line for each would bury the others.
 _QUIET = ("/ping", "/metrics")
+# What strangers send may be as long as a head; the journal is everybody's.
+_LONGEST = 512
 
 
 class AccessLog:
@@ -51,6 +53,6 @@ class AccessLog:
             if not scope["path"].startswith(_QUIET):
                 milliseconds = round((time.perf_counter() - began) * 1000, 1)
                 # The path as it was sent, without its query: no decoded line break, no secret from a URL.
-                path = scope["raw_path"].decode("latin-1")
+                path = scope["raw_path"][:_LONGEST].decode("latin-1")
                 extra = {"status": status, "ms": milliseconds, **told}
                 log.info("%s %s %d", scope["method"], path, status, extra=extra)

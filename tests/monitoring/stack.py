@@ -250,6 +250,8 @@ def stack(folder: Path) -> Iterator[Stack]:
                     f"--storage.tsdb.path={folder / 'tsdb'}",
                     f"--web.listen-address=127.0.0.1:{prom}",
                     "--web.enable-lifecycle",
+                    f"--web.user-assets={RULES.parent / 'runbooks'}",
+                    "--enable-feature=exemplar-storage",
                 ],
                 f"{one.prometheus}/-/ready",
             )

@@ -1,9 +1,13 @@
 """A real alert's way: a fault, the front, Prometheus, Alertmanager, the webhook."""
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from tests.monitoring.parts import render
 from tests.monitoring.stack import Stack
 from tests.stands.waiting import wait_until
 
@@ -26,7 +30,37 @@ def test_an_alert_reaches_the_webhook(stack: Stack) -> None:
     assert (labels["host"], labels["gpu"], labels["severity"]) == ("gpu1", "0", "warning")
     assert "runbooks" not in labels
     assert alert["annotations"]["summary"] == "gpu1: the driver reports Xid errors of GPU 0"
-    assert alert["annotations"]["runbook_url"].endswith(f"/runbooks/{ALERT}.md")
+    assert alert["annotations"]["runbook_url"].endswith(f"/user/{ALERT}.md")
     known = httpx.get(f"{stack.alertmanager}/api/v2/alerts").json()
     assert ALERT in {one["labels"]["alertname"] for one in known}
     assert stack.query("springboard_gpu_last_xid")[0]["value"][1] == "79"
+
+
+@pytest.mark.usefixtures("tools")
+@pytest.mark.parametrize(("severity", "receiver"), [("warning", "by-day"), ("critical", "operators")])
+def test_warnings_may_go_elsewhere_than_what_wakes_somebody(
+    tmp_path: Path, severity: str, receiver: str
+) -> None:
+    urls = {f"prometheus_{name}_webhook_url": f"http://127.0.0.1/{name}" for name in ("alert", "warnings")}
+    mail = {"alert_mail_from": "x@example.org", "warnings_mail_to": "team@example.org", "smtp_host": "m:25"}
+    render(tmp_path, {**urls, **{f"prometheus_{name}": value for name, value in mail.items()}})
+    config = f"--config.file={tmp_path / 'alertmanager.yml'}"
+    command = ["amtool", "config", "routes", "test", config, f"severity={severity}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, receiver), done.stderr
+
+
+def test_a_runbook_opens_on_prometheus_own_page(stack: Stack) -> None:
+    page = httpx.get(f"{stack.prometheus}/user/{ALERT}.md")
+    assert page.status_code == 200
+    assert page.text.startswith(f"# {ALERT}")
+
+
+def test_prometheus_keeps_request_ids_beside_durations(stack: Stack) -> None:
+    def exemplars() -> list[dict[str, Any]]:
+        query = "springboard_request_duration_seconds_bucket"
+        found = stack.ask("query_exemplars", query=query, start=0, end=4102444800)
+        return [one for series in found for one in series["exemplars"]]
+
+    wait_until(lambda: bool(exemplars()), "an exemplar")
+    assert len(exemplars()[0]["labels"]["request_id"]) == 36

@@ -197,3 +197,10 @@ def test_a_blocked_loop_shows_while_it_is_blocked_and_after() -> None:
 
     assert asyncio.run(stall()) == pytest.approx(3)
     assert lag.worst(now) == pytest.approx(3)
+
+
+def test_of_a_long_path_the_log_has_its_beginning(model: Scoring, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        model.client.get("/" + "a" * 20_000)
+    (line,) = [one.getMessage() for one in caplog.records if one.name == "springboard.access"]
+    assert line == f"GET /{'a' * 511} 404"
