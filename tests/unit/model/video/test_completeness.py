@@ -126,3 +126,16 @@ def test_a_pause_that_may_hide_lost_frames_is_told_as_that(container: str) -> No
 def test_headers_that_say_nothing_or_nonsense_are_survived(data: bytes) -> None:
     assert missing_bytes(data) >= 0
     assert not lacks_index(b"")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\0\0\0\x08free" * 600_000,
+        b"FLV\x01\x05\0\0\0\x09\0\0\0\0" + (b"\x09" + bytes(14)) * 600_000,
+        b"GIF89a" + bytes(7) + b"!\xff" + b"\x01a" * 600_000,
+    ],
+    ids=["boxes", "tags", "blocks"],
+)
+def test_more_headers_than_any_video_has_are_not_walked_to_the_end(data: bytes) -> None:
+    assert missing_bytes(data[:-3]) == 0
