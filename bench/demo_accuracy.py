@@ -19,6 +19,7 @@ from demo.dataset import render_dataset
 from demo.figures import figures
 from demo.labels import read_labels
 from springboard.system.checkout import ROOT
+from springboard.torchserve import transport
 from springboard.torchserve.process import TorchServe
 
 
@@ -42,15 +43,15 @@ def main() -> None:
     parser.add_argument("--dives", type=int, default=300, help="default: %(default)s")
     parser.add_argument("--others", type=int, default=150, help="default: %(default)s")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, transport.client(timeout=60) as client:
         folder = Path(name)
         render_dataset(folder, train=(0, 0), held_out=(given.dives, given.others))
         labels = tqdm(read_labels(folder), desc="ask", unit="clip")
         if given.url:
-            measured = figures(ask_about(given.url, labels))
+            measured = figures(ask_about(client, given.url, labels))
         else:
             with _served(folder) as url:
-                measured = figures(ask_about(url, labels))
+                measured = figures(ask_about(client, url, labels))
     print(json.dumps({name: round(value, 4) for name, value in measured.items()}, indent=2))
 
 

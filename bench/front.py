@@ -22,6 +22,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from springboard.torchserve import transport
 from springboard.torchserve.process import TorchServe
 from tests.stands.front import FrontProcess, write_endpoint
 from tests.stands.release import build_puppet
@@ -44,7 +45,7 @@ def cost(direct_url: str, front_url: str, size: int, rounds: int) -> dict[str, A
     body = b"x" * size
     direct, fronted = [], []
     headers = {"Content-Type": "application/octet-stream"}
-    with httpx.Client(timeout=60, headers=headers) as client:
+    with transport.client(timeout=60, headers=headers) as client:
         for _ in range(5):
             client.post(direct_url, content=body), client.post(front_url, content=body)
         for _ in range(rounds):

@@ -12,13 +12,13 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import torch
 
 from model_handler.checkpoint import load
 from model_handler.device import choose_device, choose_dtype
 from model_handler.scoring import Scorer
 from model_handler.video import Limits, decode
+from springboard.torchserve import transport
 from springboard.torchserve.management import NO_WORKERS
 from springboard.torchserve.process import TorchServe
 
@@ -69,8 +69,8 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=10)
     args = parser.parse_args()
     clip = args.clip.read_bytes()
-    with TorchServe(args.archive) as torchserve, httpx.Client(timeout=120) as client:
-        url = f"{torchserve.served.address}/invocations"
+    with TorchServe(args.archive) as torchserve, transport.client(timeout=120) as client:
+        url = transport.url(torchserve.served.address, "/invocations")
         client.post(url, content=clip).raise_for_status()
         served = milliseconds(lambda: client.post(url, content=clip).raise_for_status(), args.requests)
         worker = resident_mib(min((torchserve.workers() or NO_WORKERS).ready))

@@ -31,8 +31,7 @@ def ask(client: httpx.Client, url: str, video: bytes) -> Answer:
     return Answer(body["score"], codes, diving=True)
 
 
-def ask_about(url: str, labels: Iterable[Label]) -> Iterator[tuple[Label, Answer]]:
+def ask_about(client: httpx.Client, url: str, labels: Iterable[Label]) -> Iterator[tuple[Label, Answer]]:
     """Post each label's clip to `url`, one after the other, and return it with its answer."""
-    with httpx.Client(timeout=60) as client:
-        for label in labels:
-            yield label, ask(client, url, Path(label.path).read_bytes())
+    for label in labels:
+        yield label, ask(client, url, Path(label.path).read_bytes())

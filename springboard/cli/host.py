@@ -80,8 +80,12 @@ def rollback(
 def tidy() -> None:
     """Undo a deployment that was killed, stop what was kept warm long enough, remove old releases.
 
-    For a timer; does nothing while a deployment is at work.
+    First of all, restart what has lost its workers. For a timer; while a deployment is at work it does only
+    that.
     """
+    with _explained():
+        layout = Layout.here()
+        Rollout(layout, host.load(layout.settings), say).heal()
     try:
         _work(deployment.TIDY, False, _tidy)
     except Busy:

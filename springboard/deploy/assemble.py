@@ -1,4 +1,4 @@
-"""Makes instances: their names, ports, settings, and their folders."""
+"""Makes instances: their names, settings, and their folders."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from springboard.deploy.instances import Instance, InstanceError, every
+from springboard.deploy.instances import Instance, InstanceError
 from springboard.deploy.layout import Layout
 from springboard.deploy.settings import Host
 from springboard.endpoint.names import archive_name
@@ -23,16 +23,11 @@ from springboard.releases.manifest import Manifest
 from springboard.system import gpu
 from springboard.system.files import sync_folder, write_atomically
 from springboard.system.gpu import GpuError
-from springboard.system.ports import is_free
-from springboard.torchserve.settings import Ports, environment, url
+from springboard.torchserve import settings
 
-_FIRST_PORT = 18100
-_FIRST_WORKER_PORT = 19000
-_SLOTS = 90
 _USER = "springboard-worker"
-# Linux's limit for the address of a socket, and TorchServe's longest.
-_SOCKET_PATH = 107
-_SOCKET = "work/.ts.sock.19000"
+# Who may ask TorchServe: the front, which playbooks/roles/base puts into it.
+_CALLERS = "springboard-torchserve"
 # A model-config has hundreds.
 _CONFIG_BYTES = 1_000_000
 # What reading a zip, and the documents in it, raises where it is damaged or was never one.
@@ -95,24 +90,28 @@ def make(layout: Layout, host: Host, version: str) -> Instance:
     instance = Instance(layout, name_of(layout, host, version))
     if instance.exists:
         return instance
-    if len(str(instance.folder / _SOCKET)) > _SOCKET_PATH:
+    sockets, work = instance.folder / "sockets", instance.folder / "work"
+    if not settings.fits(sockets, work):
         raise InstanceError(f"{version} is too long a version: TorchServe's sockets do not fit into a path")
     release, manifest = layout.releases / version, copies.load(layout.releases / version)
     runtime = Runtime.load(host.worker.runtime)
     shutil.rmtree(instance.folder, ignore_errors=True)
-    for folder in (instance.folder / "model-store", instance.folder / "work"):
+    # What is made in `sockets` gets its group, whose members may do no more in it than call.
+    for folder, mode in ((instance.folder / "model-store", 0o755), (work, 0o755), (sockets, 0o2710)):
         folder.mkdir(parents=True)
-        folder.chmod(0o755)
+        folder.chmod(mode)
     with suppress(LookupError):  # without that user the unit, which names it, could not start either
-        shutil.chown(instance.folder / "work", _USER, _USER)
+        shutil.chown(work, _USER, _USER)
+        shutil.chown(sockets, _USER, _CALLERS)
+        sockets.chmod(0o2710)  # chown takes such bits away
     archive = instance.folder / "model-store" / archive_name(version)
     _place(release / archive_name(version), archive, _workers(host))
     (instance.folder / "runtime").symlink_to(runtime.folder)
     (instance.folder / "served.json").write_text(json.dumps(_told(manifest)))
     # Last: it says that the rest is whole.
-    settings = environment(runtime.java, instance.folder / "work", archive.name, _free_ports(layout))
+    told = settings.environment(runtime.java, work, archive.name, settings.addresses(sockets))
     write_atomically(
-        instance.folder / "torchserve.env", "".join(f"{name}={value}\n" for name, value in settings.items())
+        instance.folder / "torchserve.env", "".join(f"{name}={value}\n" for name, value in told.items())
     )
     sync_folder(layout.instances)
     return instance
@@ -122,15 +121,6 @@ def _told(manifest: Manifest) -> dict[str, object]:
     """Return what the front shows of a release, beside its address."""
     reference = manifest.reference.model_dump() if manifest.reference else None
     return {"sha256": manifest.archive.sha256, "reference": reference}
-
-
-def _free_ports(layout: Layout) -> Ports:
-    taken = {instance.served.address for instance in every(layout) if instance.exists}
-    for slot in range(_SLOTS):
-        base = _FIRST_PORT + 10 * slot
-        if url(base) not in taken and all(is_free(base + n) for n in range(5)):
-            return Ports(_FIRST_WORKER_PORT + 100 * slot, *(base + n for n in range(5)))
-    raise InstanceError(f"no ports are free from {_FIRST_PORT} on; see: ss -ltnp")
 
 
 def _workers(host: Host) -> int:

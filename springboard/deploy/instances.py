@@ -1,10 +1,9 @@
-"""Instances: one release in one TorchServe under systemd, with ports and a folder of its own.
+"""Instances: one release in one TorchServe under systemd, with a folder of its own.
 
 An instance is never edited: what configures it is in its name, so a changed configuration is another one.
 """
 
 import json
-import re
 import shutil
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from springboard.deploy import units as services
 from springboard.deploy.layout import Layout
 from springboard.endpoint.document import Served
 from springboard.releases.manifest import Golden
-from springboard.torchserve import management
+from springboard.torchserve import management, settings, transport
 from springboard.torchserve.client import predictions_url
 from springboard.torchserve.management import NO_WORKERS, Workers
 from springboard.torchserve.starting import NotStarted, wait_ready
@@ -39,11 +38,13 @@ class Instance:
         self.folder = layout.instances / name
 
     @property
-    def _port(self) -> int:
-        found = re.search(r"TS_INFERENCE_ADDRESS=\S+:(\d+)", (self.folder / "torchserve.env").read_text())
-        if found is None:
-            raise InstanceError(f"{self.folder}/torchserve.env names no port")
-        return int(found[1])
+    def _listens(self) -> dict[str, str]:
+        """Where it listens: at sockets, or at ports if an earlier version of this program made it."""
+        lines = (self.folder / "torchserve.env").read_text().splitlines()
+        try:
+            return settings.listens(dict(line.split("=", 1) for line in lines))
+        except (KeyError, ValueError) as error:
+            raise InstanceError(f"{self.folder}/torchserve.env names no addresses") from error
 
     @property
     def exists(self) -> bool:
@@ -60,7 +61,14 @@ class Instance:
             )
         try:
             told = json.loads((self.folder / "served.json").read_text())
-            return Served(release=self.version, address=f"http://127.0.0.1:{self._port}", **told)
+            at = self._listens
+            return Served(
+                release=self.version,
+                address=at["inference"],
+                management=at["management"],
+                metrics=at["metrics"],
+                **told,
+            )
         except (OSError, ValueError, TypeError) as error:
             raise InstanceError(f"{self.folder}/served.json is damaged: {error}") from error
 
@@ -140,12 +148,12 @@ class Instance:
 
     def _score(self, clip: bytes) -> float:
         try:
-            answer = httpx.post(
+            answer = transport.request(
+                "POST",
                 predictions_url(self.served),
                 content=clip,
                 headers={"Content-Type": "application/octet-stream"},
                 timeout=_ANSWER_SECONDS,
-                trust_env=False,  # proxies of the environment are for elsewhere
             )
             return float(answer.raise_for_status().json()["score"])
         except httpx.HTTPStatusError as error:

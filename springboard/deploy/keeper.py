@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 
-from springboard.deploy import instances
+from springboard.deploy import healing, instances
 from springboard.deploy import state as deployment
 from springboard.deploy import units as services
 from springboard.deploy.figures import FrontAway
@@ -145,6 +145,13 @@ class Keeper:
         for folder in folders[spare:]:
             self._say(f"removing {folder}, beyond keep_releases")
             shutil.rmtree(folder)
+
+    def heal(self) -> bool:
+        """Restart what serves, or is kept warm, without a worker; return whether there was such a thing."""
+        state = self.state
+        places = (state.promoted, state.shadow, state.previous if state.warm else None)
+        kept = {place.instance: Instance(self._layout, place.instance) for place in places if place}
+        return healing.heal(self._layout.workerless, list(kept.values()), self._say)
 
     @property
     def _stable(self) -> Sequence[Share]:

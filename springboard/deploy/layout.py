@@ -52,6 +52,11 @@ class Layout:
         return self.root / "var/lib/prometheus/node-exporter"
 
     @property
+    def workerless(self) -> Path:
+        """Since when which instances have no worker; gone after a reboot, as they are."""
+        return self.root / "run/springboard/workerless.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the one deployment at work."""
         return self.root / "run/lock/springboard-deploy.lock"

@@ -78,6 +78,10 @@ class Rollout:
         """Whether a deployment was killed before its end, or endpoint.yml is not what was promoted."""
         return self._keeper.unsettled()
 
+    def heal(self) -> bool:
+        """Restart instances that have lost their workers; needs no lock. Returns whether there were any."""
+        return self._keeper.heal()
+
     def tidy(self) -> None:
         """Stop what was kept warm long enough and remove releases beyond keep_releases."""
         self._keeper.tidy()

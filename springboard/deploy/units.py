@@ -22,6 +22,11 @@ def start(instance: str) -> None:
     _run("systemctl", "start", unit(instance))
 
 
+def restart(instance: str) -> None:
+    """Stop and start it again, where it runs."""
+    _run("systemctl", "try-restart", unit(instance))
+
+
 def stop(instance: str) -> None:
     """Stop it and wait until it is gone; does nothing where it does not run."""
     _run("systemctl", "stop", unit(instance))

@@ -28,11 +28,11 @@ class Served(Strict):
     release: Release
     """Its version, X.Y.Z."""
     address: Address
-    """TorchServe's inference address, `http://host:port`."""
+    """TorchServe's inference address, `unix:/path` or `http://host:port`."""
     management: Address = ""
-    """Its management address; by default the next port."""
+    """Its management address; by default the socket `management` beside, or the next port."""
     metrics: Address = ""
-    """Its metrics address; by default the port after that."""
+    """Its metrics address; by default the socket `metrics` beside, or the port after that."""
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     """The archive's checksum, shown in metrics."""
     reference: Reference | None = None
@@ -42,9 +42,10 @@ class Served(Strict):
     def _complete(self) -> Self:
         for name, before in (("management", "address"), ("metrics", "management")):
             if not getattr(self, name):
-                host, _, port = getattr(self, before).rpartition(":")
-                object.__setattr__(self, name, f"{host}:{int(port) + 1}")
+                object.__setattr__(self, name, _beside(getattr(self, before), name))
         for address in (self.address, self.management, self.metrics):
+            if address.startswith("unix:"):
+                continue
             try:
                 url = httpx.URL(address)
             except httpx.InvalidURL as error:
@@ -52,6 +53,14 @@ class Served(Strict):
             if url.port is not None and not 0 < url.port < 65536:
                 raise ValueError(f"{address} has no port between 1 and 65535")
         return self
+
+
+def _beside(address: str, name: str) -> str:
+    """Return the address that TorchServe has by default beside this one."""
+    if address.startswith("unix:"):
+        return f"{address.rpartition('/')[0]}/{name}"
+    host, _, port = address.rpartition(":")
+    return f"{host}:{int(port) + 1}"
 
 
 class Variant(Served):

@@ -10,7 +10,7 @@ MODEL = "dive"
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$", max_length=63)]
 Release = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$", max_length=64)]
 _RELEASE = TypeAdapter[str](Release)
-Address = Annotated[str, Field(pattern=r"^https?://[^/\s:]+:\d{1,5}$")]
+Address = Annotated[str, Field(pattern=r"^(https?://[^/\s:]+:\d{1,5}|unix:(/[^/\s]+)+)$")]
 
 
 def is_release(version: str) -> bool:

@@ -26,6 +26,7 @@ from springboard.front.routes import create_app
 from springboard.system import systemd
 from springboard.system.addresses import is_loopback
 from springboard.system.watch import watch
+from springboard.torchserve import transport
 
 log = logging.getLogger("springboard.server")
 
@@ -77,7 +78,12 @@ async def serve(
     accepted = keys.load(options.keys_file) if options.keys_file else Keys()
     # Time and number of connections are the queue's business; proxies of the environment are for elsewhere.
     unbounded = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx.AsyncClient(limits=unbounded, timeout=None, trust_env=False) as client:  # noqa: S113
+    async with httpx.AsyncClient(
+        limits=unbounded,
+        timeout=None,  # noqa: S113 - each request brings its own
+        trust_env=False,
+        mounts=transport.mounts(),
+    ) as client:
         front = Front(endpoint, Auth(options.auth, accepted), client, options.has_successor)
         trusts_machine = Mode.NONE in options.auth and is_loopback(listening.getsockname()[0])
         config = uvicorn.Config(

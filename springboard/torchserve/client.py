@@ -8,7 +8,7 @@ import httpx
 from springboard.endpoint.document import Served
 from springboard.endpoint.names import MODEL
 from springboard.servertiming import read_stages
-from springboard.torchserve import management
+from springboard.torchserve import management, transport
 from springboard.torchserve.management import Workers
 
 # The header by which callers ask for more than the score; the model's handler reads it too.
@@ -167,7 +167,7 @@ class Backend:
     async def metrics(self) -> str:
         """Return TorchServe's own metrics in Prometheus' text format; raise `Unreachable`."""
         try:
-            response = await self._client.get(f"{self.served.metrics}/metrics", timeout=2.0)
+            response = await self._client.get(transport.url(self.served.metrics, "/metrics"), timeout=2.0)
             response.raise_for_status()
         except httpx.HTTPError as error:
             raise Unreachable(f"TorchServe's metrics at {self.served.metrics}: {error}") from error
@@ -176,7 +176,7 @@ class Backend:
 
 def predictions_url(served: Served) -> str:
     """Return the one path that always reaches this release."""
-    return f"{served.address}/predictions/{MODEL}/{served.release}"
+    return transport.url(served.address, f"/predictions/{MODEL}/{served.release}")
 
 
 def _read_answer(response: httpx.Response) -> Answer:

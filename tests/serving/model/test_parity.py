@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import httpx
 import numpy as np
 import pytest
 import torch
@@ -27,6 +26,7 @@ from model_handler.device import PRECISIONS
 from model_handler.network import HEADS
 from model_handler.scoring import Scorer, gate_frame_indices
 from model_handler.video import Limits, decode
+from springboard.torchserve import transport
 from springboard.torchserve.process import TorchServe
 from tests.clips import Frames, encode, rotate_by_tag
 from tests.conftest import archive
@@ -173,7 +173,8 @@ def test_the_reference_archive_scores_the_dive_over_http(
     manifest = json.loads(mar.with_suffix(".json").read_text())
     assert manifest["golden"]["score"] == pytest.approx(expected["points"], abs=0.05)
     with TorchServe(mar) as torchserve:
-        answer = httpx.post(f"{torchserve.served.address}/invocations", content=clip, timeout=120)
+        url = transport.url(torchserve.served.address, "/invocations")
+        answer = transport.request("POST", url, content=clip, timeout=120)
     body = answer.json()
     assert answer.status_code == 200
     assert body["score"] == pytest.approx(expected["points"], abs=0.3)

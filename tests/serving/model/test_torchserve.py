@@ -18,8 +18,10 @@ import yaml
 from model_handler import checkpoint
 from springboard.system.checkout import ROOT
 from springboard.system.ports import free_ports
+from springboard.torchserve import transport
 from springboard.torchserve.management import NO_WORKERS
 from springboard.torchserve.process import TorchServe, TorchServeError
+from springboard.torchserve.transport import request as ask
 from tests.clips import encode, moving_frames
 from tests.conftest import archive, small_checkpoint
 from tests.stands.seaweedfs import ObjectStore
@@ -39,7 +41,7 @@ def served(small_archive: Path, object_store: ObjectStore, dive_clip: bytes) -> 
         **object_store.environment,
         "SPRINGBOARD_VIDEO_BUCKETS": "dives secret absent",
     }
-    with TorchServe(small_archive, environment=environment) as torchserve:
+    with TorchServe(small_archive, environment=environment, network=True) as torchserve:
         yield torchserve
 
 
@@ -55,7 +57,7 @@ def config_file(folder: Path, **changes: object) -> Path:
 
 @pytest.mark.parametrize("path", ["/invocations", "/predictions/dive", "/predictions/dive/1.0.0"])
 def test_every_torchserve_path_scores_a_raw_body(served: TorchServe, dive_clip: bytes, path: str) -> None:
-    answer = httpx.post(served.served.address + path, content=dive_clip, timeout=60)
+    answer = ask("POST", transport.url(served.served.address, path), content=dive_clip)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/json"
     body = answer.json()
@@ -78,15 +80,18 @@ def test_every_torchserve_path_scores_a_raw_body(served: TorchServe, dive_clip: 
 def test_the_content_type_of_a_video_does_not_matter(
     served: TorchServe, dive_clip: bytes, content_type: str
 ) -> None:
-    answer = httpx.post(
-        served.predictions_url, content=dive_clip, headers={"content-type": content_type}, timeout=60
+    answer = ask(
+        "POST",
+        served.predictions_url,
+        content=dive_clip,
+        headers={"content-type": content_type},
     )
     assert answer.status_code == 200, answer.text
 
 
 def test_a_form_upload_is_scored_as_its_raw_body_is(served: TorchServe, dive_clip: bytes) -> None:
-    raw = httpx.post(served.predictions_url, content=dive_clip, timeout=60).json()
-    form = httpx.post(served.predictions_url, files={"video": ("dive.mp4", dive_clip)}, timeout=60).json()
+    raw = ask("POST", served.predictions_url, content=dive_clip).json()
+    form = ask("POST", served.predictions_url, files={"video": ("dive.mp4", dive_clip)}).json()
     assert form["score"] == raw["score"]
 
 
@@ -98,7 +103,7 @@ def test_a_form_upload_is_scored_as_its_raw_body_is(served: TorchServe, dive_cli
     ],
 )
 def test_an_object_in_s3_is_scored(served: TorchServe, pointer: dict[str, object]) -> None:
-    answer = httpx.post(served.predictions_url, json=pointer, timeout=60)
+    answer = ask("POST", served.predictions_url, json=pointer)
     assert answer.status_code == 200, answer.text
     assert "fetch;dur=0.0" not in answer.headers["server-timing"]
 
@@ -111,7 +116,7 @@ def test_a_named_version_of_an_object_is_the_one_scored(
     put(Bucket="dives", Key="versioned.mp4", Body=encode(moving_frames(50)))
 
     def frames(pointer: dict[str, str]) -> int:
-        answer = httpx.post(served.predictions_url, json=pointer, timeout=60)
+        answer = ask("POST", served.predictions_url, json=pointer)
         return int(answer.json()["video"]["frames"])
 
     assert frames({"s3_uri": "s3://dives/versioned.mp4"}) == 50
@@ -149,14 +154,14 @@ def _refusals() -> list[tuple[str, bytes, int, str, str]]:
 def test_each_refusal_has_its_status_and_says_why(
     served: TorchServe, name: str, body: bytes, status: int, code: str, says: str
 ) -> None:
-    answer = httpx.post(served.predictions_url, content=body, timeout=60)
+    answer = ask("POST", served.predictions_url, content=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.text
     assert says in answer.json()["error"]["message"]
 
 
 def test_a_truncated_file_is_scored_with_a_warning(served: TorchServe) -> None:
     video = encode(moving_frames(60), codec="mjpeg", container="avi")
-    answer = httpx.post(served.predictions_url, content=video[: len(video) // 2], timeout=60).json()
+    answer = ask("POST", served.predictions_url, content=video[: len(video) // 2]).json()
     assert 16 <= answer["video"]["frames"] < 60
     assert "truncated" in answer["warnings"][0]
 
@@ -176,20 +181,18 @@ def batching(small_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         "AWS_REGION": "us-east-1",
         "SPRINGBOARD_VIDEO_BUCKETS": "dives",
     }
-    with TorchServe(mar, environment=environment) as torchserve:
+    with TorchServe(mar, environment=environment, network=True) as torchserve:
         yield torchserve
 
 
 def post_together(torchserve: TorchServe, bodies: list[bytes]) -> list[httpx.Response]:
     with ThreadPoolExecutor(len(bodies)) as threads:
-        return list(
-            threads.map(lambda b: httpx.post(torchserve.predictions_url, content=b, timeout=60), bodies)
-        )
+        return list(threads.map(lambda b: ask("POST", torchserve.predictions_url, content=b), bodies))
 
 
 def test_one_bad_row_of_a_batch_fails_alone(batching: TorchServe) -> None:
     clips = [encode(moving_frames(n, seed=n)) for n in (20, 40, 60)]
-    alone = [httpx.post(batching.predictions_url, content=clip, timeout=60).json()["score"] for clip in clips]
+    alone = [ask("POST", batching.predictions_url, content=clip).json()["score"] for clip in clips]
     answers = post_together(batching, [clips[0], b"not a video", clips[1], clips[2]])
     assert [a.status_code for a in answers] == [200, 422, 200, 200]
     assert answers[1].json()["error"]["code"] == "unreadable_video"
@@ -215,7 +218,7 @@ def test_limits_are_named_with_what_was_found(batching: TorchServe) -> None:
 
 
 def test_an_unreachable_s3_is_a_502(batching: TorchServe) -> None:
-    answer = httpx.post(batching.predictions_url, json={"s3_uri": "s3://dives/good.mp4"}, timeout=60)
+    answer = ask("POST", batching.predictions_url, json={"s3_uri": "s3://dives/good.mp4"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "storage_unreachable")
 
 
@@ -224,7 +227,7 @@ def test_a_video_the_gate_refuses_is_a_422_with_its_answer(
 ) -> None:
     checkpoint.save(small_checkpoint(gate_class=7), tmp_path / "other.safetensors")
     with TorchServe(archive(tmp_path / "other.safetensors", tmp_path, "2.0.0")) as torchserve:
-        answer = httpx.post(torchserve.predictions_url, content=dive_clip, timeout=60)
+        answer = ask("POST", torchserve.predictions_url, content=dive_clip)
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "not_a_dive")
     assert answer.json()["error"]["gate"]["class"] == 7
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 import torch
@@ -18,6 +17,7 @@ from demo.labels import read_labels
 from model_handler.checkpoint import load
 from model_handler.scoring import Scorer
 from springboard.system.checkout import ROOT
+from springboard.torchserve import transport
 from springboard.torchserve.process import TorchServe
 from tests.clips import encode, moving_frames
 from tests.conftest import archive
@@ -101,7 +101,7 @@ def test_from_a_spreadsheet_with_faults_to_the_same_scores_over_http(tmp_path: P
         scored = 0
         for index, label in enumerate(labels):
             clips = scorer.clips([np.array(store[index])])
-            answer = httpx.post(served.predictions_url, content=label.path.read_bytes(), timeout=60)
+            answer = transport.request("POST", served.predictions_url, content=label.path.read_bytes())
             if (refusal := scorer.refusals(clips)[0]) is not None:
                 assert answer.json()["error"]["code"] == refusal.code
             else:

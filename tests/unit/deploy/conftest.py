@@ -27,6 +27,7 @@ from springboard.releases import copies
 from springboard.releases.manifest import Manifest, ReleaseError
 from springboard.system import gpu
 from springboard.system.files import sha256, write_atomically
+from springboard.torchserve import settings as torchserve
 
 # As they are: one test may make many hosts.
 _SAVE, _MAKE = deployment.save, assemble.make
@@ -205,6 +206,6 @@ class _Registry:
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    # Short: TorchServe's sockets must fit into a path, which assemble.py checks.
-    monkeypatch.setattr(assemble, "_SOCKET_PATH", 500)
+    # Long paths: TorchServe's sockets must fit into one, which assemble.py checks.
+    monkeypatch.setattr(torchserve, "_LONGEST", 500)
     return Bench(tmp_path / "host", monkeypatch)

@@ -117,12 +117,15 @@ def test_the_unit_and_the_pruning_find_what_an_instance_is_made_of(bench: Bench)
     made = assemble.make(bench.layout, bench.host, "1.0.0")
     unit = text("roles/torchserve/templates/torchserve@.service")
     named = set(re.findall(rf"{HERE.instances}/%i/([\w.-]+)", unit))
-    assert named == {"work", "torchserve.env", "runtime", "model-store"}
+    assert named == {"work", "sockets", "torchserve.env", "runtime", "model-store"}
     assert named <= {path.name for path in made.folder.iterdir()}
     assert f"-name {(made.folder / 'runtime').name} -printf '%l" in text("roles/torchserve/tasks/prune.yml")
     assert (made.folder / "runtime").readlink() == bench.host.worker.runtime
     assert f"User={assemble._USER}\n" in unit
     assert assemble._USER in yaml.safe_load(text("roles/base/vars/main.yml"))["_base_users"]
+    assert yaml.safe_load(text("roles/base/vars/main.yml"))["_base_callers"] == assemble._CALLERS
+    front = text("roles/front/templates/springboard-front.service")
+    assert f"SupplementaryGroups={assemble._CALLERS}\n" in front
 
 
 def test_a_runtime_is_described_as_deployments_read_it(tmp_path: Path) -> None:

@@ -75,6 +75,17 @@ def test_a_missing_file_is_a_fault_and_not_a_crash(tmp_path: Path) -> None:
         load(tmp_path / "absent.yml")
 
 
+def test_sockets_are_addresses_and_the_others_lie_beside(tmp_path: Path) -> None:
+    at = "unix:/var/lib/springboard/instances/1.0.0_ab/sockets"
+    (tmp_path / "endpoint.yml").write_text(VALID.replace("http://127.0.0.1:8090", f"{at}/inference"))
+    stable = load(tmp_path / "endpoint.yml").variants[0]
+    assert (stable.address, stable.management, stable.metrics) == (
+        f"{at}/inference",
+        f"{at}/management",
+        f"{at}/metrics",
+    )
+
+
 def test_all_weights_zero_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "endpoint.yml"
     path.write_text(VALID.replace("weight: 90", "weight: 0").replace("weight: 10", "weight: 0"))
