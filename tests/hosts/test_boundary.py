@@ -13,7 +13,7 @@ from tests.hosts.served import Caller, Converged
 from tests.stands.waiting import wait_until
 
 INSTANCES = "/var/lib/springboard/instances"
-# What else listens on such hosts: prober, Prometheus, Alertmanager, Grafana, node exporter, the front, sshd, DNS.
+# What else listens on hosts: prober, Prometheus, Alertmanager, Grafana, node exporter, the front, sshd, DNS.
 PORTS = (9115, 9090, 9093, 3000, 9100, 8080, 22, 53)
 ATTACK = """
 import glob, http.client, json, os, socket, sys
@@ -112,7 +112,7 @@ def test_a_worker_taken_over_reaches_no_other_instance_no_name_and_nobody_on_the
     node, _, instance = host
     other = "9.9.9_attack1"
     node.sh(
-        f"cd {INSTANCES} && mkdir -p {other} && cp -a {instance}/torchserve.env {instance}/runtime {other}/ && "
+        f"cd {INSTANCES} && mkdir {other} && cp -a {instance}/torchserve.env {instance}/runtime {other} && "
         f"cp -a {instance}/sockets {other}/ && mkdir {other}/work {other}/model-store && "
         f"rm -f {other}/sockets/* && chown springboard-worker: {other}/work"
     )
