@@ -1,6 +1,6 @@
 """TorchServe's own metrics, of every release at work, as one page.
 
-Their ports are on loopback and change with each deployment, so Prometheus asks the front for them.
+Only the front may ask them, at sockets that change with each deployment, so Prometheus asks the front.
 """
 
 import asyncio
