@@ -3,7 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
-TORCH := 2.13.0
+TORCH = $(PIP) install -qq --no-deps --require-hashes -r requirements/torch
+TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 # The web page, its tools, and the environment's Node.js for them.
 PAGE := springboard/front/page/static
 WEB := tools/web
@@ -15,14 +16,14 @@ CLIP ?=
 # The dive whose score hosts check a release by.
 GOLDEN ?= demo/clips/good-dive.mp4
 
-.PHONY: setup demo serve release deploy test durations test-tools check check-web web-vendor docs docs-site lock clean
+.PHONY: setup demo serve release deploy test durations test-tools check check-web web-vendor docs docs-site lock lock-torch clean
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
 
-# PyPI's torch is the CUDA build (gigabytes), so a machine without an NVIDIA GPU asks for the +cpu build by its
-# full version: first where pip already looks (a mirror, a local wheel), then on PyTorch's own CPU index.
-.venv/ready: requirements/dev.txt
+# PyPI's torch is the CUDA build (gigabytes), so a machine without an NVIDIA GPU asks for the +cpu build: first where pip
+# already looks (a mirror, a local wheel), then on PyTorch's own CPU index alone. By hash, whichever answers.
+.venv/ready: requirements/dev.txt requirements/torch-cpu.txt requirements/torch-cuda.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Springboard needs Python 3.11 or newer; $(PYTHON) is older. Set PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -m ensurepip --version >/dev/null 2>&1 || { \
@@ -30,11 +31,10 @@ setup: .venv/ready
 	  else echo "Python's venv module is missing. Run: sudo apt-get install python3-venv"; exit 1; fi; }
 	$(PYTHON) -m venv --clear .venv
 	@if nvidia-smi -L >/dev/null 2>&1; then \
-	  echo "setup: NVIDIA GPU found, installing torch $(TORCH) with CUDA"; $(PIP) install -qq torch==$(TORCH); \
+	  echo "setup: NVIDIA GPU found, installing torch with CUDA"; $(TORCH)-cuda.txt; \
 	else \
-	  echo "setup: no NVIDIA GPU, installing torch $(TORCH)+cpu"; \
-	  $(PIP) install -qq torch==$(TORCH)+cpu 2>/dev/null || \
-	  $(PIP) install -qq torch==$(TORCH)+cpu --extra-index-url https://download.pytorch.org/whl/cpu; \
+	  echo "setup: no NVIDIA GPU, installing torch's CPU build"; \
+	  $(TORCH)-cpu.txt 2>/dev/null || $(TORCH)-cpu.txt --index-url $(TORCH_CPU_INDEX); \
 	fi
 	$(PIP) install -qq --require-hashes -r requirements/dev.txt
 	$(PIP) install -qq --no-deps --no-build-isolation -e .
@@ -134,6 +134,16 @@ lock: setup
 	  .venv/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 	    requirements/$$part.in -o requirements/$$part.txt; \
 	done
+
+# The same of torch and what its CUDA build brings beside worker.txt. The CPU build's hashes are on its own index only.
+lock-torch: setup
+	.venv/bin/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  --python-platform x86_64-manylinux_2_28 -c requirements/worker.txt \
+	  $$(sed -nE 's/^([a-z0-9._-]+)==.*/--no-emit-package \1/p' requirements/worker.txt) \
+	  requirements/torch-cuda.in -o requirements/torch-cuda.txt
+	{ sed -n '/^#/p' requirements/torch-cpu.txt; sed -n 's/^\(torch==.*\)/\1+cpu/p' requirements/torch-cuda.in | \
+	  .venv/bin/uv pip compile -q --no-deps --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	    --default-index $(TORCH_CPU_INDEX) -; } >build/torch-cpu.txt && mv build/torch-cpu.txt requirements/
 
 clean:
 	rm -rf build .venv $(WEB)/node_modules
