@@ -50,7 +50,8 @@ def deploy(
         with _explained():
             layout = Layout.here()
             settings = host.load(layout.settings)
-            state, registry = deployment.load(layout.state), Registry(settings.models)
+            state = deployment.load(layout.state)
+            registry = Registry(settings.models, signers=settings.release_signers)
             _tell(planning.plan(state, settings, layout, registry, version, in_place))
         return
     what = f"springboard deploy {version or ''}".strip()

@@ -42,10 +42,16 @@ def show(version: Version, models: Models) -> None:
 
 
 @app.command()
-def verify(version: Version, models: Models) -> None:
+def verify(
+    version: Version,
+    models: Models,
+    signed_by: Annotated[
+        list[str] | None, typer.Option(help="A public key that must have signed it; may be repeated.")
+    ] = None,
+) -> None:
     """Read a release whole and compare its checksums; exits with 1 when something was changed."""
     with explained(ReleaseError, status=1):
-        found = Registry(models).verify(version)
+        found = Registry(models, signers=signed_by or ()).verify(version)
     typer.echo(f"{version} is whole: sha256 {found.archive.sha256}, {found.archive.size_bytes:,} bytes")
 
 
@@ -54,10 +60,14 @@ def publish(
     archive: Annotated[Path, typer.Argument(help="build/dive-X.Y.Z.mar; its manifest lies beside it.")],
     models: Models,
     golden: Annotated[Path, typer.Option(help="The clip that archive.sh was given as --golden.")],
+    sign: Annotated[
+        Path | None,
+        typer.Option(envvar="SPRINGBOARD_SIGN", help="Sign it with this SSH key, by ssh-keygen -Y."),
+    ] = None,
 ) -> None:
     """Publish an archive; published releases never change."""
     with explained(ReleaseError, status=1):
         registry = Registry(models)
         version = version_of(archive.name)
-        new = registry.publish(archive, golden)
+        new = registry.publish(archive, golden, sign)
     typer.echo(f"{'published' if new else 'unchanged'}: {registry.url(version)}")

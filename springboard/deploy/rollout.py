@@ -88,7 +88,7 @@ class Rollout:
 
     @cached_property
     def _registry(self) -> Registry:
-        return Registry(self._host.models)
+        return Registry(self._host.models, signers=self._host.release_signers)
 
     @property
     def _state(self) -> State:

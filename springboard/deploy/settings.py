@@ -10,6 +10,7 @@ from springboard.endpoint.names import Name, Release
 from springboard.system import documents
 from springboard.system.documents import Strict
 
+SignersKey = Annotated[str, Field(pattern=r"^(ssh|ecdsa|sk)-[\w@.-]+ [A-Za-z0-9+/=]+( .*)?$")]
 Weight = Annotated[int, Field(ge=1, le=99)]
 
 
@@ -79,6 +80,8 @@ class Host(Strict):
     """Whether browsers get the web page, as in endpoint.yml."""
     models: str
     """The registry, s3://BUCKET."""
+    release_signers: tuple[SignersKey, ...] = ()
+    """Public keys, as OpenSSH writes them, one of which must have signed a release; none: unsigned too."""
     worker: Worker
     """What releases run on."""
     canary: Canary = Canary()

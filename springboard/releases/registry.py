@@ -1,17 +1,18 @@
 """The registry: releases in S3, whole or not there, and never changed.
 
 `s3://BUCKET/releases/dive/X.Y.Z/` holds the archive and the golden clip under names with their checksums,
-and, written last and only if absent, `manifest.json`: without it there is no release.
+and, written last and only if absent, `manifest.json`: without it there is no release. Its signature, where
+it has one, is `manifest-SHA256.sig` beside it.
 """
 
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import boto3
 from botocore.config import Config
@@ -19,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from urllib3.exceptions import HTTPError
 
 from springboard.endpoint.names import MODEL, archive_name, is_release
-from springboard.releases import manifest
+from springboard.releases import manifest, signing
 from springboard.releases.copies import check_space, is_whole, objects, read
 from springboard.releases.manifest import Manifest, ManifestError, ReleaseError
 from springboard.system import files
@@ -33,19 +34,20 @@ _CHUNK_BYTES = 1 << 20
 class Registry:
     """The releases in one bucket. Credentials, region and endpoint are boto3's own business."""
 
-    def __init__(self, models: str, client: "S3Client | None" = None) -> None:
-        """`models` is `s3://BUCKET`."""
+    def __init__(self, models: str, client: "S3Client | None" = None, signers: Sequence[str] = ()) -> None:
+        """`models` is `s3://BUCKET`; of `signers`, public keys, one must have signed what is read."""
         self.bucket = models.removeprefix("s3://").rstrip("/")
         if not models.startswith("s3://") or not self.bucket or "/" in self.bucket:
             raise ReleaseError(f"the registry should look like s3://my-bucket, found {models!r}")
         self._given = client
+        self._signers = signers
 
     @cached_property
     def _client(self) -> "S3Client":
         """Made when first asked: a profile or a region may be wrong, which `_explained` tells."""
         config = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 3})
         try:
-            return self._given or boto3.client("s3", config=config)
+            return boto3.client("s3", config=config) if self._given is None else self._given
         except (BotoCoreError, ValueError) as error:
             raise ReleaseError(
                 f"S3 cannot be asked with these AWS settings: {error}. Look at AWS_PROFILE, AWS_REGION and "
@@ -77,12 +79,18 @@ class Registry:
 
     def manifest_bytes(self, version: str) -> bytes:
         """Return a release's manifest as it was published."""
-        if (text := self._published(version)) is None:
+        if (text := self._object(version, "manifest.json")) is None:
             known = ", ".join(self.versions()[-5:]) or "none"
             raise ReleaseError(
                 f"there is no release {version} in s3://{self.bucket}; the latest are: {known}"
             )
+        self._check(version, text)
         return text
+
+    def _check(self, version: str, text: bytes) -> None:
+        if self._signers:
+            signature = self._object(version, _signature_key(text))
+            signing.verify(text, signature, self._signers, self.url(version, "manifest.json"))
 
     def verify(self, version: str) -> Manifest:
         """Read a release's archive and golden clip whole and compare their checksums."""
@@ -99,6 +107,8 @@ class Registry:
         """
         folder = releases / version
         if is_whole(folder, version):
+            # It may be from a time when no signature was asked for.
+            self._check(version, read(folder / "manifest.json"))
             return False
         text = self.manifest_bytes(version)
         found = self._parsed(version, text)
@@ -122,42 +132,53 @@ class Registry:
             shutil.rmtree(part, ignore_errors=True)
         return True
 
-    def publish(self, archive: Path, golden: Path) -> bool:
+    def publish(self, archive: Path, golden: Path, sign: Path | None = None) -> bool:
         """Publish an archive with the manifest beside it; return False where the very same is published.
 
-        Of two publishers of one version exactly one wins; the other is told, and has changed nothing.
+        With `sign` the manifest is signed by that key, also where it was published unsigned. Of two
+        publishers of one version exactly one wins; the other is told, and has changed nothing.
         """
         text = read(archive.with_suffix(".json"))
         found = manifest.parse(text, str(archive.with_suffix(".json")))
         _check_sources(found, archive, golden)
         version = found.version
-        if (published := self._published(version)) is not None:
-            if published == text:
-                return False
+        signature = signing.sign(text, sign) if sign else None
+        published = self._object(version, "manifest.json")
+        if published not in (None, text):
             raise ReleaseError(_taken(version, self.bucket))
+        if signature:
+            self._put(version, _signature_key(text), signature)
+        if published:
+            return False
         for path, (key, _) in zip((archive, golden), objects(found), strict=True):
-            with self._explained(self.url(version, key)), path.open("rb") as body:
-                self._client.put_object(Bucket=self.bucket, Key=_prefix(version) + key, Body=body)
+            with path.open("rb") as body:
+                self._put(version, key, body)
+        if self._put(version, "manifest.json", text):
+            return True
+        if self._object(version, "manifest.json") == text:
+            return False
+        raise ReleaseError(_taken(version, self.bucket))
+
+    def _put(self, version: str, name: str, body: "bytes | BinaryIO") -> bool:
+        """Write an object unless it is there; return whether it was not. Its name tells what it must hold."""
         try:
-            with self._explained(self.url(version, "manifest.json")):
+            with self._explained(self.url(version, name)):
                 self._client.put_object(
                     Bucket=self.bucket,
-                    Key=f"{_prefix(version)}manifest.json",
-                    Body=text,
-                    ContentType="application/json",
+                    Key=_prefix(version) + name,
+                    Body=body,
+                    ContentType="application/json" if name.endswith(".json") else "binary/octet-stream",
                     IfNoneMatch="*",
                 )
         except _Conflict:
-            if self._published(version) == text:
-                return False
-            raise ReleaseError(_taken(version, self.bucket)) from None
+            return False
         return True
 
-    def _published(self, version: str) -> bytes | None:
-        key = f"{_prefix(version)}manifest.json"
+    def _object(self, version: str, name: str) -> bytes | None:
+        """Return a small object's contents, None where there is none."""
         try:
-            with self._explained(self.url(version, "manifest.json")):
-                return self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+            with self._explained(self.url(version, name)):
+                return self._client.get_object(Bucket=self.bucket, Key=_prefix(version) + name)["Body"].read()
         except _NotThere:
             return None
 
@@ -248,6 +269,10 @@ def _check_sources(found: Manifest, archive: Path, golden: Path) -> None:
 
 def _prefix(version: str) -> str:
     return f"releases/{MODEL}/{version}/"
+
+
+def _signature_key(manifest: bytes) -> str:
+    return f"manifest-{hashlib.sha256(manifest).hexdigest()}.sig"
 
 
 def _taken(version: str, bucket: str) -> str:

@@ -67,6 +67,7 @@ def test_every_setting_can_be_given_by_a_variable() -> None:
         "keep_warm_seconds": 60.0,
         "keep_releases": 5,
         "ready_timeout_seconds": 60.0,
+        "release_signers": ["ssh-ed25519 AAAA ci@example.com"],
         "worker": {"workers": 3},
     }
     host = Host.model_validate(
