@@ -130,7 +130,7 @@ build/docs-venv/ready: requirements/docs.txt
 
 # Resolve requirements/*.in into pinned, hashed requirements/*.txt.
 lock: setup
-	for part in worker front dev docs; do \
+	for part in worker front dev docs audit; do \
 	  .venv/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 	    requirements/$$part.in -o requirements/$$part.txt; \
 	done

@@ -24,6 +24,9 @@ def moving_frames(count: int, width: int = 320, height: int = 240, seed: int = 0
     return frames
 
 
+_PIXELS = {"gif": "rgb8", "mjpeg": "yuvj420p", "prores_ks": "yuv422p10le", "huffyuv": "yuv422p"}
+
+
 def encode(
     frames: Frames,
     codec: str = "libx264",
@@ -41,7 +44,7 @@ def encode(
                 options.setdefault("x265-params", "log-level=error")
             stream = cast(VideoStream, output.add_stream(codec, rate=fps, options=options))
             stream.height, stream.width = frames.shape[1:3]
-            stream.pix_fmt = {"gif": "rgb8", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
+            stream.pix_fmt = _PIXELS.get(codec, "yuv420p")
             for frame in frames:
                 output.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
             output.mux(stream.encode())

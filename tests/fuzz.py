@@ -23,6 +23,7 @@ from model_handler.pipeline import Answer, Pipeline, Settings
 from model_handler.request.errors import ScoringError
 from model_handler.request.source import S3Object, parse
 from model_handler.video import Limits, decode
+from tests import bitstreams
 from tests.clips import encode, moving_frames, rotate_by_tag
 
 # System calls that would open something, by architecture: open, openat, openat2, creat, socket, connect,
@@ -36,7 +37,13 @@ _KILL_PROCESS, _ALLOW = 0x80000000, 0x7FFF0000
 _LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
 
 SCORED_EVERY = 10
-LIMITS = Limits(max_bytes=2_000_000, max_pixels=640 * 480, max_decode_s=5)
+LIMITS = Limits(max_bytes=2_000_000, max_pixels=720 * 576, max_decode_s=5)
+# Encoder and container.
+_RARE = (
+    *(("libsvtav1", "mp4"), ("libvpx", "webm"), ("prores_ks", "mov"), ("mpeg1video", "mpeg")),
+    *(("msmpeg4v2", "avi"), ("wmv1", "asf"), ("huffyuv", "avi"), ("ffvhuff", "avi")),
+    *(("ffv1", "matroska"), ("rawvideo", "matroska")),
+)
 
 
 def forbid_opening() -> None:
@@ -79,6 +86,11 @@ def samples() -> list[bytes]:
         encode(frames, "libx265", "hevc", **hdr),
         encode(frames, "libx265", "mov", **hdr),
         rotate_by_tag(encode(frames), 90),
+        # What callers hardly ever send.
+        *(encode(frames, codec, container) for codec, container in _RARE),
+        encode(moving_frames(24, 176, 144), "h263", "3gp"),
+        encode(moving_frames(4, 720, 576), "dvvideo", "avi"),
+        *(write(24) for write in (bitstreams.msmpeg4v1, bitstreams.wmv3, bitstreams.vc1)),
     ]
 
 

@@ -201,7 +201,25 @@ def test_bucket_is_versioned_private_encrypted_and_tls_only(aws: Aws, made: Run)
             "Action": "s3:*",
             "Resource": ["arn:aws:s3:::pool-models", "arn:aws:s3:::pool-models/*"],
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-        }
+        },
+        {
+            "Sid": "ReleasesAreWrittenOnce",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:PutObject",
+            "Resource": "arn:aws:s3:::pool-models/releases/*",
+            "Condition": {
+                "Null": {"s3:if-none-match": "true"},
+                "Bool": {"s3:ObjectCreationOperation": "true"},
+            },
+        },
+        {
+            "Sid": "ReleasesStay",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion"],
+            "Resource": "arn:aws:s3:::pool-models/releases/*",
+        },
     ]
     (rule,) = s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
     assert rule["Status"] == "Enabled"

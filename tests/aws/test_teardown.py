@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.aws.conftest import REGION
 from tests.aws.harness import Aws, Checkout, Run
@@ -10,17 +11,28 @@ from tests.aws.inspect import tagged
 
 pytestmark = pytest.mark.xdist_group("aws")
 BUCKET = "pool-models"
+RELEASE = "releases/dive/1.0.0/dive.mar"
 
 
 @pytest.fixture(scope="module")
 def torn_down(aws: Aws, pool: Checkout, again: Run) -> Run:
-    """The bucket holds a release with an older version and a deleted one."""
+    """The bucket holds a release, and what was written twice and deleted."""
     s3 = aws.client("s3", REGION)
-    for body in (b"older", b"newer"):
-        s3.put_object(Bucket=BUCKET, Key="releases/dive/1.0.0/dive.mar", Body=body)
-    s3.put_object(Bucket=BUCKET, Key="releases/dive/0.9.0/dive.mar", Body=b"old")
-    s3.delete_object(Bucket=BUCKET, Key="releases/dive/0.9.0/dive.mar")
+    s3.put_object(Bucket=BUCKET, Key=RELEASE, Body=b"code", IfNoneMatch="*")
+    s3.put_object(Bucket=BUCKET, Key="notes", Body=b"older")
+    s3.put_object(Bucket=BUCKET, Key="notes", Body=b"newer")
+    s3.delete_object(Bucket=BUCKET, Key="notes")
     return pool.play("teardown", "-e", "teardown_confirm=pool")
+
+
+def test_nobody_changes_or_deletes_a_release(torn_down: Run, aws: Aws) -> None:
+    s3 = aws.client("s3", REGION)
+    with pytest.raises(ClientError, match=r"Forbidden|AccessDenied"):
+        s3.put_object(Bucket=BUCKET, Key=RELEASE, Body=b"other code")
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        s3.put_object(Bucket=BUCKET, Key=RELEASE, Body=b"other code", IfNoneMatch="*")
+    with pytest.raises(ClientError, match=r"Forbidden|AccessDenied"):
+        s3.delete_object(Bucket=BUCKET, Key=RELEASE)
 
 
 def versions(s3: Any) -> int:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.hosts import served
 from tests.hosts.harness import Hosts, Node, Play
 from tests.hosts.served import Converged, Models, settings
 from tests.hosts.test_change import load, runs
+from tests.stands.waiting import wait_until
 
 # The last commit whose code lay in one folder, and the first whose hosts have to be brought further.
 EARLIER = "2491ef5"
@@ -22,6 +24,13 @@ OURS = (
     "springboard-front.service $(cd /var/lib/springboard/instances; printf 'torchserve@%s ' *); "
     "rm -rf /etc/springboard /var/lib/springboard /opt/springboard/front /usr/local/bin/springboard "
     "/etc/systemd/system/springboard-* /etc/systemd/system/torchserve@*; systemctl daemon-reload"
+)
+
+
+# Instance and address of those that listen at ports.
+AT_PORTS = (
+    "cd /var/lib/springboard/instances && grep -s ^TS_INFERENCE_ADDRESS=http */torchserve.env | "
+    "sed 's#/torchserve.env:TS_INFERENCE_ADDRESS=# #'"
 )
 
 
@@ -71,6 +80,15 @@ def test_a_host_of_an_earlier_version_goes_over_without_a_failed_request(
         with load(caller) as outcomes:
             play("configure.yml")
             assert runs(host) != front
+            # What it made listens at ports, also when systemd starts it again by the new unit.
+            for line in host.sh(AT_PORTS).splitlines():
+                instance, address = line.split()
+                host.run("systemctl", "restart", f"torchserve@{instance}.service")
+                wait_until(
+                    partial(host.succeeds, "curl", "-sf", f"{address}/ping"),
+                    f"{instance} to answer at {address}",
+                    120,
+                )
             play("configure.yml", changes=False)
             # What the earlier version wrote is read: what served before, and what comes to serve again.
             play("rollback.yml")

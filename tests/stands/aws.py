@@ -12,7 +12,7 @@ Added to moto:
 - a volume made from nothing names its snapshot: "";
 - the description of a security group's rule whose source is another group;
 - tags of elastic IPs where DescribeTags is asked for that type alone;
-- S3 as if asked over TLS, so that a bucket's TLS-only policy lets requests through;
+- S3 as if asked over TLS, and conditions on If-None-Match, so that a bucket's policy lets the rest through;
 - the patterns and bounds of `aws_rules`, so that it refuses the words that AWS refuses.
 
 moto checks neither signatures nor IAM policies: it shows what was made, not that a policy suffices.
@@ -29,6 +29,7 @@ from fnmatch import fnmatchcase
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
+from flask import request
 from moto.core.exceptions import JsonRESTError
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import EC2Backend, ec2_backends
@@ -121,7 +122,7 @@ def _offering_matches(
     return any(fnmatchcase(offering["InstanceType"], pattern) for pattern in filters["instance-type"])
 
 
-def _over_tls(
+def _by_its_conditions(
     verdict: Callable[[FakeBucket, str, str], object],
 ) -> Callable[[FakeBucket, str, str], object]:
     def permission(bucket: FakeBucket, action: str, resource: str) -> object:
@@ -130,9 +131,7 @@ def _over_tls(
             return verdict(bucket, action, resource)
         document = json.loads(policy)
         document["Statement"] = [
-            statement
-            for statement in document["Statement"]
-            if statement.get("Condition") != {"Bool": {"aws:SecureTransport": "false"}}
+            statement for statement in document["Statement"] if _holds(statement.get("Condition"))
         ]
         bucket.policy = json.dumps(document).encode()
         try:
@@ -141,6 +140,16 @@ def _over_tls(
             bucket.policy = policy
 
     return permission
+
+
+def _holds(condition: dict[str, Any] | None) -> bool:
+    """Whether a statement's condition, of those that our policies have, is met by the request at work."""
+    if condition is None:
+        return True
+    if condition == {"Bool": {"aws:SecureTransport": "false"}}:
+        return False
+    assert condition.get("Null") == {"s3:if-none-match": "true"}, f"this stand-in knows no {condition}"
+    return "If-None-Match" not in request.headers
 
 
 class Gate:
@@ -194,7 +203,7 @@ def main() -> None:
     setattr(ServiceQuotasBackend, "get_service_quota", _quota)  # noqa: B010 - mypy lets no method be assigned
     setattr(ServiceQuotasResponse, "request_service_quota_increase", _grant)  # noqa: B010
     setattr(ServiceQuotasResponse, "get_aws_default_service_quota", _default_quota)  # noqa: B010
-    setattr(FakeBucket, "get_permission", _over_tls(FakeBucket.get_permission))  # noqa: B010
+    setattr(FakeBucket, "get_permission", _by_its_conditions(FakeBucket.get_permission))  # noqa: B010
     setattr(EC2Backend, "create_volume", _with_snapshot(EC2Backend.create_volume))  # noqa: B010
     setattr(EC2Backend, "matches_filters", _offering_matches)  # noqa: B010
     setattr(SecurityGroupRule, "description", property(_description))  # noqa: B010
