@@ -47,9 +47,10 @@ class _AsyncSockets(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         path = _socket_of(request)
         if path not in self._by_path:
-            for gone in _gone(self._by_path):
-                await self._by_path.pop(gone).aclose()
-            self._by_path[path] = httpx.AsyncHTTPTransport(uds=path, limits=_UNBOUNDED)
+            for gone in [self._by_path.pop(gone) for gone in _gone(self._by_path)]:
+                await gone.aclose()
+            # Another request may have come here while those closed.
+            self._by_path.setdefault(path, httpx.AsyncHTTPTransport(uds=path, limits=_UNBOUNDED))
         return await self._by_path[path].handle_async_request(_over_http(request))
 
     async def aclose(self) -> None:
