@@ -82,7 +82,7 @@ class Bench:
         monkeypatch.setattr(traffic, "write_atomically", self._acting("write", full, write_atomically))
         monkeypatch.setattr(deployment, "save", self._acting("save", full, _SAVE))
         monkeypatch.setattr(assemble, "make", self._acting("make", full, _MAKE))
-        monkeypatch.setattr(rollout, "Registry", lambda _: self.registry)
+        monkeypatch.setattr(rollout, "Registry", lambda *_, **__: self.registry)
         monkeypatch.setattr(gpu, "count", lambda: 0)
         monkeypatch.setattr(os, "fsync", lambda _: None)  # nobody pulls the plug
         self.registry: Any = _Registry(self)
