@@ -10,7 +10,7 @@ is forgotten.
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from math import ceil
@@ -66,9 +66,13 @@ class Admission:
         """Hold `size` more bytes for a request; raise `Overloaded` when there is no room for them."""
         with self._lock:
             seat.check()
-            while self.bytes + size > self.limits.queue_bytes:
-                if (victim := self._victim(seat.caller, size, _bytes)) is None:
+            left, victims = self.bytes, list[Seat]()
+            while left + size > self.limits.queue_bytes:
+                if (victim := self._victim(seat.caller, size, _bytes, victims)) is None:
                     raise self._full(f"its videos fill queue_bytes = {self.limits.queue_bytes:,}")
+                victims.append(victim)
+                left -= victim.bytes
+            for victim in victims:  # only now: nobody leaves for one who is refused all the same
                 self._push_out(victim)
             self.bytes += size
             seat.bytes += size
@@ -95,20 +99,22 @@ class Admission:
         reason = reason or f"queue_requests is {self.limits.queue_requests}"
         return Overloaded(f"The queue is full: {reason}. Try again shortly.", ceil(self._wait()) or None)
 
-    def _victim(self, caller: str, more: int, held: Callable[["Seat"], int]) -> "Seat | None":
-        """Return the seat that leaves for `more` of `caller`, None if no other caller would hold as much."""
+    def _victim(
+        self, caller: str, more: int, held: Callable[["Seat"], int], gone: Collection["Seat"] = ()
+    ) -> "Seat | None":
+        """Return the seat that leaves for `more` of `caller`, None if no other caller would hold as much.
+
+        Those `gone` are taken to have left.
+        """
+        seats = [seat for seat in self._seats if seat not in gone]
         shares = Counter[str]()
-        for seat in self._seats:
+        for seat in seats:
             shares[seat.caller] += held(seat)
         largest = max(shares, key=shares.__getitem__, default=caller)
         if shares[caller] + more >= shares[largest]:
             return None
         return next(
-            (
-                seat
-                for seat in reversed(self._seats)
-                if seat.caller == largest and held(seat) and seat.may_leave()
-            ),
+            (seat for seat in reversed(seats) if seat.caller == largest and held(seat) and seat.may_leave()),
             None,
         )
 

@@ -108,3 +108,17 @@ def test_a_download_on_a_thread_pushes_out_the_newest_upload_of_who_holds_most()
         await _end(tasks)
 
     asyncio.run(run())
+
+
+def test_nobody_is_pushed_out_for_one_who_is_refused_all_the_same() -> None:
+    async def run() -> None:
+        admission, seats = admission_of(), list[Seat]()
+        tasks = [asyncio.create_task(_held(admission, "flood", 25, seats, at_work=n < 3)) for n in range(4)]
+        await asyncio.sleep(0)
+        async with admission.seat("polite") as seat:
+            with pytest.raises(Overloaded, match="queue_bytes"):
+                seat.hold(26)  # one place of 25 can be had, the others are at work
+            assert (admission.bytes, [one.pushed_out for one in seats]) == (100, [False] * 4)
+        await _end(tasks)
+
+    asyncio.run(run())
