@@ -168,6 +168,7 @@ export const FAILURES = {
   out_of_memory: ["The server has no memory for it now", "Try again later, or cut the video shorter."],
   overloaded: ["The server is busy", "It was tried several times. Try again later."],
   storage_unreachable: ["The server cannot reach S3", "Try again, or upload the file."],
+  unexpected_body: ["The server did not understand the page", "Reload it and try again."],
   unknown_endpoint: ["The endpoint has another name now", "Reload the page."],
   unknown_model: ["The release is no longer served", "Reload the page."],
   unknown_variant: ["The variant is no longer served", "Choose another one, or none."],
