@@ -1,6 +1,7 @@
 """A request's id, its line in the log, and the end of its connection while draining."""
 
 import logging
+import re
 import time
 
 from starlette.datastructures import MutableHeaders
@@ -14,6 +15,8 @@ log = logging.getLogger("springboard.access")
 
 # Asked every few seconds by machines: a line for each would bury the others.
 _QUIET = ("/ping", "/metrics")
+# Version, trace, parent and flags: w3.org/TR/trace-context, 3.2.
+_TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 # What strangers send may be as long as a head; the journal is everybody's.
 _LONGEST = 512
 
@@ -34,6 +37,11 @@ class AccessLog:
         logs.request_id.set(request_id)
         told: dict[str, object] = {}
         logs.told.set(told)
+        parent = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
+        traced = _TRACEPARENT.fullmatch(parent)
+        logs.traceparent.set(parent.decode() if traced else "")
+        if traced:
+            told["trace_id"] = traced[1].decode()
         began = time.perf_counter()
         status = 0
 

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
+# The caller's `traceparent` (W3C Trace Context), as it came; empty where there was none that is one.
+traceparent: ContextVar[str] = ContextVar("traceparent", default="")
 # What the line of this task's request tells beside its status: a dict that whoever handles it adds to.
 told: ContextVar[dict[str, object]] = ContextVar("told")
 _PLAIN = frozenset(vars(logging.makeLogRecord({})))

@@ -8,6 +8,7 @@ import httpx
 from springboard.endpoint.document import Served
 from springboard.endpoint.names import MODEL
 from springboard.servertiming import read_stages
+from springboard.system import logs
 from springboard.torchserve import management, transport
 from springboard.torchserve.management import Workers
 
@@ -122,6 +123,8 @@ class Backend:
         headers = {"Content-Type": "application/octet-stream", "X-Request-Id": request_id}
         if include:
             headers[INCLUDE] = include
+        if parent := logs.traceparent.get():
+            headers["traceparent"] = parent
         try:
             response = await self._client.post(
                 predictions_url(self.served),

@@ -204,3 +204,20 @@ def test_of_a_long_path_the_log_has_its_beginning(model: Scoring, caplog: pytest
         model.client.get("/" + "a" * 20_000)
     (line,) = [one.getMessage() for one in caplog.records if one.name == "springboard.access"]
     assert line == f"GET /{'a' * 511} 404"
+
+
+@pytest.mark.parametrize(
+    ("parent", "trace"),
+    [
+        (f"00-{'a' * 32}-{'b' * 16}-01", "a" * 32),
+        (f"00-{'0' * 32}-{'b' * 16}-01", None),
+        ("x" * 55, None),
+        (f"00-{'a' * 32}-{'b' * 16}-01, 00-x", None),
+    ],
+)
+def test_the_log_has_the_callers_trace_where_it_is_one(
+    model: Scoring, caplog: pytest.LogCaptureFixture, parent: str, trace: str | None
+) -> None:
+    with caplog.at_level(logging.INFO):
+        model.client.post("/invocations", content=VIDEO, headers={"traceparent": parent})
+    assert line_of(caplog).get("trace_id") == trace

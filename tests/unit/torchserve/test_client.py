@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from springboard.endpoint.document import Served
+from springboard.system import logs
 from springboard.torchserve.client import (
     AttemptFailed,
     Backend,
@@ -103,3 +104,23 @@ def test_answers_are_counted() -> None:
 )
 def test_the_management_api_is_late_wrong_or_right(answer: httpx.Response, result: object) -> None:
     assert ask(answer, workers) == (result, 0)
+
+
+def test_the_callers_trace_is_passed_on() -> None:
+    asked: list[httpx.Headers] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers)
+        return httpx.Response(200, json={"score": 1})
+
+    async def run() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(respond)) as client:
+            backend = Backend(client, SERVED)
+            await backend.predict(b"video", "id", 1.0)
+            logs.traceparent.set(f"00-{'a' * 32}-{'b' * 16}-01")
+            await backend.predict(b"video", "id", 1.0)
+
+    asyncio.run(run())
+    assert "traceparent" not in asked[0]
+    assert asked[1]["traceparent"] == f"00-{'a' * 32}-{'b' * 16}-01"
+    assert asked[1]["x-request-id"] == "id"
