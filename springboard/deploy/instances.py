@@ -36,6 +36,7 @@ class Instance:
         self.name = name
         self.version = name.rpartition("_")[0]
         self.folder = layout.instances / name
+        self._drop_in = layout.unit.parent / f"{services.unit(name)}.d"
 
     @property
     def _listens(self) -> dict[str, str]:
@@ -118,9 +119,10 @@ class Instance:
         services.stop(self.name)
 
     def remove(self) -> None:
-        """Stop it and remove its folder."""
+        """Stop it and remove its folder, and what playbooks/roles/torchserve left an old one of its own."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self._drop_in, ignore_errors=True)
 
     def warm_up(self, clip: bytes, golden: Golden) -> float:
         """Have every worker score the golden clip, and return its score; raise unless it is the manifest's.

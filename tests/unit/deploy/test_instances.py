@@ -70,3 +70,16 @@ def test_every_worker_must_score_the_golden_clip(
     else:
         with pytest.raises(InstanceError, match="its manifest says 84"):
             instance.warm_up(b"clip", GOLDEN)
+
+
+def test_with_an_instance_goes_what_the_role_left_it(
+    instance: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run of configure.yml would have to remove it, and would not be unchanged."""
+    for act in ("stop", "disable"):
+        monkeypatch.setattr(services, act, lambda _: None)
+    drop_in = tmp_path / "etc/systemd/system/torchserve@1.0.0_abc1234.service.d"
+    drop_in.mkdir(parents=True)
+    (drop_in / "ports.conf").touch()
+    instance.remove()
+    assert not drop_in.exists()
