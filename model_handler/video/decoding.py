@@ -76,13 +76,15 @@ def decode(data: bytes, limits: Limits, frame_rate: FrameRate = "auto") -> Video
     meter.check_bytes(len(data))
     reader: _Reader | None = None
     try:
-        with streams.opened(data) as container:
+        with streams.opened(data, meter) as container:
             reader = _Reader(container, meter, data, published=frame_rate == "published")
             return reader.read()
     except UnreadableVideo as error:
+        meter.check_time(0)
         raise UnreadableVideo(naming.incomplete(data, error.message)) from error
     # PyAV answers damaged headers with these beside its own errors.
     except (FFmpegError, ValueError, OverflowError, EOFError, IndexError) as error:
+        meter.check_time(0)
         if reader:
             reader.check_size()
         raise UnreadableVideo(naming.refusal(data)) from error

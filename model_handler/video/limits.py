@@ -58,6 +58,14 @@ class Meter:
 
     def check_time(self, frames: int) -> None:
         """Refuse a video whose decoding, `frames` so far, takes too long."""
-        spent = time.monotonic() - self._started
-        if spent > self.limits.max_decode_s:
-            self.refuse("max_decode_s", f"Decoding took {spent:.1f} s for {frames} frames")
+        if self.is_over:
+            self.refuse("max_decode_s", f"Decoding took {self._spent:.1f} s for {frames} frames")
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether decoding took too long."""
+        return self._spent > self.limits.max_decode_s
+
+    @property
+    def _spent(self) -> float:
+        return time.monotonic() - self._started

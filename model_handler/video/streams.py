@@ -12,6 +12,7 @@ from av.video.stream import VideoStream
 
 from model_handler.network import CLIP_FRAMES
 from model_handler.request.errors import UnreadableVideo
+from model_handler.video.limits import Meter
 
 # FFmpeg's demuxers and decoders, each decoded by a test. Not here, though FFmpeg has them: playlists and
 # lists of files (hls, dash, concat, image2), session descriptions (sdp), whatever else opens an address.
@@ -33,11 +34,22 @@ READABLE = "mp4, mov, avi, mkv, webm, MPEG-TS, MPEG-PS, WMV, FLV, 3gp or gif"
 _NO_PROTOCOL = "none"
 
 
+class _Metered(io.BytesIO):
+    """A file that ends once its time is over: FFmpeg may walk millions of headers before the first packet."""
+
+    def __init__(self, data: bytes, meter: Meter) -> None:
+        super().__init__(data)
+        self._meter = meter
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return b"" if self._meter.is_over else super().read(size)
+
+
 @contextmanager
-def opened(data: bytes) -> Iterator[InputContainer]:
+def opened(data: bytes, meter: Meter) -> Iterator[InputContainer]:
     """Open a file that may be anything; raises PyAV's errors for what is not on the lists."""
     with av.open(
-        io.BytesIO(data),
+        _Metered(data, meter),
         "r",
         options={
             "format_whitelist": ",".join(CONTAINERS),

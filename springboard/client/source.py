@@ -60,7 +60,7 @@ class Source:
         except (httpx.HTTPStatusError, ValueError) as error:
             raise Away(f"{self._url}/metrics shows no metrics; is it a Springboard?") from error
         ping = self._get("/ping")
-        reason = str(ping.json()["error"]["message"]) if ping.status_code == 503 else ""
+        reason = _reason(ping) if ping.status_code == 503 else ""
         return Sample(time.monotonic(), dict(metrics), reason)
 
     def _get(self, path: str) -> httpx.Response:
@@ -70,3 +70,11 @@ class Source:
             raise Away(
                 f"{self._url} does not answer ({error}). Is the server running? springboard serve"
             ) from error
+
+
+def _reason(answer: httpx.Response) -> str:
+    """Return why the server is not ready; what stands before it may answer in words of its own."""
+    try:
+        return str(answer.json()["error"]["message"])
+    except (ValueError, TypeError, KeyError):
+        return f"{answer.status_code} {answer.reason_phrase}"

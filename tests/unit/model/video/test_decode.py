@@ -86,6 +86,14 @@ def test_each_limit_refuses_just_above_it(limits: Limits, name: str) -> None:
     assert name in refusal.value.message
 
 
+def test_the_time_also_ends_in_headers() -> None:
+    boxes = struct.pack(">I4s4sI", 16, b"ftyp", b"isom", 0) + struct.pack(">I4s", 8, b"free") * 1_000_000
+    with pytest.raises(UnreadableVideo):
+        decode(boxes, LIMITS)
+    with pytest.raises(LimitExceeded, match="max_decode_s"):
+        decode(boxes, Limits(max_decode_s=0.05))
+
+
 def test_a_limit_is_told_in_full() -> None:
     with pytest.raises(LimitExceeded, match="the limit max_pixels is 1234567"):
         decode(encode(moving_frames(20, 1280, 1024)), Limits(max_pixels=1234567))
