@@ -99,8 +99,20 @@ def _header(view: View) -> RenderableType:
         "at work": (f"{last.total('springboard_in_flight'):.0f}", "bold"),
         "retries": (f"{view.rate('springboard_retries_total'):.1f}/s", "bold"),
     }
-    line = Text("  ").join(Text.assemble(f"{name} ", figure) for name, figure in figures.items())
-    return Group(top, Text(), Text(" ") + line)
+    whole, wait = "springboard_request_duration_seconds", "springboard_queue_wait_seconds"
+    late = view.rate("springboard_attempts_total", outcome="late")
+    times = {
+        "answers p50": (_seconds(view.quantile(0.5, whole)), "bold"),
+        "p99": (_seconds(view.quantile(0.99, whole)), "bold"),
+        "waits p90": (_seconds(view.quantile(0.9, wait)), "bold"),
+        "oldest": (_seconds(last.total("springboard_queue_oldest_seconds")), "bold"),
+        "late": (f"{late:.1f}/s", "bold red" if late else "bold"),
+    }
+    return Group(top, Text(), *map(_line, (figures, times)))
+
+
+def _line(figures: Mapping[str, tuple[str, str]]) -> Text:
+    return Text(" ") + Text("  ").join(Text.assemble(f"{name} ", figure) for name, figure in figures.items())
 
 
 def _variants(view: View) -> RenderableType:

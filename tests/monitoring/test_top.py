@@ -37,6 +37,7 @@ def test_once_shows_everything_within_a_small_terminal(stack: Stack) -> None:
         *("dive-scoring", "InService", "requests", "failed", "refused", "queued", "retries"),
         *("stable", "canary", "shadow", "1.0.0", "1.1.0", "2/2", "p50", "p90", "p99"),
         *("queue", "decode", "gate", "score", "of 100 requests", "GPU 0", "of 24 GB"),
+        *("answers p50", "waits p90", "oldest", "late"),
     ):
         assert word in done.stdout, f"{word} in {done.stdout}"
     assert "…" not in done.stdout
@@ -48,6 +49,15 @@ def test_from_elsewhere_it_says_how_to_get_a_token() -> None:
     client = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(403)))
     with client, pytest.raises(Away, match="--token"):
         Source(client, "http://elsewhere").read()
+
+
+def test_what_stands_before_a_server_may_answer_in_its_own_words() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        metrics = request.url.path == "/metrics"
+        return httpx.Response(200, text="") if metrics else httpx.Response(503, text="<html>busy</html>")
+
+    with httpx.Client(transport=httpx.MockTransport(answer)) as client:
+        assert Source(client, "http://elsewhere").read().reason == "503 Service Unavailable"
 
 
 def test_without_a_server_it_says_so() -> None:
