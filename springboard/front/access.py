@@ -42,7 +42,7 @@ class AccessLog:
         logs.traceparent.set(parent.decode() if traced else "")
         if traced:
             told["trace_id"] = traced[1].decode()
-        began = time.perf_counter()
+        began, began_ns = time.perf_counter(), time.time_ns()
         status = 0
 
         async def send_with_id(message: Message) -> None:
@@ -64,3 +64,7 @@ class AccessLog:
                 path = scope["raw_path"][:_LONGEST].decode("latin-1")
                 extra = {"status": status, "ms": milliseconds, **told}
                 log.info("%s %s %d", scope["method"], path, status, extra=extra)
+                if traces := self._front.traces:
+                    spent = (began_ns, began_ns + round(milliseconds * 1e6))
+                    request = (scope["method"], path, status)
+                    traces.record(request, request_id, logs.traceparent.get(), spent, told)

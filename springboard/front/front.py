@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -21,6 +22,9 @@ from springboard.front.scheduling.queue import Queue
 from springboard.front.scheduling.readiness import Readiness
 from springboard.front.scheduling.shadow import Mirror
 from springboard.torchserve.client import Backend
+
+if TYPE_CHECKING:  # the server imports it where it is asked for: OpenTelemetry takes time and memory
+    from springboard.front.traces import Traces
 
 log = logging.getLogger("springboard.front")
 
@@ -50,6 +54,7 @@ class Front:
         self.places = Places()
         self.admission = Admission(endpoint.limits, lambda: self.queue.expected_wait(time.monotonic()))
         self.metrics = Metrics(self)
+        self.traces: Traces | None = None
         self.readiness = Readiness(self.queue, self.metrics.record_worker_ends)
         self._client = client
         self._changed = asyncio.Event()

@@ -4,6 +4,7 @@ import array
 import asyncio
 import fcntl
 import logging
+import os
 import signal
 import socket
 import termios
@@ -11,6 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import httpx
 import uvicorn
@@ -27,6 +29,9 @@ from springboard.system import systemd
 from springboard.system.addresses import is_loopback
 from springboard.system.watch import watch
 from springboard.torchserve import transport
+
+if TYPE_CHECKING:
+    from springboard.front.traces import Traces
 
 log = logging.getLogger("springboard.server")
 
@@ -85,6 +90,7 @@ async def serve(
         mounts=transport.mounts(),
     ) as client:
         front = Front(endpoint, Auth(options.auth, accepted), client, options.has_successor)
+        front.traces = _traces()
         trusts_machine = Mode.NONE in options.auth and is_loopback(listening.getsockname()[0])
         config = uvicorn.Config(
             create_app(
@@ -118,7 +124,18 @@ async def serve(
             front.stop_at_once = server.force_exit
             for task in running:
                 task.cancel()
+        if front.traces:
+            await asyncio.to_thread(front.traces.close)
         return server.force_exit
+
+
+def _traces() -> "Traces | None":
+    """Return what sends spans, where OpenTelemetry's variables name a collector."""
+    if not any(os.environ.get(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT") for kind in ("", "TRACES_")):
+        return None
+    from springboard.front.traces import Traces
+
+    return Traces()
 
 
 def _reload_endpoint(front: Front, path: Path) -> None:
