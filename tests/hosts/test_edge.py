@@ -39,6 +39,17 @@ def test_self_signed_certificate_is_told_loudly_every_time(edge: Edge) -> None:
         assert "strict-transport-security" not in client.get("/ping").headers
 
 
+def test_a_person_scores_a_dive_through_the_edge(edge: Edge) -> None:
+    with chromium() as browser, tab(browser, edge.url, ignore_https_errors=True) as one:
+        page = one.open()
+        page.fill("#token", edge.token)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".intake")
+        one.choose(FilePayload(name="a.mp4", mimeType="video/mp4", buffer=b"score=77 " + b"x" * 800_000))
+        page.wait_for_selector(".detail[data-state=scored]")
+        assert one.shown == 77
+
+
 def test_boto3_signatures_survive(edge: Edge) -> None:
     answer = edge.boto3().invoke_endpoint(
         EndpointName="dive-scoring",
@@ -287,14 +298,3 @@ def test_edge_steps_back_for_a_load_balancer(edge: Edge) -> None:
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((edge.node.address, 443), timeout=90)
     assert edge.play(edge_enabled=False).count("changed") == 0
-
-
-def test_a_person_scores_a_dive_through_the_edge(edge: Edge) -> None:
-    with chromium() as browser, tab(browser, edge.url, ignore_https_errors=True) as one:
-        page = one.open()
-        page.fill("#token", edge.token)
-        page.keyboard.press("Enter")
-        page.wait_for_selector(".intake")
-        one.choose(FilePayload(name="a.mp4", mimeType="video/mp4", buffer=b"score=77 " + b"x" * 800_000))
-        page.wait_for_selector(".detail[data-state=scored]")
-        assert one.shown == 77
