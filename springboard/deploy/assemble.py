@@ -96,15 +96,17 @@ def make(layout: Layout, host: Host, version: str) -> Instance:
     release, manifest = layout.releases / version, copies.load(layout.releases / version)
     runtime = Runtime.load(host.worker.runtime)
     shutil.rmtree(instance.folder, ignore_errors=True)
-    # What is made in `sockets` gets its group, whose members may do no more in it than call.
-    for folder, mode in ((instance.folder / "model-store", 0o755), (work, 0o755), (sockets, 0o2710)):
+    store = instance.folder / "model-store"
+    # Weights are for who runs them. What is made in `sockets` gets its group, which may do no more than call.
+    for folder, mode in ((store, 0o750), (work, 0o750), (sockets, 0o2710)):
         folder.mkdir(parents=True)
         folder.chmod(mode)
     with suppress(LookupError):  # without that user the unit, which names it, could not start either
+        shutil.chown(store, group=_USER)
         shutil.chown(work, _USER, _USER)
         shutil.chown(sockets, _USER, _CALLERS)
         sockets.chmod(0o2710)  # chown takes such bits away
-    archive = instance.folder / "model-store" / archive_name(version)
+    archive = store / archive_name(version)
     _place(release / archive_name(version), archive, _workers(host))
     (instance.folder / "runtime").symlink_to(runtime.folder)
     (instance.folder / "served.json").write_text(json.dumps(_told(manifest)))

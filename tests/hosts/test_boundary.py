@@ -105,6 +105,9 @@ def test_a_user_of_the_host_can_neither_order_torchserve_nor_score_past_the_fron
     assert found["put"] == []
     java = node.sh("ss -ltnp").count("java")
     assert java == 0, "ports of TorchServe on the host's loopback"
+    weights = "find /var/lib/springboard -type f -size +1M"
+    assert ".mar" in node.sh(weights)
+    assert node.sh(f"runuser -u nobody -- {weights} -readable 2>/dev/null || true") == ""
 
 
 def test_a_worker_taken_over_reaches_no_other_instance_no_name_and_nobody_on_the_host(host: Serving) -> None:
