@@ -21,6 +21,7 @@ from springboard.front.exchange import outcome_of
 from springboard.front.metrics.lag import Lag
 from springboard.front.metrics.record import _MOST_CALLERS
 from tests.stands.scoring import Scoring, scoring
+from tests.stands.waiting import wait_until
 from tests.unit.front.test_metrics import metrics
 
 KEY = AccessKey(
@@ -45,8 +46,19 @@ def count(one: Scoring, name: str, **labels: str) -> float:
     return sum(map(float, lines))
 
 
+@pytest.fixture(autouse=True)
+def heard(caplog: pytest.LogCaptureFixture) -> None:
+    """Have each test's lines kept to its end: a request's own comes after its answer."""
+    caplog.set_level(logging.INFO)
+
+
+def access(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [one for one in caplog.records if one.name == "springboard.access"]
+
+
 def line_of(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
-    (record,) = [one for one in caplog.records if one.name == "springboard.access"]
+    wait_until(lambda: bool(access(caplog)), "the request's line")
+    (record,) = access(caplog)
     return vars(record)
 
 
@@ -202,7 +214,7 @@ def test_a_blocked_loop_shows_while_it_is_blocked_and_after() -> None:
 def test_of_a_long_path_the_log_has_its_beginning(model: Scoring, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         model.client.get("/" + "a" * 20_000)
-    (line,) = [one.getMessage() for one in caplog.records if one.name == "springboard.access"]
+    line = line_of(caplog)["message"]
     assert line == f"GET /{'a' * 511} 404"
 
 
