@@ -146,7 +146,8 @@ def test_idle_and_slow_connections_disturb_nobody(front: FrontProcess) -> None:
     try:
         for slow in opened[100:]:
             slow.sendall(
-                b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n" + b"x" * 9000
+                b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n"
+                + b"x" * 9000
             )
         assert httpx.get(f"{front.url}/ping").status_code == 200
         assert front.score(WORK).status_code == 200
