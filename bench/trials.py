@@ -26,7 +26,7 @@ from springboard.endpoint.document import Limits, Served, Variant
 from springboard.front.errors import DeadlineExceeded, KillsWorkers, ModelFailed, NotReady, Overloaded
 from springboard.front.intake.admission import Admission
 from springboard.front.metrics.record import Metrics
-from springboard.front.scheduling.dispatch import Attempt, Dispatcher, Video
+from springboard.front.scheduling.dispatch import Attempt, Dispatcher
 from springboard.front.scheduling.lane import Lane, Ticket
 from springboard.front.scheduling.queue import Queue
 from springboard.releases.manifest import ReferenceScores
@@ -36,6 +36,7 @@ from springboard.torchserve.client import (
     Backend,
     HandlerRaised,
     ModelError,
+    Video,
     WorkerDied,
 )
 from springboard.torchserve.management import Workers
@@ -138,15 +139,9 @@ class Model(Backend):
         self.served = served
         self._world = world
 
-    async def predict(
-        self,
-        video: bytes,
-        request_id: str,
-        timeout: float,  # noqa: ASYNC109
-        include: str = "",
-    ) -> Answer:
+    async def predict(self, video: Video, seconds: float) -> Answer:
         """Answer, refuse or fail as the video, the release and chance will have it."""
-        case, dice, dive = self._world.case, self._world.dice, self._world.dives[video]
+        case, dice, dive = self._world.case, self._world.dice, self._world.dives[video.body]
         new = self.served.release == NEW
         seconds = (
             dive.work * case.clip_seconds * dice.lognormvariate(0, 0.1) * (case.slower if new else 1) + 0.01

@@ -31,11 +31,10 @@ from springboard.front.intake.body import check_length, client_gone, read_body
 from springboard.front.intake.source import Body
 from springboard.front.intake.unpack import coding_of
 from springboard.front.metrics.record import Refused
-from springboard.front.scheduling.dispatch import Video
 from springboard.front.scheduling.lane import Ticket
 from springboard.front.scheduling.queue import unknown_variant
 from springboard.system import logs
-from springboard.torchserve.client import Answer
+from springboard.torchserve.client import Answer, Video
 
 log = logging.getLogger("springboard.exchange")
 

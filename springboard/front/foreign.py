@@ -37,10 +37,7 @@ class OwnMachine:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         if scope["type"] == "http" and (why := self._why_foreign(scope)):
-            dialect = wire.Dialect.PLAIN
-            if scope["path"].startswith("/endpoints/") and scope["method"] not in ("GET", "HEAD"):
-                dialect = wire.Dialect.TYPED
-            call = wire.Call(logs.request_id.get(), dialect)
+            call = wire.Call(logs.request_id.get(), wire.dialect_of(scope["method"], scope["path"]))
             logs.told.get()["code"] = ForeignRequest.code
             self._front.metrics.refused.labels(ForeignRequest.code).inc()
             await wire.refusal(call, ForeignRequest(why))(scope, receive, send)

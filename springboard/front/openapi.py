@@ -161,7 +161,7 @@ def complete(document: dict[str, Any], modes: Collection[Mode]) -> None:
             if schemes and path not in _OPEN:
                 operation["security"] = [{name: []} for name in schemes]
             for status, response in operation["responses"].items():
-                typed = path.startswith("/endpoints/") and "score" in operation["tags"]
+                typed = path.startswith(wire.BELOW) and "score" in operation["tags"]
                 response.setdefault("headers", {}).update(
                     _headers(status, "score" in operation["tags"], typed)
                 )

@@ -14,8 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from springboard.front import sagemaker as wire
 from springboard.system import logs
 
-_SAGEMAKER = "/endpoints/"
-_ARN = re.compile(rf"{_SAGEMAKER}arn:[^/]*/(?P<name>[^/]*)")
+_ARN = re.compile(rf"{wire.BELOW}arn:[^/]*/(?P<name>[^/]*)")
 
 
 class TrailingSlash:
@@ -52,8 +51,8 @@ def unmatched(app: FastAPI) -> Callable[[Request, Exception], Awaitable[Response
         if request.method == "OPTIONS" and (error.status_code == 405 or request.url.path == "/"):
             return Response(status_code=204, headers=headers)  # how some balancers ask whether we live
         # GET /endpoints/NAME is ours, not SageMaker's.
-        if request.url.path.startswith(_SAGEMAKER) and request.method not in ("GET", "HEAD"):
-            call = wire.Call(logs.request_id.get(), wire.Dialect.TYPED)
+        call = wire.Call(logs.request_id.get(), wire.dialect_of(request.method, request.url.path))
+        if call.typed:
             status, message = _typed(request, error)
             return wire.unknown_route(call, status, message, headers)
         code = {404: "no_such_route", 405: "method_not_allowed"}.get(error.status_code, "bad_request")

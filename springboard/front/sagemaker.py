@@ -22,6 +22,8 @@ from springboard.refusal import Refusal
 from springboard.torchserve.client import INCLUDE, Answer
 
 PREFIX = "X-Amzn-SageMaker-"
+# Below this are the paths of SageMaker's runtime.
+BELOW = "/endpoints/"
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 # SageMaker's rules: pattern and greatest length.
 RULES = {
@@ -64,6 +66,11 @@ class Call:
     def typed(self) -> bool:
         """Whether errors are boto3's."""
         return self.dialect in (Dialect.TYPED, Dialect.STREAM)
+
+
+def dialect_of(method: str, path: str) -> Dialect:
+    """Return the dialect of a request that came to no route of its own: SageMaker's runtime only posts."""
+    return Dialect.TYPED if path.startswith(BELOW) and method not in ("GET", "HEAD") else Dialect.PLAIN
 
 
 def new_request_id() -> str:

@@ -81,10 +81,9 @@ async def serve(
 ) -> bool:
     """Serve until told to stop; return whether that was a second signal's "at once"."""
     accepted = keys.load(options.keys_file) if options.keys_file else Keys()
-    # Time and number of connections are the queue's business; proxies of the environment are for elsewhere.
-    unbounded = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    # Proxies of the environment are for elsewhere.
     async with httpx.AsyncClient(
-        limits=unbounded,
+        limits=transport.UNBOUNDED,
         timeout=None,  # noqa: S113 - each request brings its own
         trust_env=False,
         mounts=transport.mounts(),

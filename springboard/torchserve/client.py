@@ -97,6 +97,15 @@ class ModelError(HandlerRaised):
         self.answer = answer
 
 
+@dataclass(frozen=True)
+class Video:
+    """A body to score, under the id of its request, and what its answer shall bring beside the score."""
+
+    body: bytes
+    request_id: str
+    include: str = ""
+
+
 class Backend:
     """A client of one release's TorchServe."""
 
@@ -106,31 +115,23 @@ class Backend:
         # How often a worker was heard: an answer is the one proof that one is there.
         self.answers = 0
 
-    async def predict(
-        self,
-        video: bytes,
-        request_id: str,
-        timeout: float,  # noqa: ASYNC109
-        include: str = "",
-    ) -> Answer:
-        """Have `video` scored within `timeout` seconds; raise `AttemptFailed` without the model's answer.
-
-        `include` is what the answer shall bring beside the score.
+    async def predict(self, video: Video, seconds: float) -> Answer:
+        """Have `video` scored within so many seconds; raise `AttemptFailed` without the model's answer.
 
         Always the versioned path and opaque bytes: TorchServe's bare /invocations forgets its model after a
         delete, and bodies sent as form-urlencoded are lost in it.
         """
-        headers = {"Content-Type": "application/octet-stream", "X-Request-Id": request_id}
-        if include:
-            headers[INCLUDE] = include
+        headers = {"Content-Type": "application/octet-stream", "X-Request-Id": video.request_id}
+        if video.include:
+            headers[INCLUDE] = video.include
         if parent := logs.traceparent.get():
             headers["traceparent"] = parent
         try:
             response = await self._client.post(
                 predictions_url(self.served),
-                content=video,
+                content=video.body,
                 headers=headers,
-                timeout=httpx.Timeout(timeout, connect=2.0),
+                timeout=httpx.Timeout(seconds, connect=2.0),
             )
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise Unreachable(f"{type(error).__name__}: {error}") from error

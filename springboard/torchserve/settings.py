@@ -32,8 +32,8 @@ def addresses(sockets: Path) -> dict[str, str]:
     return {name: f"http://127.0.0.1:{port}" for name, port in zip(ADDRESSES, ports, strict=True)}
 
 
-def environment(java_home: str, work: Path, archive: str, listens: dict[str, str]) -> dict[str, str]:
-    """Return the settings of one release's TorchServe that `listens` at `addresses`.
+def environment(java_home: str, work: Path, archive: str, at: dict[str, str]) -> dict[str, str]:
+    """Return the settings of one release's TorchServe that listens `at` its `addresses`.
 
     `archive` is a file in its model store. `work` is a folder of its own: two TorchServes on one machine must
     not share TEMP, which takes their sockets and process ids. It opens ports for gRPC whatever it is told;
@@ -46,7 +46,7 @@ def environment(java_home: str, work: Path, archive: str, listens: dict[str, str
         "LOG_LOCATION": str(work),
         "METRICS_LOCATION": str(work),
         "TS_LOAD_MODELS": f"{MODEL}={archive}",
-        **{f"TS_{name.upper()}_ADDRESS": address for name, address in listens.items()},
+        **{f"TS_{name.upper()}_ADDRESS": address for name, address in at.items()},
         **{f"TS_GRPC_{name}_PORT": str(port) for name, port in grpc.items()},
         "TS_INITIAL_WORKER_PORT": str(_WORKER),
     }

@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 
 _SCHEME = "unix://"
-_UNBOUNDED = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+# Their number, as their time, is the business of whoever asks: the front has a queue.
+UNBOUNDED = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 
 
 def url(address: str, path: str) -> str:
@@ -50,7 +51,7 @@ class _AsyncSockets(httpx.AsyncBaseTransport):
             for gone in [self._by_path.pop(gone) for gone in _gone(self._by_path)]:
                 await gone.aclose()
             # Another request may have come here while those closed.
-            self._by_path.setdefault(path, httpx.AsyncHTTPTransport(uds=path, limits=_UNBOUNDED))
+            self._by_path.setdefault(path, httpx.AsyncHTTPTransport(uds=path, limits=UNBOUNDED))
         return await self._by_path[path].handle_async_request(_over_http(request))
 
     async def aclose(self) -> None:
@@ -66,7 +67,7 @@ class _Sockets(httpx.BaseTransport):
         path = _socket_of(request)
         _knock(path, request)
         if path not in self._by_path:
-            self._by_path[path] = httpx.HTTPTransport(uds=path, limits=_UNBOUNDED)
+            self._by_path[path] = httpx.HTTPTransport(uds=path, limits=UNBOUNDED)
         return self._by_path[path].handle_request(_over_http(request))
 
     def close(self) -> None:

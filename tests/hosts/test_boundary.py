@@ -43,7 +43,7 @@ def name(host):
 stable = "STABLE"
 found = {"sockets": [], "ports": [], "put": [], "names": name("example.com"), "instances": []}
 for path in [*(f"{stable}/sockets/{one}" for one in ("inference", "management", "metrics")),
-             *glob.glob(f"{stable}/work/.ts.sock.*"),
+             *glob.glob(f"{stable}/*/.ts.sock.*"),
              "/run/dbus/system_bus_socket", "/run/systemd/private", "/run/systemd/journal/socket",
              "/run/systemd/resolve/io.systemd.Resolve", "/run/nscd/socket"]:
     if reached(socket.AF_UNIX, path):

@@ -13,9 +13,9 @@ from springboard.auth.keys import Keys
 from springboard.endpoint.document import Endpoint
 from springboard.front.front import Front
 from springboard.front.routes import create_app
-from springboard.front.scheduling.dispatch import Scored, Video
+from springboard.front.scheduling.dispatch import Scored
 from springboard.front.scheduling.lane import Ticket
-from springboard.torchserve.client import Answer
+from springboard.torchserve.client import Answer, Video
 from tests.stands.served import served
 
 LIMITS = {"max_body_bytes": 1_000_000, "queue_bytes": 4_000_000, "max_object_bytes": 1_000_000}

@@ -15,11 +15,11 @@ from typing import Any
 
 from springboard.endpoint.document import Limits, Served, Variant
 from springboard.front.intake.admission import Admission
-from springboard.front.scheduling.dispatch import Attempt, Dispatcher, Video
+from springboard.front.scheduling.dispatch import Attempt, Dispatcher
 from springboard.front.scheduling.lane import Lane, Ticket
 from springboard.front.scheduling.queue import Queue
 from springboard.refusal import Refusal
-from springboard.torchserve.client import Answer, AttemptFailed, Backend, Unreachable
+from springboard.torchserve.client import Answer, AttemptFailed, Backend, Unreachable, Video
 from springboard.torchserve.management import Workers
 
 RETRIED = (429, 503, 504)
@@ -155,15 +155,9 @@ class _Sleeper(Backend):
         self.served = served
         self._simulation = simulation
 
-    async def predict(
-        self,
-        video: bytes,
-        request_id: str,
-        timeout: float,  # noqa: ASYNC109
-        include: str = "",
-    ) -> Answer:
+    async def predict(self, video: Video, seconds: float) -> Answer:
         number = int(self.served.address.rpartition(":")[2]) - 1
-        work = float(video) / self._simulation.load.speeds[number]
+        work = float(video.body) / self._simulation.load.speeds[number]
         try:
             async with asyncio.timeout(work):
                 await self._simulation.away.wait()

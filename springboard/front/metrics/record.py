@@ -204,10 +204,6 @@ class Metrics:
             self.answers.labels(*labels, code)
         self.gate_refusals.labels(*labels)
 
-    def render(self) -> bytes:
-        """Return everything in Prometheus' text format."""
-        return self.page("")[0]
-
     def page(self, accept: str) -> tuple[bytes, str]:
         """Return everything, and its Content-Type: OpenMetrics where `Accept` takes it, which has exemplars.
 

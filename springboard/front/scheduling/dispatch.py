@@ -10,7 +10,7 @@ from springboard.front.scheduling.lane import Lane, Ticket
 from springboard.front.scheduling.queue import Queue
 from springboard.front.scheduling.strikes import Strikes, digest_of, mark_of
 from springboard.refusal import Refusal
-from springboard.torchserve.client import Answer, AttemptFailed, HandlerRaised, ModelError, WorkerDied
+from springboard.torchserve.client import Answer, AttemptFailed, HandlerRaised, ModelError, Video, WorkerDied
 
 log = logging.getLogger("springboard.dispatch")
 
@@ -23,15 +23,6 @@ RAISES = 2
 # How long after the client's deadline TorchServe may sit on a request before its turn is taken away. Its
 # responseTimeout is below the deadline, so only a TorchServe that lost the request gets here.
 OVERTIME_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Video:
-    """A body to score, under the id of its request, and what its answer shall bring beside the score."""
-
-    body: bytes
-    request_id: str
-    include: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,9 +149,7 @@ class Dispatcher:
         deadline = ticket.deadline
         lane.pace.begin(began)
         try:
-            answer = await lane.backend.predict(
-                video.body, video.request_id, deadline - began + OVERTIME_SECONDS, video.include
-            )
+            answer = await lane.backend.predict(video, deadline - began + OVERTIME_SECONDS)
             outcome = "answered" if clock() <= deadline else "late"
         except AttemptFailed as failure:
             outcome = failure.outcome

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field, replace
 
 from springboard.front.scheduling.lane import Lane
 from springboard.front.scheduling.queue import Queue
-from springboard.torchserve.client import AttemptFailed, HandlerRaised, Interrupted, Unreachable, WorkerDied
+from springboard.torchserve.client import (
+    AttemptFailed,
+    HandlerRaised,
+    Interrupted,
+    Unreachable,
+    Video,
+    WorkerDied,
+)
 from springboard.torchserve.management import Workers
 
 log = logging.getLogger("springboard.readiness")
@@ -155,7 +162,7 @@ async def _doubt(lane: Lane, workers: Workers) -> str:
     if lane.busy >= len(workers.ready):
         return "its workers are at work on what they had before"
     try:
-        await lane.backend.predict(b"", "warm-up", WARM_UP_SECONDS)
+        await lane.backend.predict(Video(b"", "warm-up"), WARM_UP_SECONDS)
     except Unreachable as error:
         return str(error)
     except AttemptFailed as error:

@@ -9,7 +9,7 @@ from springboard.endpoint.document import Shadow
 from springboard.front.scheduling.dispatch import OVERTIME_SECONDS, Attempt
 from springboard.front.scheduling.lane import Lane
 from springboard.front.scheduling.queue import Queue
-from springboard.torchserve.client import Answer, AttemptFailed
+from springboard.torchserve.client import Answer, AttemptFailed, Video
 
 log = logging.getLogger("springboard.shadow")
 
@@ -50,7 +50,7 @@ class Mirror:
         began, outcome, release = clock(), "answered", lane.served.release
         compared, difference = AttemptFailed.outcome, None
         try:
-            shadowed = await lane.backend.predict(body, request_id, OVERTIME_SECONDS)
+            shadowed = await lane.backend.predict(Video(body, request_id), OVERTIME_SECONDS)
         except AttemptFailed as failure:
             outcome = compared = failure.outcome
             log.warning("the shadow %s failed, %s: %s", release, outcome, failure)

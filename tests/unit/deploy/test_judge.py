@@ -215,7 +215,7 @@ def test_what_the_front_writes_is_what_deployments_read() -> None:
     )
     metrics = Metrics(state)
     metrics.config_modified.set(7)
-    first = parse(metrics.render().decode())
+    first = parse(metrics.page("")[0].decode())
     assert (first.modified, first.valid, first.retired_in_flight) == (7, True, 0)
     answers = [Answer(200, b'{"score": %d, "clips": [{}, {}, {}, {}]}' % points, {}) for points in (50, 70)]
     answers.append(Answer(422, b"{}", {}))
@@ -225,7 +225,7 @@ def test_what_the_front_writes_is_what_deployments_read() -> None:
         )
     metrics.record_attempt(Attempt("canary", "1.1.0", "no_worker", 0.1, False, True, 9, b"9"))
     window = Window(("canary", "1.1.0"), ("stable", "1.0.0"), first)
-    window.add(parse(metrics.render().decode()))
+    window.add(parse(metrics.page("")[0].decode()))
     seen = window.canary
     assert (seen.scored, seen.unscored, seen.failures) == (2, 1, {"no_worker": 1})
     assert (seen.mean_score, seen.score_variance) == (60, 200)

@@ -166,13 +166,13 @@ def test_names_of_callers_are_bounded() -> None:
     for number in range(_MOST_CALLERS + 50):
         one.record_caller(f"key{number}", "scored")
     one.record_caller("key3", "scored")
-    lines = [line for line in one.render().decode().splitlines() if line.startswith("springboard_caller_")]
+    lines = [line for line in one.page("")[0].decode().splitlines() if line.startswith("springboard_caller_")]
     assert len(lines) == _MOST_CALLERS + 1
     assert 'springboard_caller_requests_total{caller="others",outcome="scored"} 50.0' in lines
 
 
 def test_what_the_process_is_and_has_is_told() -> None:
-    page = metrics().render().decode()
+    page = metrics().page("")[0].decode()
     for name in ("process_resident_memory_bytes", "process_open_fds", "process_start_time_seconds"):
         assert re.search(rf"^{name} [1-9]", page, re.MULTILINE), name
     built = r'^springboard_build_info{build="[^"]+",python="3\.[^"]+",version="[^"]+"} 1'

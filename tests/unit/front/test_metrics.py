@@ -34,7 +34,7 @@ def metrics() -> Metrics:
 
 
 def test_failures_start_at_0() -> None:
-    lines = metrics().render().decode().splitlines()
+    lines = metrics().page("")[0].decode().splitlines()
     assert 'springboard_attempts_total{outcome="worker_died",release="1.1.0",variant="canary"} 0.0' in lines
     of = 'springboard_requests_total{endpoint="dives",outcome="failed",'
     assert f'{of}release="1.1.0",status="503",variant="canary"}} 0.0' in lines
@@ -46,6 +46,6 @@ def test_the_sum_of_scores_never_falls() -> None:
     for points in (60.0, -3.0):
         answer = Answer(200, json.dumps({"score": points}).encode(), {})
         assert one.record_answer(Scored(answer, "canary", "1.1.0", 0.0), None) == points
-    lines = one.render().decode().splitlines()
+    lines = one.page("")[0].decode().splitlines()
     assert 'springboard_score_points_sum{release="1.1.0",variant="canary"} 60.0' in lines
     assert 'springboard_score_points_count{release="1.1.0",variant="canary"} 2.0' in lines

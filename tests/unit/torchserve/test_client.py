@@ -16,6 +16,7 @@ from springboard.torchserve.client import (
     ModelError,
     NoWorker,
     Unreachable,
+    Video,
     WorkerDied,
 )
 from springboard.torchserve.management import Workers
@@ -46,7 +47,7 @@ def ask(answer: httpx.Response | Exception, what: Callable[[Backend], object]) -
 
 
 def predict(backend: Backend) -> object:
-    return backend.predict(b"video", "id", 1.0)
+    return backend.predict(Video(b"video", "id"), 1.0)
 
 
 def workers(backend: Backend) -> object:
@@ -116,9 +117,9 @@ def test_the_callers_trace_is_passed_on() -> None:
     async def run() -> None:
         async with httpx.AsyncClient(transport=httpx.MockTransport(respond)) as client:
             backend = Backend(client, SERVED)
-            await backend.predict(b"video", "id", 1.0)
+            await backend.predict(Video(b"video", "id"), 1.0)
             logs.traceparent.set(f"00-{'a' * 32}-{'b' * 16}-01")
-            await backend.predict(b"video", "id", 1.0)
+            await backend.predict(Video(b"video", "id"), 1.0)
 
     asyncio.run(run())
     assert "traceparent" not in asked[0]

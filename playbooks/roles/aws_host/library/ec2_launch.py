@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 import boto3
-from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-untyped]
+from ansible.module_utils.basic import AnsibleModule
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -94,8 +94,9 @@ def run(ec2: Any, spec: dict[str, Any]) -> str:
 
 def launch(ec2: Any, types: list[str], subnets: list[str], spec: dict[str, Any], tried: list[str]) -> str:
     """Return the id of what was launched; `tried` gets what could not be."""
+    places = zones(ec2, subnets)
     for kind in types:
-        for subnet, zone in zones(ec2, subnets):
+        for subnet, zone in places:
             try:
                 return run(ec2, spec | {"InstanceType": kind, "SubnetId": subnet})
             except ClientError as error:

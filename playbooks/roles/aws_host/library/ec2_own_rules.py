@@ -5,7 +5,7 @@ import ipaddress
 from typing import Any
 
 import boto3
-from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-untyped]
+from ansible.module_utils.basic import AnsibleModule
 from botocore.exceptions import BotoCoreError, ClientError
 
 DOCUMENTATION = r"""

@@ -7,7 +7,7 @@ import pytest
 
 from springboard.endpoint.document import Served, Variant
 from springboard.front.errors import KillsWorkers
-from springboard.front.scheduling.dispatch import Dispatcher, Video
+from springboard.front.scheduling.dispatch import Dispatcher
 from springboard.front.scheduling.lane import Ticket
 from springboard.front.scheduling.queue import Queue
 from springboard.torchserve.client import (
@@ -15,6 +15,7 @@ from springboard.torchserve.client import (
     AttemptFailed,
     HandlerRaised,
     ModelError,
+    Video,
     WorkerDied,
 )
 from springboard.torchserve.management import Workers
@@ -28,13 +29,7 @@ class Scripted(NoBackend):
         super().__init__(served)
         self.script = list(script)
 
-    async def predict(
-        self,
-        video: bytes,
-        request_id: str,
-        timeout: float,  # noqa: ASYNC109
-        include: str = "",
-    ) -> Answer:
+    async def predict(self, video: Video, seconds: float) -> Answer:
         if self.script:
             raise self.script.pop(0)
         return SCORED

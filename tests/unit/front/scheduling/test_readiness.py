@@ -19,6 +19,7 @@ from springboard.torchserve.client import (
     Interrupted,
     NoWorker,
     Unreachable,
+    Video,
     WorkerDied,
 )
 from springboard.torchserve.management import Workers
@@ -41,13 +42,7 @@ class TorchServe(NoBackend):
             raise self.workers_are
         return self.workers_are
 
-    async def predict(
-        self,
-        video: bytes,
-        request_id: str,
-        timeout: float,  # noqa: ASYNC109
-        include: str = "",
-    ) -> Answer:
+    async def predict(self, video: Video, seconds: float) -> Answer:
         self.warm_ups += 1
         if self.proof:
             raise self.proof
