@@ -23,7 +23,6 @@ separate nothing.
 """
 
 import csv
-import hashlib
 import io
 import math
 import os
@@ -36,6 +35,7 @@ from pathlib import Path
 
 from demo.judging import DEDUCTIONS
 from model_handler import network
+from springboard.system.files import sha256
 
 HEADS = {
     "position": "position",
@@ -268,8 +268,7 @@ def _names(folder: Path) -> dict[str, str]:
 
 def _sha256(path: Path) -> str | OSError:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(path)
     except OSError as error:
         return error
 

@@ -1,6 +1,5 @@
 """The state that a training goes on from: another training's is never taken for it."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 
 from demo.recipe import Origin
+from springboard.system.files import lock
 
 
 class RunError(ValueError):
@@ -18,13 +18,9 @@ class RunError(ValueError):
 @contextmanager
 def alone(run: Path) -> Iterator[None]:
     """Hold the folder of a run: two trainings in one would write over each other's frames and state."""
-    with (run / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(
-                f"another training is at work in {run}. Wait for it, or give another --run"
-            ) from None
+    with (run / ".lock").open("w") as held:
+        if not lock(held):
+            raise RunError(f"another training is at work in {run}. Wait for it, or give another --run")
         yield
 
 

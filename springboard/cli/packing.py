@@ -20,7 +20,7 @@ from typing import IO
 from springboard.cli.said import fail
 from springboard.endpoint.names import archive_name
 from springboard.system.checkout import ROOT
-from springboard.system.files import sha256
+from springboard.system.files import lock, sha256
 
 LOCAL_VERSION = "0.0.0-local"
 # Half a gigabyte each; those that a server has do not count.
@@ -91,15 +91,15 @@ def _pack(weights: Path, folder: Path) -> None:
 
 @contextmanager
 def _alone(store: Path) -> Iterator[None]:
-    with (store / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with (store / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
         yield
 
 
 def _hold(folder: Path) -> None:
-    lock = (folder / ".held").open("w")
-    fcntl.flock(lock, fcntl.LOCK_SH)
-    _held.append(lock)
+    held = (folder / ".held").open("w")
+    fcntl.flock(held, fcntl.LOCK_SH)
+    _held.append(held)
 
 
 def _prune(store: Path) -> None:
@@ -112,9 +112,5 @@ def _prune(store: Path) -> None:
 
 
 def _is_free(folder: Path) -> bool:
-    with (folder / ".held").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+    with (folder / ".held").open("w") as held:
+        return lock(held)

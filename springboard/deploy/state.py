@@ -1,6 +1,5 @@
 """What a host remembers of its deployments, and the lock that lets only one work at a time."""
 
-import fcntl
 import json
 import os
 import time
@@ -8,13 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
 from pydantic import BaseModel, ConfigDict
 
 from springboard.system import documents
 from springboard.system.documents import Strict
-from springboard.system.files import write_atomically
+from springboard.system.files import lock, write_atomically
 
 TIDY = "springboard tidy"
 # The phase of a deployment that failed, until all is as it was before.
@@ -89,7 +87,7 @@ def alone(path: Path, what: str, wait: bool) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
-        while not _locked(file):
+        while not lock(file):
             file.seek(0)
             holder = file.read().strip()
             if not wait and holder and not holder.startswith(TIDY):
@@ -105,11 +103,3 @@ def alone(path: Path, what: str, wait: bool) -> Iterator[None]:
         file.flush()
         yield
         file.truncate(0)
-
-
-def _locked(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

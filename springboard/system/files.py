@@ -1,8 +1,10 @@
 """Files that are whole or not there, also after a crash or a power cut."""
 
+import fcntl
 import hashlib
 import os
 from pathlib import Path
+from typing import IO
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
@@ -26,6 +28,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def lock(file: IO[str]) -> bool:
+    """Lock an open file until it is closed; return whether that was possible: somebody else may have it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def sha256(path: Path) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from springboard.system import files
 from springboard.system.checkout import ROOT
 
 BUILD = ROOT / "build" / "hosts"
@@ -53,8 +54,4 @@ def once(name: str, ingredients: bytes, make: Callable[[Path], None]) -> Path:
 
 def _in_use(mark: Path) -> bool:
     with mark.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+        return not files.lock(file)
