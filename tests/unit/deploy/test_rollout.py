@@ -1,14 +1,11 @@
 """The state machine of deployments, with services and traffic that only take notes."""
 
 import errno
-import json
 import os
 import re
 import shutil
-import threading
 import time
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +15,9 @@ from springboard.deploy import assemble, memory, traffic
 from springboard.deploy import state as deployment
 from springboard.deploy.instances import Instance, InstanceError
 from springboard.deploy.plan import RolloutError
-from springboard.deploy.settings import HostFileError, ShadowRule
-from springboard.deploy.settings import load as load_host
-from springboard.deploy.state import Busy, Place, Unfinished
+from springboard.deploy.settings import ShadowRule
+from springboard.deploy.state import Place, Unfinished
 from springboard.deploy.stop import Stop, Stopped
-from springboard.releases import copies
 from springboard.system import gpu
 from tests.unit.deploy.conftest import Bench
 
@@ -108,16 +103,6 @@ def test_killed_right_after_the_promotion_the_new_one_serves(bench: Bench) -> No
     assert bench.rollout().settle()
     assert bench.consistent("1.1.0")
     assert not bench.rollout().unsettled()
-
-
-def test_a_rollback_of_an_unfinished_deployment_only_undoes_that(bench: Bench) -> None:
-    bench.rollout().deploy("1.0.0")
-    bench.rollout().deploy("1.1.0")
-    state = bench.state
-    state.deploying = Unfinished(version="1.2.0", instance="1.2.0_0000000", phase="canary at 10 %")
-    deployment.save(bench.layout.state, state)
-    assert bench.rollout().rollback()
-    assert bench.consistent("1.1.0")
 
 
 def test_an_interrupted_trial_is_rolled_back(bench: Bench) -> None:
@@ -293,11 +278,6 @@ def test_memory_is_measured(bench: Bench) -> None:
     assert memory.available() > 10_000_000
 
 
-def test_without_a_previous_release_a_rollback_says_so(bench: Bench) -> None:
-    with pytest.raises(RolloutError, match="no previous release"):
-        bench.rollout().rollback()
-
-
 def test_a_plan_changes_nothing(bench: Bench) -> None:
     bench.rollout().deploy("1.0.0")
     bench.release("1.1.0")
@@ -307,83 +287,6 @@ def test_a_plan_changes_nothing(bench: Bench) -> None:
     assert bench.plan() == []
     assert bench.plan(host=wider) == [f"write {bench.layout.endpoint}"]
     assert {path: path.stat().st_mtime_ns for path in bench.layout.root.rglob("*")} == before
-
-
-def test_the_lock_tells_who_holds_it_and_goes_with_its_holder(tmp_path: Path) -> None:
-    lock = tmp_path / "lock"
-    said = rf"springboard deploy 1\.0\.0, process {os.getpid()}, since"
-    with deployment.alone(lock, "springboard deploy 1.0.0", wait=False), pytest.raises(Busy, match=said):
-        deployment.alone(lock, "another", wait=False).__enter__()
-    with deployment.alone(lock, "another", wait=False), pytest.raises(Busy):
-        deployment.alone(lock, deployment.TIDY, wait=False).__enter__()
-    entered = threading.Event()
-
-    def deploy() -> None:
-        with deployment.alone(lock, "springboard deploy 1.1.0", wait=False):
-            entered.set()
-
-    with deployment.alone(lock, deployment.TIDY, wait=False):
-        waiting = threading.Thread(target=deploy)
-        waiting.start()
-        assert not entered.wait(0.5)
-    assert entered.wait(60)
-    waiting.join()
-    with deployment.alone(lock, "another", wait=False):
-        pass
-
-
-def test_faults_in_host_yml_are_named(tmp_path: Path) -> None:
-    path = tmp_path / "host.yml"
-    with pytest.raises(HostFileError, match=r"run playbooks/configure.yml"):
-        load_host(path)
-    path.write_text("models: s3://m\nworker: {runtime: /opt/x}\ncanary: {weight: 100}\nkeep: 1\n")
-    with pytest.raises(HostFileError, match=r"canary.weight: .*less than or equal to 99") as caught:
-        load_host(path)
-    assert f"{path}:4: keep: Extra inputs" in str(caught.value)
-
-
-def test_a_copy_of_a_release_is_whole_until_a_byte_changes(bench: Bench) -> None:
-    bench.release("1.0.0")
-    assert copies.is_whole(bench.layout.releases / "1.0.0", "1.0.0")
-    (bench.layout.releases / "1.0.0" / "golden.mp4").write_bytes(b"y")
-    assert not copies.is_whole(bench.layout.releases / "1.0.0", "1.0.0")
-
-
-def test_a_second_rollback_changes_nothing_until_another_deployment(bench: Bench) -> None:
-    bench.rollout().deploy("1.0.0")
-    bench.rollout().deploy("1.1.0")
-    assert bench.rollout().rollback()
-    for _ in range(2):
-        assert not bench.rollout().rollback()
-        assert bench.said[-1] == "1.0.0 serves since the rollback of 1.1.0"
-        assert bench.consistent("1.0.0")
-    bench.layout.unit.write_text("[Service]\nMemoryMax=1G")
-    assert bench.rollout().deploy(None)  # the same release on another configuration
-    assert not bench.rollout().rollback()
-    assert bench.rollout().deploy("1.2.0")
-    assert bench.rollout().rollback()
-    assert bench.consistent("1.0.0")
-
-
-def test_a_rollback_leaves_the_named_release_and_no_other(bench: Bench) -> None:
-    assert not bench.rollout().rollback(leave="1.1.0")
-    bench.rollout().deploy("1.0.0")
-    assert not bench.rollout().rollback(leave="1.1.0")  # it has no way back, and needs none
-    bench.rollout().deploy("1.1.0")
-    assert not bench.rollout().rollback(leave="1.2.0")
-    assert bench.said[-1] == "1.1.0 serves here, not 1.2.0"
-    assert bench.rollout().rollback(leave="1.1.0")
-    assert not bench.rollout().rollback(leave="1.1.0")
-    assert bench.consistent("1.0.0")
-
-
-def test_earlier_versions_can_read_a_state_without_a_rollback(bench: Bench) -> None:
-    """They refuse fields they do not know; later ones pass over them."""
-    bench.rollout().deploy("1.0.0")
-    document = json.loads(bench.layout.state.read_text())
-    assert set(document) == {"promoted", "previous", "warm_until", "shadow", "deploying", "last"}
-    bench.layout.state.write_text(json.dumps(document | {"of_tomorrow": 1}))
-    assert bench.consistent("1.0.0")
 
 
 def outcomes(bench: Bench) -> dict[str, float]:
