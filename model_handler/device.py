@@ -1,11 +1,17 @@
 """Which device and precision a worker computes in, and how it holds its memory."""
 
 import ctypes
+import logging
 
 import torch
 
+log = logging.getLogger(__name__)
+
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _BF16_GPU = (8, 0)  # Ampere; older GPUs only emulate bfloat16
+# cuDNN's own numbers: 9.15.1 is 91501. By pytorch/pytorch issues 163539 (wrong) and 166122, 166643 (slow).
+_CUDNN_WRONG = range(90800, 91100)
+_CUDNN_SOUND = 91500
 # glibc's malloc.h; a larger M_MMAP_THRESHOLD it refuses.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _MMAP_THRESHOLD_MAX = 32 << 20
@@ -43,6 +49,21 @@ def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
     capabilities = torch.cpu.get_capabilities()
     in_hardware = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") or capabilities.get("bf16")
     return torch.bfloat16 if in_hardware else torch.float32
+
+
+def check_cudnn(device: torch.device, dtype: torch.dtype) -> None:
+    """Refuse a cuDNN that computes 3D convolutions in bf16 wrong without a word; warn of one slow in it.
+
+    Raises ValueError with what to do.
+    """
+    version = torch.backends.cudnn.version() if device.type == "cuda" and dtype == torch.bfloat16 else None
+    if version is None or version >= _CUDNN_SOUND:
+        return
+    told = f"{version // 10000}.{version // 100 % 100}.{version % 100}" if version >= 90000 else str(version)
+    remedy = "Take torch 2.10 or newer, which brings a newer one, or set precision: fp16 in model-config.yaml"
+    if version in _CUDNN_WRONG:
+        raise ValueError(f"cuDNN {told} computes this model wrong in bf16, without a word. {remedy}")
+    log.warning("cuDNN %s computes this model in bf16 several times slower than 9.15 does. %s", told, remedy)
 
 
 def keep_freed_memory(size: int = 64 << 20, arenas: int | None = None) -> None:

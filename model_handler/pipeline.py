@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from model_handler import checkpoint, logs, strip
-from model_handler.device import choose_device, choose_dtype
+from model_handler.device import check_cudnn, choose_device, choose_dtype
 from model_handler.dives import POSITIONS, ROTATIONS
 from model_handler.network import CLIP_FRAMES
 from model_handler.request import storage
@@ -99,6 +99,7 @@ class Pipeline:
     def __init__(self, weights: Path, settings: Settings, name: str, version: str, gpu_id: int | None = None):
         device = choose_device(settings.device, gpu_id)
         dtype = choose_dtype(settings.precision, device)
+        check_cudnn(device, dtype)
         self.settings = settings
         self.on_gpu = device.type == "cuda"
         self._scorer = Scorer(checkpoint.load(weights), device, dtype)
