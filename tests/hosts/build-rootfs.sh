@@ -16,16 +16,15 @@ mmdebstrap --mode=root --variant=minbase --include=$include,libnss-systemd \
   --dpkgopt='path-exclude=/usr/share/locale/*' \
   --dpkgopt='force-unsafe-io' \
   bookworm "$root" /etc/apt/sources.list.d/debian.sources
-# Nodes reach the registries the way this machine does, and share its pip cache (node.sh binds it).
+# Nodes reach the registries the way this machine does.
 {
   echo '[global]'
   pip config list 2>/dev/null | sed -nE "s/^(global|:env:)\.([a-z-]+)='(.*)'\$/\2 = \3/p" |
     grep -E '^((extra-)?index-url|find-links|no-index|cert|trusted-host|proxy|(default-)?timeout) ' | sort -t= -k1,1 -u
   echo 'disable-pip-version-check = 1'
-  echo 'cache-dir = /var/cache/pip'
 } >"$root/etc/pip.conf"
 # Packages whose postinst writes alternatives need the folders that path-exclude removed (openjdk).
-mkdir -p "$root"/usr/share/man/man{1..8} "$root/var/cache/pip"
+mkdir -p "$root"/usr/share/man/man{1..8}
 cp -n /etc/apt/apt.conf.d/* "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
 cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/" 2>/dev/null || true
 chroot "$root" update-ca-certificates >/dev/null 2>&1 || true

@@ -140,7 +140,6 @@ class Hosts:
             "NODE_ROOTFS": str(rootfs),
             "NODE_KEY": str(self.base / "key.pub"),
             "NODE_ID": str(number),
-            "NODE_PIP_CACHE": str(BUILD / "pip-cache"),
         }
 
     def script(
@@ -271,7 +270,6 @@ def rootfs() -> Path:
 def session() -> Iterator[Hosts]:
     """Yield a network of its own; when this ends, however it ends, nothing of it is left."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    (BUILD / "pip-cache").mkdir(exist_ok=True)
     root = rootfs()
     for number in range(1, 255):  # creating the bridge is what claims a number
         claim = subprocess.run(

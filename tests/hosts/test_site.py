@@ -98,6 +98,11 @@ def test_from_elsewhere_only_https_and_ssh_answer(host: Serving, node: Callable[
     assert node("elsewhere").run("python3", "-c", SCAN, host[0].address).split() == ["22", "443"]
 
 
+def test_packages_are_kept_once(host: Serving) -> None:
+    """Beside what pip installed no gigabytes of what it fetched."""
+    assert host[0].sh("ls -A /root/.cache/pip 2>/dev/null || true") == ""
+
+
 # Files and folders that the process may write.
 WRITABLE = (
     "find / \\( -path /proc -o -path /sys -o -path /dev \\) -prune -o "
