@@ -16,7 +16,7 @@ CLIP ?=
 # The dive whose score hosts check a release by.
 GOLDEN ?= demo/clips/good-dive.mp4
 
-.PHONY: setup demo serve release deploy test durations test-tools check check-web web-vendor docs docs-site lock lock-torch clean
+.PHONY: setup demo serve release deploy test durations test-pythons test-tools check check-web web-vendor docs docs-site lock lock-torch clean
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -24,8 +24,8 @@ setup: .venv/ready
 # PyPI's torch is the CUDA build (gigabytes), so a machine without an NVIDIA GPU asks for the +cpu build: first where pip
 # already looks (a mirror, a local wheel), then on PyTorch's own CPU index alone. By hash, whichever answers.
 .venv/ready: requirements/dev.txt requirements/torch-cpu.txt requirements/torch-cuda.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Springboard needs Python 3.11 or newer; $(PYTHON) is older. Set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "Springboard needs Python 3.11, 3.12 or 3.13; $(PYTHON) is another. Set PYTHON=/path/to/python3.12"; exit 1; }
 	@$(PYTHON) -m ensurepip --version >/dev/null 2>&1 || { \
 	  if [ "$$(id -u)" = 0 ]; then echo "setup: installing python3-venv with apt"; apt-get update -q && apt-get install -qy python3-venv; \
 	  else echo "Python's venv module is missing. Run: sudo apt-get install python3-venv"; exit 1; fi; }
@@ -69,6 +69,11 @@ test: setup test-tools $(WEB)/node_modules/ready
 # The same, and what took how long goes to tests/durations.json: the next run begins with the longest.
 durations: setup test-tools $(WEB)/node_modules/ready
 	SPRINGBOARD_WRITE_DURATIONS=1 $(PYTEST)
+
+# The tests of one process and of real servers on Python 3.11, 3.12 and 3.13, or SESSION=quick-3.13; pyenv's are found.
+test-pythons: setup test-tools
+	PYENV_VERSION="$$(pyenv versions --bare 2>/dev/null | grep -E '^3\.1[1-3]\.' | paste -sd:)" \
+	  .venv/bin/nox --session $(or $(SESSION),tests) $(if $(TESTS),-- $(TESTS))
 
 # What tests call that pip does not bring; without it those tests are skipped, with the reason.
 TOOLS := chromium curl iproute2 mmdebstrap nginx-light openssh-client openssl prometheus prometheus-alertmanager \

@@ -51,8 +51,9 @@ number='(0|[1-9][0-9]*)' part='(0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)'
 [[ -z $publish || -n $golden ]] || fail "--publish needs --golden: hosts check a release against its golden clip"
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
-python=.venv/bin/python
-[ -x $python ] || fail "no .venv here; run: make setup"
+venv=${SPRINGBOARD_VENV:-.venv}
+python=$venv/bin/python
+[ -x "$python" ] || fail "no $venv here; run: make setup"
 mkdir -p "$out"
 staging=$(mktemp -d "$out/.archive.XXXXXX")
 trap 'rm -rf "$staging"' EXIT
@@ -63,18 +64,18 @@ cp -r model_handler "$staging/extra/"
 find "$staging/extra" -name __pycache__ -prune -exec rm -r {} +
 rm "$staging/extra/model_handler/"{handler.py,model-config.yaml}
 cp "$config" "$staging/model-config.yaml"
-$python -m model_handler.checkpoint "$weights" "$staging/weights.safetensors"
-.venv/bin/torch-model-archiver --model-name dive --version "$version" --archive-format no-archive \
+"$python" -m model_handler.checkpoint "$weights" "$staging/weights.safetensors"
+"$venv/bin/torch-model-archiver" --model-name dive --version "$version" --archive-format no-archive \
   --handler model_handler/handler.py --extra-files "$staging/extra" --config-file "$staging/model-config.yaml" \
   --serialized-file "$staging/weights.safetensors" --export-path "$staging"
-$python -m springboard.releases.pack "$staging/dive" "$staging/dive.mar"
+"$python" -m springboard.releases.pack "$staging/dive" "$staging/dive.mar"
 rm -r "$staging/dive" "$staging/extra"
-$python -m springboard.releases.build "$staging/dive.mar" "$staging/weights.safetensors" "$version" \
+"$python" -m springboard.releases.build "$staging/dive.mar" "$staging/weights.safetensors" "$version" \
   ${golden:+--golden "$golden"} ${reference:+--reference "$reference"} >"$staging/dive.json"
 # Both or neither, and never half a file: an interrupted run leaves what was there before.
 mv "$staging/dive.mar" "$out/dive-$version.mar"
 mv "$staging/dive.json" "$out/dive-$version.json"
 echo "$out/dive-$version.mar"
 if [ -n "$publish" ]; then
-  $python -m springboard releases publish "$out/dive-$version.mar" --models "$publish" --golden "$golden"
+  "$python" -m springboard releases publish "$out/dive-$version.mar" --models "$publish" --golden "$golden"
 fi
