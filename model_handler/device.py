@@ -56,7 +56,9 @@ def check_cudnn(device: torch.device, dtype: torch.dtype) -> None:
 
     Raises ValueError with what to do.
     """
-    version = torch.backends.cudnn.version() if device.type == "cuda" and dtype == torch.bfloat16 else None
+    if device.type != "cuda" or dtype != torch.bfloat16:
+        return
+    version: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call] # torch's
     if version is None or version >= _CUDNN_SOUND:
         return
     told = f"{version // 10000}.{version // 100 % 100}.{version % 100}" if version >= 90000 else str(version)
