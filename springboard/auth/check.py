@@ -70,7 +70,7 @@ class Auth:
             self._check_token(credentials.strip())
             return None
         if Mode.SIGV4 in self.modes and scheme == sigv4.SCHEME:
-            return sigv4.begin(request, self.keys)
+            return sigv4.begin(request, self.keys.valid())
         raise NotAuthorized(reason="scheme" if credentials else "missing")
 
     def caller(self, request: Request) -> str:
@@ -92,6 +92,6 @@ class Auth:
     def _check_token(self, token: str) -> None:
         given = hashlib.sha256(token.encode(errors="replace")).hexdigest()
         # Every token is compared, so that time tells nothing about which came close.
-        matches = [hmac.compare_digest(given, known.sha256) for known in self.keys.tokens]
+        matches = [hmac.compare_digest(given, known.sha256) for known in self.keys.valid().tokens]
         if not any(matches):
             raise NotAuthorized(reason="unknown_token")

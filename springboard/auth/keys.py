@@ -8,11 +8,12 @@ import hashlib
 import json
 import os
 import secrets
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from springboard.system import documents, files
 from springboard.system.documents import Strict
@@ -29,6 +30,8 @@ class AccessKey(Strict):
     access_key_id: Annotated[str, Field(pattern=r"^[A-Z0-9]{16,32}$")]
     secret_access_key: Annotated[str, Field(min_length=32)]
     created: datetime
+    ends: AwareDatetime | None = None
+    """From when it is refused; one that was rotated is good until then, beside its successor."""
 
 
 class Token(Strict):
@@ -37,6 +40,8 @@ class Token(Strict):
     name: str
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     created: datetime
+    ends: AwareDatetime | None = None
+    """As an access key's."""
 
 
 class Keys(Strict):
@@ -46,8 +51,41 @@ class Keys(Strict):
     tokens: tuple[Token, ...] = ()
 
     def names(self) -> list[str]:
-        """Return the names in use; one name is one access key or one token."""
-        return [key.name for key in self.access_keys] + [token.name for token in self.tokens]
+        """Return the names in use; one name is one access key or one token, and those that it replaces."""
+        return list(dict.fromkeys(one.name for one in self.all()))
+
+    def valid(self) -> "Keys":
+        """Return those that have not ended."""
+        now = datetime.now(UTC)
+        return self._where(lambda one: one.ends is None or now < one.ends)
+
+    def of(self, names: Sequence[str]) -> "Keys":
+        """Return those of these names."""
+        return self._where(lambda one: one.name in names)
+
+    def without(self, names: Sequence[str]) -> "Keys":
+        """Return those of other names."""
+        return self._where(lambda one: one.name not in names)
+
+    def and_(self, others: "Keys") -> "Keys":
+        """Return these and those."""
+        return Keys(
+            access_keys=(*self.access_keys, *others.access_keys), tokens=(*self.tokens, *others.tokens)
+        )
+
+    def _where(self, holds: Callable[[AccessKey | Token], bool]) -> "Keys":
+        return Keys(
+            access_keys=tuple(one for one in self.access_keys if holds(one)),
+            tokens=tuple(one for one in self.tokens if holds(one)),
+        )
+
+    def all(self) -> list[AccessKey | Token]:
+        """Return access keys, then tokens."""
+        return [*self.access_keys, *self.tokens]
+
+    def text(self) -> str:
+        """Return them as their file has them; without `ends` where none ends, as earlier versions read it."""
+        return json.dumps(self.model_dump(mode="json", exclude_none=True), indent=2) + "\n"
 
     def named(self) -> list[str]:
         """Return the names, an access key's with its id, which is no secret."""
@@ -76,37 +114,99 @@ def load(path: Path) -> Keys:
 def create_access_key(path: Path, name: str) -> AccessKey:
     """Issue an access key and store it. Raises `KeysFileError`."""
     keys = _free(path, name)
-    key = AccessKey(
-        name=name,
-        access_key_id="SB" + secrets.token_hex(9).upper(),
-        secret_access_key=secrets.token_urlsafe(30),
-        created=datetime.now(UTC),
-    )
-    _save(path, keys.model_copy(update={"access_keys": (*keys.access_keys, key)}))
+    key = _access_key(name)
+    _save(path, keys.and_(Keys(access_keys=(key,))))
     return key
 
 
 def create_token(path: Path, name: str) -> str:
     """Issue a bearer token, store its hash, return it: it is shown once. Raises `KeysFileError`."""
     keys = _free(path, name)
-    token = secrets.token_urlsafe(32)
-    stored = Token(name=name, sha256=hashlib.sha256(token.encode()).hexdigest(), created=datetime.now(UTC))
-    _save(path, keys.model_copy(update={"tokens": (*keys.tokens, stored)}))
+    token, stored = _token(name)
+    _save(path, keys.and_(Keys(tokens=(stored,))))
     return token
+
+
+def rotate(path: Path, name: str, overlap: timedelta) -> AccessKey | str:
+    """Issue a successor of the same name and kind; what it replaces is good for `overlap` more.
+
+    Returns the access key, or the token. Raises `KeysFileError`.
+    """
+    keys = _known(path, name).valid()
+    ends = datetime.now(UTC) + overlap
+    # Who rotates twice within an overlap does not prolong the first one's.
+    ending = [one.model_copy(update={"ends": min(one.ends or ends, ends)}) for one in keys.of([name]).all()]
+    kept = keys.without([name]).and_(_sorted_out(ending) if overlap else Keys())
+    if any(isinstance(one, Token) for one in ending):
+        token, stored = _token(name)
+        _save(path, kept.and_(Keys(tokens=(stored,))))
+        return token
+    key = _access_key(name)
+    _save(path, kept.and_(Keys(access_keys=(key,))))
+    return key
 
 
 def revoke(path: Path, name: str) -> None:
     """Forget the key or token of this name. Raises `KeysFileError` when there is none."""
+    _save(path, _known(path, name).without([name]))
+
+
+def read_in(path: Path, given: Keys, *, exactly: bool = False) -> list[str]:
+    """Have the file hold `given`, and with `exactly` nothing else; return the names that this changed.
+
+    Raises `KeysFileError` where a name stands for something else there, which only `exactly` replaces.
+    """
+    keys = load(path)
+    changed = [name for name in keys.and_(given).names() if _same(keys.of([name])) != _same(given.of([name]))]
+    if not exactly:
+        changed = [name for name in changed if name in given.names()]
+        if taken := [name for name in changed if name in keys.names()]:
+            raise KeysFileError(
+                f"{path} has another key named {', '.join(taken)}; revoke it there, or rename one of the two"
+            )
+    if changed:
+        kept = Keys() if exactly else keys.without(changed)
+        _write(path, kept.and_(given if exactly else given.of(changed)))
+    return changed
+
+
+def placed(path: Path) -> Path:
+    """Return the file that says, beside the keys', that playbooks place them."""
+    return path.with_suffix(".placed")
+
+
+def _same(keys: Keys) -> set[tuple[object, ...]]:
+    """Return what makes keys these keys, which is not when they were first written down."""
+    return {tuple(one.model_dump(exclude={"created"}).values()) for one in keys.all()}
+
+
+def _sorted_out(them: Sequence[AccessKey | Token]) -> Keys:
+    return Keys(
+        access_keys=tuple(one for one in them if isinstance(one, AccessKey)),
+        tokens=tuple(one for one in them if isinstance(one, Token)),
+    )
+
+
+def _access_key(name: str) -> AccessKey:
+    return AccessKey(
+        name=name,
+        access_key_id="SB" + secrets.token_hex(9).upper(),
+        secret_access_key=secrets.token_urlsafe(30),
+        created=datetime.now(UTC),
+    )
+
+
+def _token(name: str) -> tuple[str, Token]:
+    token = secrets.token_urlsafe(32)
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    return token, Token(name=name, sha256=digest, created=datetime.now(UTC))
+
+
+def _known(path: Path, name: str) -> Keys:
     keys = load(path)
     if name not in keys.names():
         raise KeysFileError(f"{path} has no key named {name!r}; it has {', '.join(keys.names()) or 'none'}")
-    _save(
-        path,
-        Keys(
-            access_keys=tuple(key for key in keys.access_keys if key.name != name),
-            tokens=tuple(token for token in keys.tokens if token.name != name),
-        ),
-    )
+    return keys
 
 
 def _free(path: Path, name: str) -> Keys:
@@ -119,9 +219,19 @@ def _free(path: Path, name: str) -> Keys:
 
 
 def _save(path: Path, keys: Keys) -> None:
+    """Write a file that is edited here; one that playbooks place would lose the edit with their next run."""
+    if placed(path).exists():
+        raise KeysFileError(
+            f"the keys of {path} are placed by playbooks, whose next run would undo this. There: "
+            "ansible-playbook playbooks/keys.yml with -e create=NAME, -e rotate=NAME or -e revoke=NAME"
+        )
+    _write(path, keys)
+
+
+def _write(path: Path, keys: Keys) -> None:
     """Replace the file at once, so that a server reading it meanwhile sees the old or the new one."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_atomically(path, json.dumps(keys.model_dump(mode="json"), indent=2) + "\n", mode=0o600)
+        files.write_atomically(path, keys.text(), mode=0o600)
     except OSError as error:
         raise KeysFileError(f"{path}: {error}") from error

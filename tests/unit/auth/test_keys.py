@@ -1,4 +1,5 @@
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,74 @@ def test_a_key_is_on_the_disk_before_it_is_shown(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "fsync", synced.append)
     keys.create_token(tmp_path / "keys.json", "ci")
     assert len(synced) == 2, "the file and its folder"
+
+
+def test_a_rotated_key_and_its_successor_are_both_good_until_the_overlap_ends(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    old = keys.create_access_key(path, "app")
+    keys.create_token(path, "ci")
+    new = keys.rotate(path, "app", timedelta(days=7))
+    assert isinstance(new, keys.AccessKey)
+    held = keys.load(path)
+    assert held.names() == ["app", "ci"]
+    assert [key.access_key_id for key in held.valid().access_keys] == [
+        old.access_key_id,
+        new.access_key_id,
+    ]
+    assert '"ends"' in path.read_text()
+    over = keys.rotate(path, "app", timedelta(0))
+    assert keys.load(path).of(["app"]).access_keys == (over,)
+    assert isinstance(keys.rotate(path, "ci", timedelta(seconds=-1)), str)
+    assert len(keys.load(path).tokens) == 2
+    assert len(keys.load(path).valid().tokens) == 1
+
+
+def test_rotating_twice_prolongs_no_overlap(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    keys.create_access_key(path, "app")
+    keys.rotate(path, "app", timedelta(days=1))
+    ends = keys.load(path).access_keys[0].ends
+    keys.rotate(path, "app", timedelta(days=30))
+    first, second, third = keys.load(path).access_keys
+    assert (first.ends, third.ends) == (ends, None)
+    assert second.ends
+    assert ends
+    assert second.ends > ends
+
+
+def test_a_file_without_overlaps_is_as_earlier_versions_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    keys.create_access_key(path, "app")
+    assert "ends" not in path.read_text()
+
+
+def test_exported_keys_are_the_same_elsewhere(tmp_path: Path) -> None:
+    here, there = tmp_path / "here.json", tmp_path / "there.json"
+    keys.create_access_key(here, "app")
+    keys.create_token(there, "old")
+    given = keys.load(here)
+    assert keys.read_in(there, given) == ["app"]
+    assert keys.read_in(there, given) == []
+    assert keys.load(there).names() == ["app", "old"]
+    assert keys.read_in(there, given, exactly=True) == ["old"]
+    assert there.read_text() == here.read_text()
+
+
+def test_a_name_that_is_another_keys_is_not_taken_over(tmp_path: Path) -> None:
+    here, there = tmp_path / "here.json", tmp_path / "there.json"
+    for path in (here, there):
+        keys.create_access_key(path, "app")
+    before = there.read_text()
+    with pytest.raises(keys.KeysFileError, match="another key named app"):
+        keys.read_in(there, keys.load(here))
+    assert there.read_text() == before
+
+
+def test_keys_that_playbooks_place_are_not_edited_on_the_host(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    keys.create_token(path, "ci")
+    keys.placed(path).touch()
+    for edit in (keys.create_token, keys.create_access_key, keys.revoke):
+        with pytest.raises(keys.KeysFileError, match=r"playbooks/keys.yml with -e create=NAME"):
+            edit(path, "ci" if edit is keys.revoke else "app")
+    assert keys.read_in(path, keys.Keys(), exactly=True) == ["ci"]
