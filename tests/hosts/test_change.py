@@ -62,7 +62,7 @@ def test_changed_runtime_unit_and_front_cost_no_request(
     before = set(node.sh(look).split())
     old_front = runs(node)
 
-    two_runtimes = "[ $(ls -d /opt/springboard/worker/????????????/lib/*/site-packages/numpy | wc -l) = 2 ]"
+    two_runtimes = "[ $(ls -d /opt/springboard/worker/????????????/lib/*/site-packages/torch | wc -l) = 2 ]"
 
     half_way = functools.partial(node.succeeds, "sh", "-c", two_runtimes)
     killed = hosts.play("configure.yml", checkout=checkout, kill_when=half_way, **given)

@@ -25,7 +25,6 @@ def test_schemathesis_finds_no_500_and_nothing_undeclared(front: FrontProcess, t
             "--max-examples=25",
             "--seed=1",
             "--request-timeout=30",
-            "--max-time=120",
             "--suppress-health-check=all",
             "--no-color",
         ],

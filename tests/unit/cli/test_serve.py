@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from springboard.cli.app import app
+from springboard.system import logs
 
 
 @pytest.mark.parametrize(
@@ -22,8 +23,9 @@ from springboard.cli.app import app
     ],
 )
 def test_an_archive_under_another_name_is_told_in_a_line(
-    tmp_path: Path, name: str, holds: str | None, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, holds: str | None, said: str
 ) -> None:
+    monkeypatch.setattr(logs, "configure", lambda as_json: None)  # it would be this process's
     archive = tmp_path / name
     if holds:
         with zipfile.ZipFile(archive, "w") as content:
