@@ -16,8 +16,9 @@ from demo.judging import DEDUCTIONS
 from demo.labels import Label
 from model_handler.checkpoint import Checkpoint
 from model_handler.device import choose_dtype
+from model_handler.engines import GATE_INPUT_SCALE
 from model_handler.network import CLIP_FRAMES, HEADS, Backbone, DiveClassifier, Fc6, Gate, ScoreRegressor
-from model_handler.scoring import DIVING_CLASS, GATE_INPUT_SCALE, POINTS_PER_RAW, gate_clip
+from model_handler.scoring import DIVING_CLASS, POINTS_PER_RAW, gate_clip
 
 PARTS = ("backbone", "fc6", "score", "dive", "gate")
 OTHER_CLASS = 0  # any of Sports-1M's classes but diving: the gate's only question is whether it is that

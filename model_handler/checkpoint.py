@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from model_handler import published
+from model_handler.device import forget_pages
 from model_handler.network import Backbone, DiveClassifier, Fc6, Gate, ScoreRegressor
 from model_handler.published import CheckpointError
 
@@ -163,6 +164,7 @@ def _load_safetensors(file: Path) -> Checkpoint:
         if part not in published.FILES:
             raise CheckpointError(f"{file}: unknown key {part}.{next(iter(state))}")
         _check(part, state, file, f"{part}.", width, gate_width)
+        forget_pages(file)
     for part, (_, required) in published.FILES.items():
         if required and part not in parts:
             raise CheckpointError(f"{file}: no key starts with {part}.")

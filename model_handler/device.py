@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+from pathlib import Path
 
 import torch
 
@@ -13,6 +14,7 @@ _BF16_GPU = (8, 0)  # Ampere; older GPUs only emulate bfloat16
 _CUDNN_WRONG = range(90800, 91100)
 _CUDNN_SOUND = 91500
 # glibc's malloc.h; a larger M_MMAP_THRESHOLD it refuses.
+_MADV_DONTNEED = 4  # Linux's mman.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _MMAP_THRESHOLD_MAX = 32 << 20
 
@@ -81,3 +83,21 @@ def keep_freed_memory(size: int = 64 << 20, arenas: int | None = None) -> None:
     mallopt(_M_MMAP_THRESHOLD, min(size, _MMAP_THRESHOLD_MAX))
     if arenas is not None:
         mallopt(_M_ARENA_MAX, arenas)
+
+
+def forget_pages(file: Path) -> None:
+    """Take a file's mapped pages out of this process's memory; whoever touches one reads it again.
+
+    Checking and compiling touch every weight once, and half a gigabyte of them would stay. Elsewhere than on
+    Linux they do.
+    """
+    try:
+        mapped = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return
+    libc, name = ctypes.CDLL(None), str(file.resolve())
+    for line in mapped:
+        addresses, *_, path = line.split(maxsplit=5)
+        if path == name:
+            start, end = (int(address, 16) for address in addresses.split("-"))
+            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_DONTNEED)

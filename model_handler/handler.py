@@ -43,6 +43,7 @@ class DiveHandler:
             model["modelName"],
             model["modelVersion"],
             properties.get("gpu_id"),
+            Path(kept) if (kept := os.environ.get("SPRINGBOARD_CACHE")) else None,
         )
         self._pipeline.warm_up()
 

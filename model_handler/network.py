@@ -14,7 +14,7 @@ CLIP_FRAMES = 16
 CLIP_SIZE = 112
 
 # Name, input and output channels at width 1 (3 are RGB and never scaled), pool size.
-_CONVOLUTIONS: tuple[tuple[str, int, int, tuple[int, int, int] | None], ...] = (
+CONVOLUTIONS: tuple[tuple[str, int, int, tuple[int, int, int] | None], ...] = (
     ("conv1", 3, 64, (1, 2, 2)),
     ("conv2", 64, 128, (2, 2, 2)),
     ("conv3a", 128, 256, None),
@@ -47,12 +47,12 @@ class Backbone(nn.Module):
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
-        for name, inputs, outputs, _ in _CONVOLUTIONS:
+        for name, inputs, outputs, _ in CONVOLUTIONS:
             setattr(self, name, nn.Conv3d(scaled(inputs, width), scaled(outputs, width), 3, padding=1))
 
     def convolve(self, x: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
         """Apply convolutions `start` (0: conv1) to before `stop`, each with its pooling and ReLU."""
-        for name, _, _, pool in _CONVOLUTIONS[start:stop]:
+        for name, _, _, pool in CONVOLUTIONS[start:stop]:
             x = getattr(self, name)(x)
             # Pooling before ReLU gives the same (both are monotone) and leaves ReLU an eighth of the values.
             if pool:

@@ -14,6 +14,7 @@ from typing import Any
 from model_handler import checkpoint, logs, strip
 from model_handler.device import check_cudnn, choose_device, choose_dtype
 from model_handler.dives import POSITIONS, ROTATIONS
+from model_handler.engines.choice import choose
 from model_handler.network import CLIP_FRAMES
 from model_handler.request import storage
 from model_handler.request.errors import InternalError, OutOfMemory, ScoringError
@@ -32,6 +33,7 @@ class Settings:
 
     precision: str = "auto"
     device: str = "auto"
+    engine: str = "auto"
     video_buckets: tuple[str, ...] = ()
     frame_rate: FrameRate = "auto"
     limits: Limits = field(default_factory=Limits)
@@ -94,21 +96,34 @@ class _Row:
 
 
 class Pipeline:
-    """Fetches, decodes and scores batches with the networks of one release."""
+    """Fetches, decodes and scores batches with the networks of one release.
 
-    def __init__(self, weights: Path, settings: Settings, name: str, version: str, gpu_id: int | None = None):
+    What engines find out about this machine is kept in `cache`, where there is one.
+    """
+
+    def __init__(
+        self,
+        weights: Path,
+        settings: Settings,
+        name: str,
+        version: str,
+        gpu_id: int | None = None,
+        cache: Path | None = None,
+    ) -> None:
         device = choose_device(settings.device, gpu_id)
         dtype = choose_dtype(settings.precision, device)
         check_cudnn(device, dtype)
         self.settings = settings
         self.on_gpu = device.type == "cuda"
-        self._scorer = Scorer(checkpoint.load(weights), device, dtype)
+        loaded = checkpoint.load(weights)
+        networks = choose(loaded, device, dtype, settings.engine, cache)
+        self._scorer = Scorer(loaded, device, dtype, networks)
         self._model = {"name": name, "version": version}
         if self._scorer.trained_on:
             self._model["trained_on"] = self._scorer.trained_on
         # Decoding releases the GIL; more threads than a batch has rows are never used.
         self._threads = ThreadPoolExecutor(thread_name_prefix="decode")
-        log.info("%s %s computes in %s on %s", name, version, dtype, device)
+        log.info("%s %s computes in %s on %s, by %s", name, version, dtype, device, networks.engine)
 
     def warm_up(self) -> None:
         """Run the networks once, so that the first request is as fast as the next."""

@@ -12,18 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from model_handler.checkpoint import Checkpoint
 from model_handler.dives import POSITIONS, ROTATIONS, Dive
-from model_handler.network import CLIP_FRAMES, CLIP_SIZE, HEADS, Gate
+from model_handler.engines import GATE_INPUT_SCALE, Networks
+from model_handler.engines.in_torch import TorchNetworks, placed, present
+from model_handler.network import CLIP_FRAMES, CLIP_SIZE, HEADS
 from model_handler.request.errors import NotADive, OutOfMemory
 from model_handler.video import Frames
 
 log = logging.getLogger(__name__)
 
 POINTS_PER_RAW = 17
-GATE_INPUT_SCALE = 255 * 255
 DIVING_CLASS = 463
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -38,6 +39,7 @@ _PATIENCE, _MOST_PATIENCE = 8, 1024
 _MEMORY_FAULTS = (
     "out of memory",
     "can't allocate memory",
+    "std::bad_alloc",
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
@@ -102,29 +104,26 @@ def gate_clip(clips: Tensor) -> Tensor:
 
 
 class Scorer:
-    """The networks of one checkpoint on one device, ready to score batches of dives."""
+    """The networks of one checkpoint on one device, ready to score batches of dives.
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
-        def place(part: str, dtype: torch.dtype) -> nn.Module | None:
-            module = checkpoint.module(part)
-            if module is None:
-                return None
-            if isinstance(module, Gate):
-                # Leaves the verdict as it is and keeps every value within fp16's range: see Gate.rescale.
-                module.rescale(GATE_INPUT_SCALE)
-            for parameter in module.parameters():
-                layout = torch.channels_last_3d if parameter.dim() == 5 else torch.contiguous_format
-                parameter.data = parameter.data.to(device, dtype, memory_format=layout)
-            return module
+    `networks` are the checkpoint's in another engine than PyTorch.
+    """
 
-        self.device, self.dtype = device, dtype
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        dtype: torch.dtype,
+        networks: Networks | None = None,
+    ) -> None:
+        self.device = device
         self.clips_per_pass = self._most_per_pass = _CLIPS_PER_PASS[device.type]
         self._good_passes, self._patience, self._grown = 0, _PATIENCE, False
         self.trained_on = checkpoint.trained_on
-        self._backbone, self._fc6 = _present(place("backbone", dtype)), _present(place("fc6", dtype))
+        self.networks = networks or TorchNetworks(checkpoint, device, dtype)
         # The heads are tiny; in float32 they cost nothing and keep small differences between dives.
-        self._score, self._dive = _present(place("score", torch.float32)), place("dive", torch.float32)
-        self._gate = place("gate", dtype)
+        self._score = present(placed(checkpoint, "score", device, torch.float32))
+        self._dive = placed(checkpoint, "dive", device, torch.float32)
 
     def warm_up(self) -> None:
         """Score a black video, so that the first caller does not wait for kernels and buffers."""
@@ -142,11 +141,11 @@ class Scorer:
 
     def gate_logits(self, dives: Sequence[Tensor]) -> Tensor | None:
         """Return the gate's logits (dives, 487) on the published scale, float32, or None without a gate."""
-        if self._gate is None:
+        if not self.networks.has_gate:
             return None
         with self._memory_watched():
             seen = torch.stack([gate_clip(clips) for clips in dives])
-            return self._forward(self._gate, seen) * GATE_INPUT_SCALE
+            return self._forward(self.networks.gate, seen) * GATE_INPUT_SCALE
 
     def refusals(self, dives: Sequence[Tensor]) -> list[NotADive | None]:
         """Return, for each dive's clips, None if the gate sees diving, else what it answers."""
@@ -163,7 +162,7 @@ class Scorer:
     def features(self, clips: Tensor) -> Tensor:
         """Clips (N, 3, 16, 112, 112) -> features (N, 8192 at width 1), float32."""
         with self._memory_watched():
-            return self._forward(self._backbone, clips)
+            return self._forward(self.networks.features, clips)
 
     def score(self, dives: Sequence[Tensor]) -> list[Assessment]:
         """Score every dive's clips, all in one pass as far as memory allows."""
@@ -174,7 +173,7 @@ class Scorer:
 
     def _assess(self, dives: Sequence[Tensor]) -> list[Assessment]:
         # fc6 before averaging: it is linear, so the mean of its answers is its answer to the mean.
-        parts = self._forward(lambda x: self._fc6(self._backbone(x)), torch.cat(list(dives)))
+        parts = self._forward(self.networks.hidden, torch.cat(list(dives)))
         by_dive = torch.split(parts, [len(clips) for clips in dives])
         hidden = torch.stack([part.mean(0) for part in by_dive]).relu()
         with torch.inference_mode():
@@ -203,12 +202,7 @@ class Scorer:
         while True:
             try:
                 with torch.inference_mode():
-                    answers = torch.cat(
-                        [
-                            network(part.to(self.dtype, memory_format=torch.channels_last_3d)).float()
-                            for part in torch.split(clips, self.clips_per_pass)
-                        ]
-                    )
+                    answers = torch.cat([network(part) for part in torch.split(clips, self.clips_per_pass)])
             except (RuntimeError, MemoryError) as error:
                 if self.clips_per_pass == 1 or not self._is_short(error):
                     raise
@@ -271,9 +265,3 @@ def _not_a_dive(seen: int, probability: float) -> NotADive:
         f" {probability:.2f}; diving is class {DIVING_CLASS}. Cut the video to one dive, seen whole.",
         gate={"class": seen, "probability": round(probability, 4)},
     )
-
-
-def _present(module: nn.Module | None) -> nn.Module:
-    if module is None:
-        raise ValueError("the checkpoint lacks its backbone, fc6 or score regressor")
-    return module

@@ -90,7 +90,7 @@ def make(layout: Layout, host: Host, version: str) -> Instance:
     instance = Instance(layout, name_of(layout, host, version))
     if instance.exists:
         return instance
-    sockets, work = instance.folder / "sockets", instance.folder / "work"
+    sockets, work, cache = (instance.folder / name for name in ("sockets", "work", "cache"))
     if not settings.fits(sockets, work):
         raise InstanceError(f"{version} is too long a version: TorchServe's sockets do not fit into a path")
     release, manifest = layout.releases / version, copies.load(layout.releases / version)
@@ -98,12 +98,13 @@ def make(layout: Layout, host: Host, version: str) -> Instance:
     shutil.rmtree(instance.folder, ignore_errors=True)
     store = instance.folder / "model-store"
     # Weights are for who runs them. What is made in `sockets` gets its group, which may do no more than call.
-    for folder, mode in ((store, 0o750), (work, 0o750), (sockets, 0o2710)):
+    for folder, mode in ((store, 0o750), (work, 0o750), (cache, 0o750), (sockets, 0o2710)):
         folder.mkdir(parents=True)
         folder.chmod(mode)
     with suppress(LookupError):  # without that user the unit, which names it, could not start either
         shutil.chown(store, group=_USER)
-        shutil.chown(work, _USER, _USER)
+        for folder in (work, cache):
+            shutil.chown(folder, _USER, _USER)
         shutil.chown(sockets, _USER, _CALLERS)
         sockets.chmod(0o2710)  # chown takes such bits away
     archive = store / archive_name(version)
@@ -112,6 +113,9 @@ def make(layout: Layout, host: Host, version: str) -> Instance:
     (instance.folder / "served.json").write_text(json.dumps(_told(manifest)))
     # Last: it says that the rest is whole.
     told = settings.environment(runtime.java, work, archive.name, settings.addresses(sockets))
+    told["SPRINGBOARD_CACHE"] = str(
+        cache
+    )  # what workers find out about this machine; `work` is emptied at starts
     write_atomically(
         instance.folder / "torchserve.env", "".join(f"{name}={value}\n" for name, value in told.items())
     )

@@ -23,6 +23,7 @@ from torch.nn import functional
 from model_handler import checkpoint
 from model_handler.checkpoint import Checkpoint
 from model_handler.device import PRECISIONS
+from model_handler.engines.choice import choose
 from model_handler.network import HEADS
 from model_handler.scoring import Scorer, gate_frame_indices
 from model_handler.video import Limits, decode
@@ -71,13 +72,15 @@ def weights(reference: Path) -> Checkpoint:
     return replace(loaded, parts={**loaded.parts, "gate": gate})
 
 
-@pytest.fixture(scope="module", params=["fp32", "bf16", "fp16"])
+@pytest.fixture(scope="module", params=["fp32", "bf16", "fp16", "fp32 openvino", "bf16 openvino"])
 def scorer(request: pytest.FixtureRequest, weights: Checkpoint) -> Iterator[tuple[str, Scorer]]:
+    precision, _, engine = request.param.partition(" ")
     with pytest.MonkeyPatch.context() as patch:
-        if request.param == "fp16" and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
+        if precision == "fp16" and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
             for layer in ("conv3d", "linear"):
                 patch.setattr(functional, layer, as_tensor_cores_do(getattr(functional, layer)))
-        yield request.param, Scorer(weights, CPU, PRECISIONS[request.param])
+        dtype = PRECISIONS[precision]
+        yield precision, Scorer(weights, CPU, dtype, choose(weights, CPU, dtype, engine or "torch"))
 
 
 def as_tensor_cores_do(layer: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -18,8 +18,8 @@ from demo.recipe import Recipe, origin
 from demo.resume import RunError, alone, load_state, save_state
 from demo.train import DivergedError, train
 from model_handler.checkpoint import load
+from model_handler.engines import GATE_INPUT_SCALE
 from model_handler.published import FILES
-from model_handler.scoring import GATE_INPUT_SCALE
 from model_handler.video import Limits, decode
 from tests.clips import encode, moving_frames
 from tests.conftest import small_checkpoint

@@ -118,7 +118,7 @@ def test_the_unit_and_the_pruning_find_what_an_instance_is_made_of(bench: Bench)
     made = assemble.make(bench.layout, bench.host, "1.0.0")
     unit = text("roles/torchserve/templates/torchserve@.service")
     named = set(re.findall(rf"{HERE.instances}/%i/([\w.-]+)", unit))
-    assert named == {"work", "sockets", "torchserve.env", "runtime", "model-store"}
+    assert named == {"work", "cache", "sockets", "torchserve.env", "runtime", "model-store"}
     assert named <= {path.name for path in made.folder.iterdir()}
     assert f"-name {(made.folder / 'runtime').name} -printf '%l" in text("roles/torchserve/tasks/prune.yml")
     assert (made.folder / "runtime").readlink() == bench.host.worker.runtime

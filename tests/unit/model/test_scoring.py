@@ -132,8 +132,8 @@ def test_running_out_of_memory_halves_the_split_and_goes_on(monkeypatch: pytest.
     scorer = Scorer(small_checkpoint(), CPU, torch.float32)
     frames = random_frames(100)
     expected = assess(scorer, frames)[0].score
-    memory = Memory(scorer._backbone, 2)
-    monkeypatch.setattr(scorer, "_backbone", memory)
+    memory = Memory(scorer.networks.hidden, 2)
+    monkeypatch.setattr(scorer.networks, "hidden", memory)
     assert assess(scorer, frames)[0].score == pytest.approx(expected, abs=1e-3)
     assert scorer.clips_per_pass == 2
     assert memory.passes == 2 + 4  # 8 and 4 clips failed, then 7 clips in four passes
@@ -141,7 +141,7 @@ def test_running_out_of_memory_halves_the_split_and_goes_on(monkeypatch: pytest.
 
 def test_no_memory_for_one_clip_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     scorer = Scorer(small_checkpoint(), CPU, torch.float32)
-    monkeypatch.setattr(scorer, "_backbone", Memory(scorer._backbone, 0))
+    monkeypatch.setattr(scorer.networks, "hidden", Memory(scorer.networks.hidden, 0))
     with pytest.raises(OutOfMemory):
         assess(scorer, random_frames(40))
 
@@ -151,7 +151,7 @@ def test_other_faults_are_not_taken_for_memory(monkeypatch: pytest.MonkeyPatch) 
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     scorer = Scorer(small_checkpoint(), CPU, torch.float32)
-    monkeypatch.setattr(scorer, "_backbone", broken)
+    monkeypatch.setattr(scorer.networks, "hidden", broken)
     with pytest.raises(RuntimeError, match="illegal memory access"):
         assess(scorer, random_frames(40))
 
@@ -195,7 +195,7 @@ def test_a_library_that_finds_no_room_for_itself_is_memory_only_where_it_is_scar
         raise RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`")
 
     scorer = Scorer(small_checkpoint(), CPU, torch.float32)
-    monkeypatch.setattr(scorer, "_backbone", broken)
+    monkeypatch.setattr(scorer.networks, "features", broken)
     monkeypatch.setattr(scorer, "_is_scarce", lambda: scarce)
     with pytest.raises(OutOfMemory if scarce else RuntimeError):
         scorer.features(scorer.clips([random_frames(20)])[0])
