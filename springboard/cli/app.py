@@ -8,7 +8,7 @@ from springboard.cli.serve import serve
 app = typer.Typer(help="A self-managed inference server for dive scoring.", no_args_is_help=True)
 app.add_typer(keys.app, name="keys")
 app.add_typer(releases.app, name="releases")
-for command in (serve, ask.score, ask.top, host.deploy, host.rollback, host.tidy):
+for command in (serve, ask.score, ask.top, host.deploy, host.rollback, host.check, host.tidy):
     app.command()(command)
 
 

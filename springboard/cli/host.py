@@ -9,6 +9,7 @@ import typer
 
 from springboard.cli.said import say
 from springboard.deploy import plan as planning
+from springboard.deploy import proof, upkeep
 from springboard.deploy import settings as host
 from springboard.deploy import state as deployment
 from springboard.deploy.figures import FrontAway
@@ -78,6 +79,13 @@ def rollback(
     _work("springboard rollback", wait, lambda rollout: rollout.rollback(in_place, leave))
 
 
+def check() -> None:
+    """Have every worker score the golden clip of the release that serves; status 1 if one is wrong."""
+    with _explained():
+        layout = Layout.here()
+        proof.prove(layout, host.load(layout.settings), say)
+
+
 def tidy() -> None:
     """Undo a deployment that was killed, stop what was kept warm long enough, remove old releases.
 
@@ -86,6 +94,7 @@ def tidy() -> None:
     """
     with _explained():
         layout = Layout.here()
+        upkeep.tell(layout)
         Rollout(layout, host.load(layout.settings), say).heal()
     try:
         _work(deployment.TIDY, False, _tidy)

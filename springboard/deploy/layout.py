@@ -52,6 +52,11 @@ class Layout:
         return self.root / "var/lib/prometheus/node-exporter"
 
     @property
+    def patched(self) -> Path:
+        """Its time is when playbooks/patch.yml, or what set up the host, last installed all updates."""
+        return self.root / "var/lib/springboard/patched"
+
+    @property
     def workerless(self) -> Path:
         """Since when which instances have no worker; gone after a reboot, as they are."""
         return self.root / "run/springboard/workerless.json"

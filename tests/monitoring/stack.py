@@ -19,7 +19,8 @@ from typing import Any
 
 import httpx
 
-from springboard.deploy import told
+from springboard.deploy import told, upkeep
+from springboard.deploy.layout import Layout
 from springboard.system.checkout import ROOT
 from springboard.system.ports import free_ports
 from springboard.torchserve.process import TorchServe
@@ -210,6 +211,8 @@ def stack(folder: Path) -> Iterator[Stack]:
                 "prometheus_scrape_interval": "1s",
                 "prometheus_listen_address": f"127.0.0.1:{prom}",
                 "prometheus_alert_webhook_url": webhook.url,
+                "prometheus_heartbeat_url": webhook.url,
+                "prometheus_heartbeat_interval": "1s",
                 "_prometheus_folder": str(folder),
                 "_prometheus_alertmanager": f"127.0.0.1:{alerts}",
                 "_prometheus_prober": f"127.0.0.1:{prober}",
@@ -265,6 +268,12 @@ def told_by_others(folder: Path) -> Path:
     others = folder / "textfiles"
     others.mkdir()
     told.ended(others, told.PROMOTED)
+    host = Layout(folder / "host")
+    host.figures.mkdir(parents=True)
+    host.patched.parent.mkdir(parents=True)
+    host.patched.touch()
+    upkeep.tell(host)
+    shutil.copy(host.figures / "springboard_upkeep.prom", others)
     (others / "systemd.prom").write_text(
         "# TYPE node_systemd_unit_state gauge\n"
         'node_systemd_unit_state{name="nginx.service",state="failed",type="notify"} 0\n'

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from tests.monitoring.parts import render
 from tests.monitoring.stack import Stack
@@ -48,6 +49,33 @@ def test_warnings_may_go_elsewhere_than_what_wakes_somebody(
     command = ["amtool", "config", "routes", "test", config, f"severity={severity}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, receiver), done.stderr
+
+
+@pytest.mark.usefixtures("tools")
+def test_the_heartbeat_goes_to_nobody_but_who_misses_it(tmp_path: Path) -> None:
+    config = tmp_path / "alertmanager.yml"
+    for url in ("", "http://127.0.0.1/beat"):
+        render(
+            tmp_path, {"prometheus_alert_webhook_url": "http://127.0.0.1/a", "prometheus_heartbeat_url": url}
+        )
+        command = ["amtool", "config", "routes", "test", f"--config.file={config}"]
+        done = subprocess.run(
+            [*command, "alertname=SpringboardWatchdog", "severity=none"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout.strip()) == (0, "heartbeat"), done.stderr
+        receivers = {one["name"]: one for one in yaml.safe_load(config.read_text())["receivers"]}
+        posted = [one["url"] for one in receivers["heartbeat"].get("webhook_configs", [])]
+        assert posted == ([url] if url else [])
+
+
+def test_the_heartbeat_comes_as_long_as_alerts_can(stack: Stack) -> None:
+    def beats() -> int:
+        return sum(one["labels"]["alertname"] == "SpringboardWatchdog" for one in stack.webhook.alerts)
+
+    wait_until(lambda: beats() > 1, "a second heartbeat")
 
 
 def test_a_runbook_opens_on_prometheus_own_page(stack: Stack) -> None:

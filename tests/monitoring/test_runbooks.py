@@ -95,6 +95,7 @@ PROMISES = {
     "SpringboardOutOfMemory": {"oom-kill": "CONSTRAINT_MEMCG"},
     "SpringboardUnitFailed": {"-p err": "not taken over"},
     "SpringboardUnreachable": {"/ping": "ready"},
+    "SpringboardWatchdog": {"grep -i notify": "Notify attempt failed"},
     "SpringboardWorkersMissing": {"torchserve@": "worker process died"},
 }
 

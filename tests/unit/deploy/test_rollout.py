@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from springboard.deploy import assemble, memory, traffic
+from springboard.deploy import assemble, memory, proof, traffic
 from springboard.deploy import state as deployment
 from springboard.deploy.instances import Instance, InstanceError
 from springboard.deploy.plan import RolloutError
@@ -315,3 +315,18 @@ def test_how_deployments_ended_is_told_to_whoever_watches(
     text = (bench.layout.figures / "springboard.prom").read_text()
     assert len(re.findall(r"_last_timestamp_seconds{outcome=\"\w+\"} \d{10}", text)) == 3
     assert (bench.layout.figures / "springboard.prom").stat().st_mode & 0o777 == 0o644
+
+
+def test_what_serves_can_be_checked_by_its_golden_clip(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RolloutError, match="nothing is deployed"):
+        proof.prove(bench.layout, bench.host, bench.said.append)
+    bench.rollout().deploy("1.0.0")
+    proof.prove(bench.layout, bench.host, bench.said.append)
+    assert bench.said[-1].startswith("1.0.0 scores its golden clip 50.00")
+
+    def off(*_: object) -> float:
+        raise InstanceError("gives the golden clip 10 points")
+
+    monkeypatch.setattr(Instance, "warm_up", off)
+    with pytest.raises(InstanceError, match="10 points"):
+        proof.prove(bench.layout, bench.host, bench.said.append)

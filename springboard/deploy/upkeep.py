@@ -1,0 +1,47 @@
+"""Whether a host should be patched or booted anew, for Prometheus: a file for node exporter."""
+
+import os
+import re
+
+from springboard.deploy.layout import Layout
+from springboard.system.files import write_atomically
+
+_FILE = "springboard_upkeep.prom"
+_IMAGE = "vmlinuz-"
+
+
+def reboot_due(layout: Layout) -> bool:
+    """Whether packages ask for it, or a kernel waits that is newer than the one that runs.
+
+    The former by Debian's policy 9.12, and Ubuntu's: whoever needs a reboot makes /run/reboot-required.
+    """
+    if (layout.root / "run/reboot-required").exists():
+        return True
+    kernels = [path.name.removeprefix(_IMAGE) for path in (layout.root / "boot").glob(f"{_IMAGE}*")]
+    running = os.uname().release
+    # A container's is its host's.
+    return running in kernels and max(kernels, key=_version) != running
+
+
+def _version(release: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", release))
+
+
+def tell(layout: Layout) -> None:
+    """Write it down, where somebody reads it."""
+    if not layout.figures.is_dir():
+        return
+    lines = [
+        "# HELP springboard_reboot_required Whether updates wait for a reboot.",
+        "# TYPE springboard_reboot_required gauge",
+        f"springboard_reboot_required {int(reboot_due(layout))}",
+    ]
+    if layout.patched.exists():
+        lines += [
+            "# HELP springboard_patched_timestamp_seconds When all updates were installed, in Unix time.",
+            "# TYPE springboard_patched_timestamp_seconds gauge",
+            f"springboard_patched_timestamp_seconds {layout.patched.stat().st_mtime!r}",
+        ]
+    path, page = layout.figures / _FILE, "\n".join([*lines, ""])
+    if not path.exists() or path.read_text(encoding="utf-8") != page:
+        write_atomically(path, page)
