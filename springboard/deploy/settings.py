@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from springboard.endpoint.document import Cors, Limits
+from springboard.endpoint.document import Cache, Cors, Limits
 from springboard.endpoint.names import Name, Release
 from springboard.system import documents
 from springboard.system.documents import Strict
@@ -76,6 +76,8 @@ class Host(Strict):
     """The front's, as in endpoint.yml."""
     cors: Cors = Cors()
     """Which pages of other origins may call, as in endpoint.yml."""
+    cache: Cache = Cache()
+    """Answers that are kept, as in endpoint.yml."""
     page: bool = True
     """Whether browsers get the web page, as in endpoint.yml."""
     models: str

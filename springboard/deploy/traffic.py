@@ -69,7 +69,9 @@ class Traffic:
             return
         # Left out where it says nothing: a front from before it must be able to read the file.
         endpoint, fields = self._endpoint(variants), Endpoint.model_fields
-        unsaid = {name for name in ("cors", "page") if getattr(endpoint, name) == fields[name].default}
+        unsaid = {
+            name for name in ("cache", "cors", "page") if getattr(endpoint, name) == fields[name].default
+        }
         document = endpoint.model_dump(mode="json", exclude=unsaid)
         text = _HEADER + yaml.safe_dump(document, sort_keys=False)
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,6 +97,7 @@ class Traffic:
             limits=self._host.limits,
             allowed_buckets=self._host.allowed_buckets,
             cors=self._host.cors,
+            cache=self._host.cache,
             page=self._host.page,
         )
 

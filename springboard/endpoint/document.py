@@ -119,6 +119,14 @@ class Cors(Strict):
     """As browsers name them (`https://pages.example`), or `*` for all; none: only our own."""
 
 
+class Cache(Strict):
+    """Answers that are kept, so that the same video at the same release is scored once."""
+
+    max_bytes: Annotated[int, Field(ge=0, le=10_000_000_000)] = 0
+    """How many bytes of answers are kept; 0: none, every request is scored. An answer has 2 to 4 kB, with
+    its strip of pictures some 30 more."""
+
+
 class Endpoint(Strict):
     """The whole of `endpoint.yml`. Without variants nothing is deployed yet."""
 
@@ -134,6 +142,8 @@ class Endpoint(Strict):
     """The S3 buckets that videos may come from; none: only videos in the request itself."""
     cors: Cors = Cors()
     """Which pages of other origins may call; none by default."""
+    cache: Cache = Cache()
+    """Whether answers are kept for videos that come again; off by default."""
     page: bool = True
     """Whether browsers get the web page at `/`, and `/status`."""
 

@@ -8,6 +8,7 @@ from springboard.front.front import Front
 
 _EXPOSED = (
     "x-amzn-RequestId, x-amzn-ErrorType, Server-Timing, Retry-After, x-Amzn-Invoked-Production-Variant, "
+    "X-Springboard-Cache, "
     "X-Amzn-SageMaker-New-Session-Id, X-Amzn-SageMaker-Custom-Attributes, X-Amzn-SageMaker-Inference-Id"
 )
 _METHODS = "GET, HEAD, POST, PUT, OPTIONS"

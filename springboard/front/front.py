@@ -12,6 +12,7 @@ import httpx
 
 from springboard.auth.check import Auth
 from springboard.endpoint.document import Endpoint
+from springboard.front.answers import Answers
 from springboard.front.intake.admission import Admission
 from springboard.front.intake.s3 import Downloads
 from springboard.front.intake.source import THREADS, Sources
@@ -61,6 +62,7 @@ class Front:
         self.dispatcher = Dispatcher(
             self.queue, self.readiness.lost_worker, self.metrics.record_attempt, self.metrics.record_wait
         )
+        self.answers = Answers(endpoint.cache.max_bytes)
         self.mirror = Mirror(self.queue, self.metrics.record_mirrored)
         threads = ThreadPoolExecutor(endpoint.limits.s3_concurrency, thread_name_prefix="s3")
         self.downloads = Downloads(threads)
@@ -76,6 +78,7 @@ class Front:
         """Serve this endpoint from now on; what runs or waits carries on. `s3_concurrency` stays."""
         self.endpoint = endpoint
         self.admission.limits = endpoint.limits
+        self.answers.use(endpoint.cache.max_bytes)
         self.queue.use(endpoint.variants, endpoint.shadow, lambda served: Backend(self._client, served))
         for variant in endpoint.variants:
             self.metrics.expect(self.name, variant.name, variant.release)

@@ -22,6 +22,8 @@ from springboard.refusal import Refusal
 from springboard.torchserve.client import INCLUDE, Answer
 
 PREFIX = "X-Amzn-SageMaker-"
+# Of an endpoint that keeps answers: `hit`, or `miss` where the video was scored.
+CACHE = "X-Springboard-Cache"
 # Below this are the paths of SageMaker's runtime.
 BELOW = "/endpoints/"
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")

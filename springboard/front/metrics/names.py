@@ -54,6 +54,12 @@ REQUESTS = Declared(
     "Requests answered, by the status the caller got (499: left before its answer) and the outcome.",
     ("endpoint", *_VARIANT, "status", "outcome"),
 )
+CACHE = Declared(
+    "springboard_cache",
+    "counter",
+    "Videos looked for among the answers that are kept (`cache` in endpoint.yml), by `hit` or `miss`.",
+    ("result",),
+)
 DURATION = Declared(
     "springboard_request_duration_seconds",
     "histogram",

@@ -75,6 +75,7 @@ class Metrics:
         self._callers: set[str] = set()
         self.last_refused: deque[Refused] = deque(maxlen=20)
         self.requests = names.REQUESTS.counter(registry)
+        self.cache = names.CACHE.counter(registry)
         self.duration = names.DURATION.histogram(registry)
         self.stage = names.STAGE.histogram(registry)
         self.attempts = names.ATTEMPTS.counter(registry)

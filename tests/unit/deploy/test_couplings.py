@@ -63,6 +63,7 @@ def test_every_setting_can_be_given_by_a_variable() -> None:
     settings = {
         "shadow": {"release": "1.6.0"},
         "cors": {"origins": ["https://pages.example"]},
+        "cache": {"max_bytes": 1_000_000},
         "page": False,
         "keep_warm_seconds": 60.0,
         "keep_releases": 5,
