@@ -97,7 +97,7 @@ def query(monitoring: Node, expression: str) -> list[dict[str, Any]]:
 
 def wait_until_scraped(monitoring: Node, watched: str) -> None:
     expected = {(watched, job) for job in ("springboard", "torchserve", "node", "probe")}
-    expected |= {(monitoring.name, job) for job in ("prometheus", "alertmanager")}
+    expected |= {(monitoring.name, job) for job in ("node", "prometheus", "alertmanager")}
 
     def missing() -> set[tuple[str, str]]:
         # For some minutes there is also what the package's own configuration scraped, without a host.

@@ -204,6 +204,7 @@ def stack(folder: Path) -> Iterator[Stack]:
             folder,
             {
                 "prometheus_hosts": ["gpu1"],
+                "prometheus_watches_itself": False,
                 "prometheus_edge_port": edge,
                 "prometheus_front_token": "in the file",
                 "prometheus_node_port": node,

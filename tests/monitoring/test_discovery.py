@@ -96,7 +96,7 @@ def test_running_hosts_of_the_deployment_are_watched_and_no_others(tmp_path: Pat
             )
 
         probe = "http://127.0.0.1:9115/probe?module=ping"
-        expected = []
+        expected = [("node", "watcher", "http://127.0.0.1:9100/metrics")]
         for host, address, own in (("gpu-a", ours, ""), ("gpu-c", "10.9.9.9", "+gpu-c")):
             expected += [
                 ("springboard", host, f"https://{address}:443/metrics"),
