@@ -5,7 +5,12 @@ import typer
 from springboard.cli import ask, host, keys, releases
 from springboard.cli.serve import serve
 
-app = typer.Typer(help="A self-managed inference server for dive scoring.", no_args_is_help=True)
+# Every option has a variable, for containers, where nobody types: SPRINGBOARD_SERVE_PORT is serve --port.
+app = typer.Typer(
+    help="A self-managed inference server for dive scoring.",
+    no_args_is_help=True,
+    context_settings={"auto_envvar_prefix": "SPRINGBOARD"},
+)
 app.add_typer(keys.app, name="keys")
 app.add_typer(releases.app, name="releases")
 for command in (serve, ask.score, ask.top, host.deploy, host.rollback, host.check, host.tidy):

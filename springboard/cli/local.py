@@ -47,20 +47,34 @@ def _without_credentials(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def check(archive: Path | None) -> None:
-    """Refuse an archive, where one is given, whose name is not its version's: by that its requests go."""
+def check(archive: Path | None) -> Path | None:
+    """Return the archive, where one or its folder is given, unless its name is not its version's.
+
+    By the name its requests go.
+    """
     if archive is None:
-        return
+        return None
+    if archive.is_dir():
+        archive = _only_one(archive)
     if not archive.is_file():
         fail(f"{archive} does not exist; make it with: ./archive.sh --weights DIR --version X.Y.Z")
     held, named = version_in(archive), version_of(archive.name)
-    if archive.name == archive_name(named) and is_release(named) and held in (named, None):
-        return  # an unreadable one TorchServe tells more of
-    if held is None:
-        fail(f"{archive} is no archive of archive.sh; those are called dive-X.Y.Z.mar")
-    if not is_release(held):
-        fail(f"{archive} holds version {held}, which is none like X.Y.Z; make it anew with archive.sh")
-    fail(f"{archive} holds release {held}, so its name must be {archive_name(held)}; rename it")
+    if archive.name != archive_name(named) or not is_release(named) or held not in (named, None):
+        if held is None:
+            fail(f"{archive} is no archive of archive.sh; those are called dive-X.Y.Z.mar")
+        if not is_release(held):
+            fail(f"{archive} holds version {held}, which is none like X.Y.Z; make it anew with archive.sh")
+        fail(f"{archive} holds release {held}, so its name must be {archive_name(held)}; rename it")
+    return archive  # an unreadable one TorchServe tells more of
+
+
+def _only_one(folder: Path) -> Path:
+    """Return the archive in a folder, as a container has it: SageMaker unpacks a model.tar.gz there."""
+    found = sorted(folder.glob(archive_name("*")))
+    if len(found) != 1:
+        held = ", ".join(path.name for path in found) or "none"
+        fail(f"{folder} should hold one archive of archive.sh, dive-X.Y.Z.mar; it holds {held}")
+    return found[0]
 
 
 async def keep_running(child: TorchServe, front: Front) -> None:

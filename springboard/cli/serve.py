@@ -27,7 +27,9 @@ def serve(
     weights: Annotated[
         Path | None, typer.Option(help="Folder of checkpoint files; archived, then served.")
     ] = None,
-    archive: Annotated[Path | None, typer.Option(help="A dive-X.Y.Z.mar to serve.")] = None,
+    archive: Annotated[
+        Path | None, typer.Option(help="A dive-X.Y.Z.mar to serve, or a folder that holds one.")
+    ] = None,
     endpoint_file: Annotated[
         Path | None, typer.Option(help="endpoint.yml: TorchServes to connect to.")
     ] = None,
@@ -58,6 +60,10 @@ def serve(
         float,
         typer.Option(min=0, help="Go on answering 503 this long after SIGTERM; docs/serve.md: systemd's."),
     ] = 5,
+    stop_within: Annotated[
+        float | None,
+        typer.Option(min=1, help="Stop at once where it has not drained this many seconds after SIGTERM."),
+    ] = None,
     page: Annotated[bool, typer.Option("--page/--no-page", help="The web page at `/`.")] = True,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
 ) -> None:
@@ -73,6 +79,7 @@ def serve(
         keys_file=keys_file if uses_keys else None,
         metrics_rule=metrics,
         drain_seconds=drain_seconds,
+        stop_within=stop_within,
         endpoint_file=endpoint_file,
         has_successor=handed_over is not None,
         page=page,
@@ -87,7 +94,7 @@ def serve(
             # Here, not above: on a host the front's environment has no Java and needs none.
             from springboard.cli import local, packing
 
-            local.check(archive)
+            archive = local.check(archive)
         listening = handed_over or _listen(host, port)
         if endpoint_file is not None:
             endpoint, companions = endpoints.load(endpoint_file), list[Companion]()

@@ -42,6 +42,7 @@ _LOOK_SECONDS = 0.02
 class Options:
     """How to serve: to whom, and how to end.
 
+    `stop_within`: seconds from the signal, after which what is not answered is not waited for.
     `has_successor`: systemd keeps the listening socket, and starts another of us on it.
     `page`: the web page too, where the endpoint file does not say otherwise.
     `allow_hosts`: names that callers know a server by which asks nobody for keys and listens on loopback,
@@ -52,6 +53,7 @@ class Options:
     keys_file: Path | None = None
     metrics_rule: MetricsRule = MetricsRule.LOOPBACK
     drain_seconds: float = 5.0
+    stop_within: float | None = None
     endpoint_file: Path | None = None
     has_successor: bool = False
     page: bool = True
@@ -109,7 +111,7 @@ async def serve(
             # By then the front has drained; what is left is connections nobody uses.
             timeout_graceful_shutdown=2,
         )
-        server = _Server(config, front, options.drain_seconds)
+        server = _Server(config, front, options.drain_seconds, options.stop_within)
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(companion(front)) for companion in companions]
             running.append(group.create_task(front.run()))
@@ -171,10 +173,13 @@ def _reload_keys(front: Front, path: Path) -> None:
 class _Server(uvicorn.Server):
     """Uvicorn, but the first signal drains, and only the second stops at once."""
 
-    def __init__(self, config: uvicorn.Config, front: Front, drain_seconds: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, front: Front, drain_seconds: float, stop_within: float | None
+    ) -> None:
         super().__init__(config)
         self._front = front
         self._drain_seconds = drain_seconds
+        self._stop_within = stop_within
         self._draining: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -198,10 +203,15 @@ class _Server(uvicorn.Server):
     async def _drain(self) -> None:
         systemd.notify("STOPPING=1")
         self._front.draining = True
-        if self._front.has_successor:
-            await self._leave_to_successor()
-        else:
-            await self._front.drain(self._drain_seconds)
+        try:
+            async with asyncio.timeout(self._stop_within):
+                if self._front.has_successor:
+                    await self._leave_to_successor()
+                else:
+                    await self._front.drain(self._drain_seconds)
+        except TimeoutError:
+            log.warning("not drained within %g s: stopping at once", self._stop_within)
+            self.force_exit = True
         self.should_exit = True
 
     async def _leave_to_successor(self) -> None:

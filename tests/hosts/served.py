@@ -45,13 +45,18 @@ class Models:
 @contextmanager
 def models(hosts: Hosts, folder: Path) -> Iterator[Models]:
     """Publish the releases where nodes can read them."""
-    archived = once("releases", _code(), _archive)
+    archived = archives()
     with seaweedfs(folder, ["models", "dives"], {"host": ROLE}, hosts.gateway, S3_PORT) as (url, client):
         client.put_object(Bucket="dives", Key="good.mp4", Body=CLIP.read_bytes())
-        archives = {version: archived / archive_name(version) for version in ("1.0.0", "1.1.0")}
-        for archive in archives.values():
+        releases = {version: archived / archive_name(version) for version in ("1.0.0", "1.1.0")}
+        for archive in releases.values():
             assert Registry("s3://models", client).publish(archive, CLIP)
-        yield Models(url, client, archives)
+        yield Models(url, client, releases)
+
+
+def archives() -> Path:
+    """Return the folder of the demo model's archives 1.0.0 and 1.1.0, with their manifests."""
+    return once("releases", _code(), _archive)
 
 
 def _code() -> bytes:

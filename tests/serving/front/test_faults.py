@@ -208,6 +208,16 @@ def test_a_second_signal_stops_at_once(victim: TorchServe, tmp_path: Path) -> No
         assert front.process.wait(30) == 1
 
 
+def test_a_drain_that_takes_longer_than_allowed_ends(victim: TorchServe, tmp_path: Path) -> None:
+    """As engines of containers kill what has not ended in time."""
+    path = write_endpoint(tmp_path / "endpoint.yml", [("only", victim, 1)])
+    with FrontProcess("--endpoint-file", path, "--drain-seconds", "300", "--stop-within", "1") as front:
+        front.wait_ready()
+        front.process.send_signal(signal.SIGTERM)
+        assert front.process.wait(30) == 1
+        assert any("not drained within 1 s" in line for line in front.log)
+
+
 def test_a_killed_torchserve_is_brought_back_and_nothing_is_left_behind_at_the_end(tmp_path: Path) -> None:
     archive = build_puppet(tmp_path)
     with FrontProcess("--archive", archive) as front:

@@ -37,3 +37,23 @@ def test_an_archive_under_another_name_is_told_in_a_line(
     assert said in run.stderr
     assert "Traceback" not in run.stderr
     assert len(run.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ((), "should hold one archive of archive.sh, dive-X.Y.Z.mar; it holds none"),
+        (("dive-1.0.0.mar", "dive-1.1.0.mar"), "it holds dive-1.0.0.mar, dive-1.1.0.mar"),
+    ],
+)
+def test_a_folder_that_a_variable_names_is_looked_through(
+    tmp_path: Path, names: tuple[str, ...], said: str
+) -> None:
+    """As in a container, where nobody types options."""
+    for name in names:
+        (tmp_path / name).write_bytes(b"no zip")
+    variables = {"SPRINGBOARD_SERVE_ARCHIVE": str(tmp_path), "SPRINGBOARD_SERVE_PORT": "0"}
+    run = CliRunner().invoke(app, ["serve"], env=variables)
+    assert run.exit_code == 2
+    assert said in run.stderr
+    assert "Traceback" not in run.stderr

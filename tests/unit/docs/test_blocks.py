@@ -87,6 +87,22 @@ def springboard(words: list[str]) -> None:
     command.make_context("springboard", words)
 
 
+def check_engine(block: Block) -> None:
+    """`docker build` with arguments that the Containerfile has; `docker run` as its test starts the image."""
+    containerfile = (ROOT / "Containerfile").read_text()
+    for command in block.commands():
+        program, verb, *rest = arguments(command)
+        assert program == "docker"
+        if verb == "build":
+            assert rest[:2] == ["-f", "Containerfile"]
+            given = [rest[i + 1].partition("=")[0] for i, word in enumerate(rest) if word == "--build-arg"]
+            assert all(f"\nARG {name}=" in containerfile for name in given)
+        else:
+            at = rest.index("springboard")
+            assert {"--read-only", "--tmpfs", "/tmp", "./build/model:/opt/ml/model:ro"} <= set(rest[:at])
+            springboard([*rest[at + 1 :], "--archive", "/opt/ml/model"])
+
+
 # In a process of its own: Ansible replaces `sys.intern`, and torch then compiles nothing any more.
 PARSE = """
 import json, sys
@@ -216,6 +232,7 @@ CHECKS: dict[str, Callable[[Block], None]] = {
     "make": check_make,
     "cli": check_cli,
     "ansible": check_ansible,
+    "engine": check_engine,
     "module": check_module,
     "archive": check_archive,
     "torchserve": check_torchserve,
