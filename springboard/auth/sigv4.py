@@ -105,7 +105,10 @@ def _read(request: Request) -> _Claim:
     if abs(datetime.now(UTC) - sent) > MAX_SKEW:
         raise _refusal(request, "clock")
     claim = _Claim(parts["key"], parts["region"], parts["headers"].split(";"), timestamp, parts["signature"])
-    if not _MUST_SIGN.issubset(claim.signed) or not timestamp.startswith(parts["date"]):
+    # Each that is named is looked for among all: one named twice or not sent is nothing that a client signs.
+    signed = set(claim.signed)
+    once = len(signed) == len(claim.signed) and signed.issubset(request.headers.keys())
+    if not once or not _MUST_SIGN.issubset(signed) or not timestamp.startswith(parts["date"]):
         raise _refusal(request, "malformed")
     return claim
 

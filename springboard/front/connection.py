@@ -21,8 +21,12 @@ _SAFE = "".join(f"{name}: {value}\r\n" for name, value in safety.HEADERS.items()
 _INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
 # Neither llhttp nor uvicorn bounds a request's line and headers, a body's trailers or a chunk's extensions.
 _MAX_HEAD_BYTES = 1 << 16
+# Each is looked through for each that is asked for: what a request costs goes by their square.
+_MAX_HEADERS = 100
 # From a head's first byte to its end; who sends slower holds a connection for nothing.
 _HEAD_SECONDS = 10.0
+# Who takes nothing of an answer for so long, or twice as long, holds its memory for nothing.
+_TAKE_SECONDS = 30.0
 # Requests that wait behind the one at work; each is some 30 kB, and one read can bring thousands.
 _MAX_PIPELINED = 64
 # Descriptors that are not callers' connections: TorchServe, S3, files, the listening socket.
@@ -48,11 +52,13 @@ class Connection(HttpToolsProtocol):
     _head_bytes = 0
     _in_head = False
     _head_due: asyncio.TimerHandle | None = None
+    _taking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a request, as long as between two; with no descriptors left to share, hang up."""
         super().connection_made(transport)
         self._expect_head(self.timeout_keep_alive)
+        self._see_taken(0)
         if len(self.connections) > _most_connections():
             self.logger.warning("more than %d connections: hanging up", _most_connections())
             transport.abort()
@@ -103,6 +109,19 @@ class Connection(HttpToolsProtocol):
             return
         if self._head_bytes > _MAX_HEAD_BYTES:
             self._refuse(431, f"The request's line and headers have more than {_MAX_HEAD_BYTES:,} bytes.")
+        elif self._has_too_many_headers():
+            self._refuse_headers()
+
+    def _has_too_many_headers(self) -> bool:
+        return self._in_head and len(self.headers) > _MAX_HEADERS
+
+    def _refuse_headers(self) -> None:
+        self._refuse(431, f"The request has more than {_MAX_HEADERS} headers.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, one more than there may be at most; nobody reads trailers."""
+        if self._in_head and not self._has_too_many_headers():
+            super().on_header(name, value)
 
     def _without_offer(self) -> bytes:
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
@@ -117,6 +136,9 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the request, once its headers are without an offer."""
+        if self._has_too_many_headers():
+            self._refuse_headers()
+            raise httptools.HttpParserError(f"more than {_MAX_HEADERS} headers")
         self._head_bytes = 0
         self._in_head = False
         self._forget_head()
@@ -180,9 +202,19 @@ class Connection(HttpToolsProtocol):
         else:
             self._asking = self.loop.call_later(_ASK_AGAIN_SECONDS, self._ask)
 
+    def _see_taken(self, before: int) -> None:
+        """Hang up on who has taken nothing of an answer since `before` bytes of it were left."""
+        left = self.transport.get_write_buffer_size()
+        if left and left == before:
+            self.transport.abort()
+        else:
+            self._taking = self.loop.call_later(_TAKE_SECONDS, self._see_taken, left)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
         self._forget_head()
+        if self._taking:
+            self._taking.cancel()
         if self._asking:
             self._asking.cancel()
         super().connection_lost(exc)

@@ -70,6 +70,13 @@ async def invoke(front: Front, request: Request, asked: Asked) -> Response:
     return await _Exchange(front, request, asked).answer()
 
 
+def tell_unauthorized(front: Front, request: Request, error: NotAuthorized) -> None:
+    """Count a request without the right credentials, and say in its line of the log whose it was and why."""
+    front.metrics.not_authorized.labels(error.reason).inc()
+    address = request.client.host if request.client else ""
+    logs.told.get().update(code=error.code, reason=error.reason, key_id=error.key_id, address=address)
+
+
 class _Exchange:
     def __init__(self, front: Front, request: Request, asked: Asked) -> None:
         self._front = front
@@ -125,9 +132,7 @@ class _Exchange:
         self._told["code"] = error.code
         self._front.metrics.refused.labels(error.code).inc()
         if isinstance(error, NotAuthorized):
-            self._front.metrics.not_authorized.labels(error.reason).inc()
-            self._told |= {"reason": error.reason, "key_id": error.key_id}
-            self._told["address"] = self._request.client.host if self._request.client else ""
+            tell_unauthorized(self._front, self._request, error)
         elif isinstance(error, StorageError) and error.code in OURS:
             log.warning("S3 does not give what we asked for: %s%s", error.message, _s3_id(error))
         return wire.refusal(self._call, error)

@@ -1,6 +1,7 @@
 """The routes: each one line of what it does, and the exchange or the state behind it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -14,7 +15,7 @@ from springboard.front import openapi, schema, status, workermetrics
 from springboard.front.access import AccessLog
 from springboard.front.cors import Cors
 from springboard.front.errors import NotReady, UnknownEndpoint
-from springboard.front.exchange import Asked, invoke
+from springboard.front.exchange import Asked, invoke, tell_unauthorized
 from springboard.front.foreign import OwnMachine
 from springboard.front.front import Front
 from springboard.front.page.routes import add_page
@@ -51,7 +52,7 @@ def create_app(
     app.add_middleware(Unread)
     app.add_middleware(AccessLog, front=front)
     app.add_exception_handler(HTTPException, unmatched(app))
-    app.add_exception_handler(Refusal, _refusal)
+    app.add_exception_handler(Refusal, _refusal_of(front))
     _add_scoring(app, front)
     _add_sagemaker(app, front)
     _add_torchserve(app, front)
@@ -185,6 +186,13 @@ def _check_scraper(front: Front, request: Request, rule: MetricsRule) -> None:
     front.auth.check(request)
 
 
-def _refusal(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)  # noqa: S101 - what it was registered for
-    return JSONResponse(error.body(), error.status)
+def _refusal_of(front: Front) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Return what answers the refusals of all routes but the scoring ones."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refusal)  # noqa: S101 - what it was registered for
+        if isinstance(error, NotAuthorized):
+            tell_unauthorized(front, request, error)
+        return JSONResponse(error.body(), error.status)
+
+    return answer

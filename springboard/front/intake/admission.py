@@ -10,9 +10,10 @@ is forgotten.
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from heapq import heapify, heapreplace
 from math import ceil
 
 from springboard.endpoint.document import Limits
@@ -59,7 +60,10 @@ class Admission:
     def check(self, caller: str = "") -> None:
         """Refuse a request before its body is read if there is no place for it; raise `Overloaded`."""
         with self._lock:
-            if self.requests >= self.limits.queue_requests and self._victim(caller, 1, _requests) is None:
+            if (
+                self.requests >= self.limits.queue_requests
+                and next(self._victims(caller, 1, _requests), None) is None
+            ):
                 raise self._full()
 
     def hold(self, seat: "Seat", size: int) -> None:
@@ -67,8 +71,9 @@ class Admission:
         with self._lock:
             seat.check()
             left, victims = self.bytes, list[Seat]()
+            leaving = self._victims(seat.caller, size, _bytes)
             while left + size > self.limits.queue_bytes:
-                if (victim := self._victim(seat.caller, size, _bytes, victims)) is None:
+                if (victim := next(leaving, None)) is None:
                     raise self._full(f"its videos fill queue_bytes = {self.limits.queue_bytes:,}")
                 victims.append(victim)
                 left -= victim.bytes
@@ -89,7 +94,7 @@ class Admission:
         with self._lock:
             seat.check()
             if self.requests >= self.limits.queue_requests:
-                if (victim := self._victim(seat.caller, 1, _requests)) is None:
+                if (victim := next(self._victims(seat.caller, 1, _requests), None)) is None:
                     raise self._full()
                 self._push_out(victim)
             self.requests += 1
@@ -99,24 +104,29 @@ class Admission:
         reason = reason or f"queue_requests is {self.limits.queue_requests}"
         return Overloaded(f"The queue is full: {reason}. Try again shortly.", ceil(self._wait()) or None)
 
-    def _victim(
-        self, caller: str, more: int, held: Callable[["Seat"], int], gone: Collection["Seat"] = ()
-    ) -> "Seat | None":
-        """Return the seat that leaves for `more` of `caller`, None if no other caller would hold as much.
+    def _victims(self, caller: str, more: int, held: Callable[["Seat"], int]) -> Iterator["Seat"]:
+        """Yield who leaves for `more` of `caller`, one after the other, while another caller holds more.
 
-        Those `gone` are taken to have left.
+        Each seat is looked at twice, however many leave: one who floods makes them many.
         """
-        seats = [seat for seat in self._seats if seat not in gone]
         shares = Counter[str]()
-        for seat in seats:
-            shares[seat.caller] += held(seat)
-        largest = max(shares, key=shares.__getitem__, default=caller)
-        if shares[caller] + more >= shares[largest]:
-            return None
-        return next(
-            (seat for seat in reversed(seats) if seat.caller == largest and held(seat) and seat.may_leave()),
-            None,
-        )
+        seats: dict[str, list[Seat]] = {}
+        for seat in self._seats:
+            if held(seat):
+                shares[seat.caller] += held(seat)
+                seats.setdefault(seat.caller, []).append(seat)
+        # Smallest first in a heap, so negative; of equal ones whoever came first.
+        largest = [(-share, at, name) for at, (name, share) in enumerate(shares.items())]
+        heapify(largest)
+        while largest and shares[caller] + more < -largest[0][0]:
+            share, at, name = largest[0]
+            while seats[name] and not seats[name][-1].may_leave():
+                seats[name].pop()
+            if not seats[name]:
+                return
+            victim = seats[name].pop()
+            heapreplace(largest, (share + held(victim), at, name))
+            yield victim
 
     def _push_out(self, seat: "Seat") -> None:
         seat.pushed_out = True

@@ -15,6 +15,7 @@ from model_handler.request.source import pick_name
 _MAX_PARTS = 32
 _MAX_HEAD_BYTES = 4096
 _MAX_BOUNDARY_BYTES = 256  # RFC 2046 allows 70
+_MAX_TYPE_BYTES = 4096  # `email` reads parameters in time that grows by the square
 _MAX_NEAR_BOUNDARIES = 1000
 _LINE_END = re.compile(rb"[ \t]{0,64}\r\n")
 
@@ -66,6 +67,8 @@ def _refusing_headers() -> Iterator[None]:
 
 
 def _boundary(content_type: str) -> bytes:
+    if len(content_type) > _MAX_TYPE_BYTES:
+        raise InvalidRequest(f"The form's Content-Type has more than {_MAX_TYPE_BYTES:,} bytes.")
     message = Message()
     message["Content-Type"] = content_type
     with _refusing_headers():

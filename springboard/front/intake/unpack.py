@@ -32,8 +32,9 @@ def unpack(body: bytes, coding: str, allowed: int, hold: Callable[[int], None]) 
     Raises `BodyTooLarge` as soon as there is more, `InvalidRequest` for what is no such data, or cut off.
     """
     unpacked, at = io.BytesIO(), 0
+    end = len(body.rstrip(b"\0"))
     for member in range(_MAX_MEMBERS):
-        if member and body[at : at + 1] == b"\0" and not body[at:].strip(b"\0"):
+        if member and at >= end:
             return unpacked.getvalue()  # tapes and some tools fill up with zeros
         stream = zlib.decompressobj(_format(body, coding))
         try:

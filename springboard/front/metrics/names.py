@@ -135,7 +135,7 @@ CALLER_REQUESTS = Declared(
 NOT_AUTHORIZED = Declared(
     "springboard_not_authorized",
     "counter",
-    "Requests for a score without the right credentials, by what was wrong with them.",
+    "Requests without the right credentials, by what was wrong with them.",
     ("reason",),
 )
 REQUEST_BYTES = Declared("springboard_request_bytes", "counter", "Bytes of bodies and S3 objects taken in.")

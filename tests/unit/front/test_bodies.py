@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from model_handler.request.errors import InvalidRequest
+from springboard.front.intake.unpack import unpack
 from tests.stands.scoring import Scoring
 from tests.unit.front.sent import ROUTES, VIDEO, error_of
 
@@ -73,6 +75,25 @@ def test_a_bomb_or_a_broken_packing_is_refused(model: Scoring, coding: str, body
     response = model.post("/invocations", body, headers={"Content-Encoding": coding})
     assert response.status_code == status, response.text
     assert model.front.admission.bytes == 0
+
+
+class Sliced(bytes):
+    """Bytes that count what is copied out of them."""
+
+    copied = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        piece = super().__getitem__(key)
+        self.copied += len(piece) if isinstance(piece, bytes) else 0
+        return piece
+
+
+def test_members_cost_what_they_hold_and_not_what_comes_after_them() -> None:
+    member = b"\0\1\0\xfe\xffx\1\0\0\xff\xff"  # begins as the zeros do that may fill up a file
+    body = Sliced(raw_deflate(b"x") + member * 50 + b"\xff" * 10_000_000)
+    with pytest.raises(InvalidRequest):
+        unpack(body, "deflate", 1000, lambda _: None)
+    assert body.copied < 100_000_000
 
 
 BASE64 = [
@@ -239,6 +260,7 @@ def test_a_form_that_cannot_be_meant_is_refused_in_few_words(model: Scoring, rou
         f"multipart/form-data; boundary={'x' * 300}",
         "multipart/form-data; boundary*=a; boundary*0=b",
         "multipart/form-data; boundary*=idna''x",
+        'multipart/form-data; boundary="a"; b="' + ";" * 5000,
     ],
 )
 def test_a_form_without_a_usable_boundary_is_refused(model: Scoring, content_type: str) -> None:

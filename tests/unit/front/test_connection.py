@@ -3,13 +3,14 @@
 import asyncio
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from springboard.front import connection
@@ -168,6 +169,41 @@ def test_who_sends_too_long_a_head_is_told(port: int) -> None:
     received = exchange(port, b"GET / HTTP/1.1\r\na: " + b"b" * 70_000)
     assert received.startswith(b"HTTP/1.1 431 ")
     assert b"65,536" in received
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\n"], ids=["open", "whole"])
+def test_more_headers_than_any_client_sends_are_refused(port: int, app: Counting, end: bytes) -> None:
+    seen = len(app.seen)
+    received = exchange(port, b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a:\r\n" * 150 + end)
+    assert received.startswith(b"HTTP/1.1 431 ")
+    assert b"more than 100 headers" in received
+    assert len(app.seen) == seen
+
+
+def test_trailers_are_no_headers(port: int, app: Counting) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
+    trailers = b"authorization: x\r\n" * 150
+    received = exchange(port, head + b"a: b\r\n" * 90 + b"\r\n1\r\nx\r\n0\r\n" + trailers + b"\r\n")
+    assert [one["body"] for one in answers(received)] == [1]
+    assert "authorization" not in app.seen[-1]
+
+
+def test_who_takes_nothing_of_an_answer_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_TAKE_SECONDS", 0.1)
+    ended = threading.Event()
+
+    async def large(scope: Scope, receive: Receive, send: Send) -> None:
+        await StreamingResponse(iter([bytes(1_000_000)] * 50))(scope, receive, send)
+        ended.set()
+
+    with served(large) as port, socket.create_connection(("127.0.0.1", port), 10) as caller:
+        caller.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert ended.wait(30), "the server waits for its client to take the answer"
+        taken = 0
+        with suppress(ConnectionError):
+            while piece := caller.recv(1 << 20):
+                taken += len(piece)
+    assert taken < 50_000_000
 
 
 def test_long_headers_and_longer_bodies_are_taken(port: int) -> None:

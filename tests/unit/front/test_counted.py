@@ -115,6 +115,30 @@ def test_the_log_tells_what_was_wrong_with_credentials_and_whose_they_are(
     assert count(guarded, "springboard_not_authorized_total", reason=reason) == before + 1
 
 
+@pytest.mark.parametrize("more", [";x-amz-date", ";x-not-sent", ";x-not-sent" * 3000])
+def test_headers_that_are_signed_are_sent_and_named_once(
+    guarded: Scoring, caplog: pytest.LogCaptureFixture, more: str
+) -> None:
+    (request,) = signer().auth_flow(httpx.Request("POST", f"{guarded.url}/invocations", content=VIDEO))
+    signed = request.headers["Authorization"].replace(", Signature", f"{more}, Signature")
+    request.headers["Authorization"] = signed
+    assert guarded.client.send(request).status_code == 403
+    assert line_of(caplog)["reason"] == "malformed"
+
+
+@pytest.mark.parametrize("path", ["/endpoints/dive-scoring", "/endpoints/dive-scoring/requests/x"])
+def test_who_may_not_read_is_counted_and_named_as_who_may_not_score(
+    guarded: Scoring, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    before = count(guarded, "springboard_not_authorized_total", reason="unknown_key")
+    answer = guarded.client.get(path, auth=signer("SB" + "B" * 18, "t" * 40))
+    assert answer.status_code == 403
+    line = line_of(caplog)
+    assert (line["code"], line["reason"]) == ("not_authorized", "unknown_key")
+    assert (line["key_id"], line["address"]) == ("SB" + "B" * 18, "127.0.0.1")
+    assert count(guarded, "springboard_not_authorized_total", reason="unknown_key") == before + 1
+
+
 @pytest.mark.parametrize(("body", "code"), [(VIDEO, "scored"), (b"unreadable", "unreadable_video")])
 def test_answers_are_counted_by_their_code(model: Scoring, body: bytes, code: str) -> None:
     before = count(model, "springboard_answers_total", code=code)

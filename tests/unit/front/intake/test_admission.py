@@ -122,3 +122,30 @@ def test_nobody_is_pushed_out_for_one_who_is_refused_all_the_same() -> None:
         await _end(tasks)
 
     asyncio.run(run())
+
+
+def test_making_room_looks_at_each_seat_a_few_times_however_many_leave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = 0
+
+    def held(seat: Seat) -> int:
+        nonlocal looks
+        looks += 1
+        return seat.bytes
+
+    monkeypatch.setattr("springboard.front.intake.admission._bytes", held)
+
+    async def run() -> None:
+        admission = admission_of(queue_bytes=200)
+        async with AsyncExitStack() as stack:
+            for _ in range(200):
+                (await stack.enter_async_context(admission.seat("flood"))).hold(1)
+            other = await stack.enter_async_context(admission.seat("other"))
+            other.hold(90)
+            assert admission.bytes == 200
+            raise ClientGone
+
+    with pytest.raises(ClientGone):
+        asyncio.run(run())
+    assert looks < 5 * 200
