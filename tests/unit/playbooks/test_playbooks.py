@@ -1,5 +1,6 @@
 """What the playbooks promise on paper: roles say what they take, and every variable a user turns is used."""
 
+import json
 import os
 import re
 import subprocess
@@ -75,6 +76,39 @@ def test_rollback_without_hosts_says_what_to_do(tmp_path: Path) -> None:
     )
     assert done.returncode != 0
     assert "no host in the group springboard. Give one: -i inventory/" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("system", "version", "machine", "told", "said"),
+    [
+        ("Debian", "12", "x86_64", False, ""),
+        ("Debian", "12.11", "x86_64", False, ""),
+        ("Ubuntu", "24.04", "x86_64", False, ""),
+        (
+            "Ubuntu",
+            "22.04",
+            "x86_64",
+            False,
+            "is Ubuntu 22.04; Springboard was made for and tested on Debian 12",
+        ),
+        ("Ubuntu", "26.04", "x86_64", False, "-e springboard_untested_system=true"),
+        ("Ubuntu", "26.04", "x86_64", True, ""),
+        ("Rocky", "9.4", "x86_64", True, "needs Debian 12 or Ubuntu 24.04 on x86_64"),
+        ("Debian", "12", "aarch64", True, "needs Debian 12 or Ubuntu 24.04 on x86_64"),
+    ],
+)
+def test_systems_that_were_not_tested_are_refused_unless_told(
+    tmp_path: Path, system: str, version: str, machine: str, told: bool, said: str
+) -> None:
+    facts = {"distribution": system, "distribution_version": version, "architecture": machine}
+    given = {"springboard_untested_system": told, "ansible_facts": facts | {"service_mgr": "systemd"}}
+    play = {"hosts": "localhost", "connection": "local", "gather_facts": False}
+    tasks = [{"ansible.builtin.import_tasks": str(ROOT / "playbooks/tasks/host_machine.yml")}]
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play | {"tasks": tasks}]))
+    command = [str(ROOT / ".venv/bin/ansible-playbook"), "-e", json.dumps(given), str(tmp_path / "play.yml")]
+    done = subprocess.run(command, cwd=ROOT, env=ANSIBLE, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) is (said == ""), done.stdout
+    assert said in " ".join(done.stdout.split())
 
 
 def test_ansible_lint_is_content_at_profile_production() -> None:
