@@ -16,7 +16,7 @@ CLIP ?=
 # The dive whose score hosts check a release by.
 GOLDEN ?= demo/clips/good-dive.mp4
 
-.PHONY: setup demo serve release deploy test durations test-pythons test-tools check check-web web-vendor docs docs-site lock lock-torch clean
+.PHONY: setup demo serve release deploy test durations test-pythons test-tools check check-web web-vendor docs docs-site bench lock lock-torch clean
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -135,7 +135,7 @@ build/docs-venv/ready: requirements/docs.txt
 
 # Resolve requirements/*.in into pinned, hashed requirements/*.txt.
 lock: setup
-	for part in worker front dev docs audit; do \
+	for part in worker front dev docs audit peers; do \
 	  .venv/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 	    requirements/$$part.in -o requirements/$$part.txt; \
 	done
@@ -151,6 +151,17 @@ lock-torch: setup
 	{ sed -n '/^#/p' requirements/torch-cpu.txt; sed -n 's/^\(torch==.*\)/\1+cpu/p' requirements/torch-cuda.in | \
 	  .venv/bin/uv pip compile -q --no-deps --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	    --default-index $(TORCH_CPU_INDEX) -; } >build/torch-cpu.txt && mv build/torch-cpu.txt requirements/
+
+# Ours beside peers that serve the same core, and beside the bare core, in one run: a table, and build/bench.json.
+bench: setup build/peers-venv/ready
+	$(PY) -m bench.compare --weights "$(WEIGHTS)" $(if $(CLIP),--clip "$(CLIP)") $(if $(QUICK),--clients 1 8 --requests 10)
+
+# Peers have an environment of their own, over this one's torch and decoders.
+build/peers-venv/ready: requirements/peers.txt .venv/ready
+	$(PYTHON) -m venv --clear build/peers-venv
+	build/peers-venv/bin/python -m pip --disable-pip-version-check install -qq --require-hashes -r requirements/peers.txt
+	$(PY) -c 'import site; print(site.getsitepackages()[0])' >"$$(build/peers-venv/bin/python -c 'import site; print(site.getsitepackages()[0])')/springboard.pth"
+	@touch $@
 
 clean:
 	rm -rf build .venv $(WEB)/node_modules

@@ -1,0 +1,1 @@
+"""Other servers around the same `model_handler` core, for bench/compare.py."""

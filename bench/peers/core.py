@@ -1,0 +1,30 @@
+"""What every peer serves: the worker's own pipeline, with TorchServe's worker's settings."""
+
+import os
+from pathlib import Path
+
+import cv2
+import torch
+
+from model_handler.device import keep_freed_memory
+from model_handler.pipeline import Pipeline, Settings
+
+# Where a peer finds its weights, and the port that it shall have.
+WEIGHTS, PORT = "BENCH_WEIGHTS", "BENCH_PORT"
+
+
+class Core:
+    """The pipeline, warm."""
+
+    def __init__(self) -> None:
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        cv2.setNumThreads(1)
+        keep_freed_memory()
+        cache = Path(os.environ["SPRINGBOARD_CACHE"])
+        self._pipeline = Pipeline(Path(os.environ[WEIGHTS]), Settings(), "dive", "0.0.0", cache=cache)
+        self._pipeline.warm_up()
+
+    def score(self, video: bytes) -> tuple[int, bytes]:
+        """Return status and JSON of one video's answer."""
+        (answer,) = self._pipeline.process([video])
+        return answer.status, answer.json()
