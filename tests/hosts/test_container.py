@@ -43,6 +43,14 @@ class Container:
         """Return its first process, as this machine knows it."""
         return int(_children(self.child.process.pid)[0])
 
+    def runs(self) -> bool:
+        """Whether its first process is no longer the engine's, which sets it up."""
+        user = self.config["User"].partition(":")[0]
+        return any(
+            f"Uid:\t{user}\t" in Path(f"/proc/{pid}/status").read_text()
+            for pid in _children(self.child.process.pid)
+        )
+
     def ask(self, *arguments: str) -> tuple[int, str]:
         """Call it from within its network; return the status, 0 where nobody listens, and the body."""
         command = ["nsenter", "--net", f"--target={self.pid}", "curl", "-sS", "-w", "\n%{http_code}"]
@@ -105,7 +113,7 @@ def container(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def test_it_answers_pings_in_two_seconds_also_while_it_loads(container: Container) -> None:
-    wait_until(lambda: bool(_children(container.child.process.pid)), "the container's first process", 60)
+    wait_until(container.runs, "the container's first process", 60)
     found = {0}
 
     def serves() -> bool:
