@@ -170,9 +170,22 @@ class Window:
         self._keys = (canary, baseline)
         self._last = first
         self._sums: tuple[Counts, Counts] = ({}, {})
+        self._bounds = self._bounds_of(first)
+
+    def _bounds_of(self, sample: Sample) -> set[str]:
+        return {name for key in self._keys for name in sample.counts.get(key, {}) if "=" in name}
 
     def add(self, sample: Sample) -> None:
-        """Add what happened since the last sample."""
+        """Add what happened since the last sample.
+
+        Times by other buckets, of a front of another version, cannot be added: they begin anew.
+        """
+        bounds = self._bounds_of(sample)
+        if bounds and self._bounds and bounds != self._bounds:
+            for sums in self._sums:
+                for name in self._bounds & sums.keys():
+                    del sums[name]
+        self._bounds = bounds or self._bounds
         for key, sums in zip(self._keys, self._sums, strict=True):
             before, now = self._last.counts.get(key, {}), sample.counts.get(key, {})
             restarted = any(now.get(name, 0.0) < value for name, value in before.items())

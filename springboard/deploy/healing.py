@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from springboard.deploy import units as services
-from springboard.deploy.instances import Instance
+from springboard.deploy.instances import Instance, InstanceError
 from springboard.system.files import write_atomically
 
 # It has given up by then; whatever loads has been told from it by then, too.
@@ -28,7 +28,11 @@ def heal(file: Path, instances: Sequence[Instance], say: Callable[[str], None]) 
     before, since = _read(file), dict[str, float]()
     healed = False
     for one in instances:
-        if not (one.exists and services.running(one.name)) or (without := _workerless(one)) is None:
+        try:
+            if not (one.exists and services.running(one.name)) or (without := _workerless(one)) is None:
+                continue
+        except InstanceError as error:  # it keeps no other from being healed
+            say(str(error))
             continue
         since[one.name] = before.get(one.name, time.time())
         if without or time.time() - since[one.name] > _GIVEN_UP_SECONDS:

@@ -41,10 +41,10 @@ class Instance:
     @property
     def _listens(self) -> dict[str, str]:
         """Where it listens: at sockets, or at ports if an earlier version of this program made it."""
-        lines = (self.folder / "torchserve.env").read_text().splitlines()
         try:
+            lines = (self.folder / "torchserve.env").read_text().splitlines()
             return settings.listens(dict(line.split("=", 1) for line in lines))
-        except (KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError) as error:
             raise InstanceError(f"{self.folder}/torchserve.env names no addresses") from error
 
     @property
@@ -53,29 +53,34 @@ class Instance:
         return (self.folder / "torchserve.env").is_file()
 
     @property
-    def served(self) -> Served:
-        """Return it as the front knows it."""
+    def reached(self) -> Served:
+        """Return where it is asked, and nothing else of it."""
         if not self.exists:
             raise InstanceError(
                 f"{self.folder} is gone. Stop {services.unit(self.name)}, remove deployment.json beside it, "
                 f"and run: springboard deploy {self.version}"
             )
+        at = self._listens
+        return Served(
+            release=self.version,
+            address=at["inference"],
+            management=at["management"],
+            metrics=at["metrics"],
+        )
+
+    @property
+    def served(self) -> Served:
+        """Return it as the front knows it."""
+        reached = self.reached
         try:
             told = json.loads((self.folder / "served.json").read_text())
-            at = self._listens
-            return Served(
-                release=self.version,
-                address=at["inference"],
-                management=at["management"],
-                metrics=at["metrics"],
-                **told,
-            )
+            return Served.model_validate({**reached.model_dump(), **told})
         except (OSError, ValueError, TypeError) as error:
             raise InstanceError(f"{self.folder}/served.json is damaged: {error}") from error
 
     def workers(self) -> Workers | None:
         """Return its workers as TorchServe tells of them, None until it answers."""
-        return management.ask(self.served)
+        return management.ask(self.reached)
 
     def ready(self) -> bool:
         """Whether every worker has loaded the model."""
@@ -152,7 +157,7 @@ class Instance:
         try:
             answer = transport.request(
                 "POST",
-                predictions_url(self.served),
+                predictions_url(self.reached),
                 content=clip,
                 headers={"Content-Type": "application/octet-stream"},
                 timeout=_ANSWER_SECONDS,

@@ -187,7 +187,7 @@ class Keeper:
     def _stop_idle(self) -> None:
         """Make room for what has to start: stop those that get no requests, as in place."""
         asked = self.traffic.asked()
-        self._remove([one for one in self._others() if not (one.exists and one.served.address in asked)])
+        self._remove([one for one in self._others() if not (one.exists and one.reached.address in asked)])
 
     def _remove(self, others: list[Instance]) -> None:
         for instance in others:

@@ -151,8 +151,9 @@ class Metrics:
         if fact.outcome == SCORED:
             self.first_duration.labels(*labels).observe(fact.seconds)
             self.first_clip.labels(*labels).observe(fact.seconds / fact.clips)
-            self.first_points.labels(*labels).inc(max(fact.points, 0.0))
-            self.first_squares.labels(*labels).inc(fact.points**2)
+            points = max(fact.points, 0.0)  # in both, or their variance is of neither
+            self.first_points.labels(*labels).inc(points)
+            self.first_squares.labels(*labels).inc(points**2)
 
     def record_wait(self, seconds: float, outcome: str) -> None:
         """Count a wait in the line that ended: in a `turn`, `refused`, or because the caller `left`."""

@@ -25,6 +25,7 @@ class Ward:
         (self.instance.folder / "torchserve.env").touch()
         monkeypatch.setattr(services, "running", lambda _: self.runs)
         monkeypatch.setattr(services, "restart", self._restart)
+        self.asks = Instance.workers
         monkeypatch.setattr(Instance, "workers", lambda _: self.tells)
         for clock in ("time", "monotonic"):
             monkeypatch.setattr(f"springboard.deploy.healing.time.{clock}", lambda: self.now)
@@ -72,3 +73,20 @@ def test_a_damaged_memory_is_begun_anew(ward: Ward) -> None:
     ward.file.parent.mkdir()
     ward.file.write_text("[]")
     assert [ward.heal(DYING, at) for at in (1000, 1331)] == [0, 1]
+
+
+def test_one_whose_files_are_damaged_is_told_and_keeps_no_other_from_being_healed(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Instance(Layout(ward.file.parents[1]), "0.9.0_abc1234")
+    broken.folder.mkdir(parents=True)
+    (broken.folder / "torchserve.env").write_text("damaged")
+
+    def ask(one: Instance) -> Workers | None:
+        return ward.asks(one) if one.name == broken.name else ward.tells
+
+    monkeypatch.setattr(Instance, "workers", ask)
+    ward.tells, ward.now, said = NO_WORKERS, 1000, list[str]()
+    healing.heal(ward.file, [broken, ward.instance], said.append)
+    assert ward.restarts == 1
+    assert "names no addresses" in said[0]

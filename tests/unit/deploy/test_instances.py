@@ -10,6 +10,10 @@ from springboard.deploy.instances import Instance, InstanceError
 from springboard.deploy.layout import Layout
 from springboard.releases.manifest import Golden
 
+ENVIRONMENT = "".join(
+    f"TS_{name}_ADDRESS=http://127.0.0.1:{port}\n"
+    for name, port in (("INFERENCE", 8080), ("MANAGEMENT", 8081), ("METRICS", 8082))
+)
 GOLDEN = Golden(file="g.mp4", sha256="0" * 64, score=84.0, tolerance=0.5)
 
 
@@ -83,3 +87,16 @@ def test_with_an_instance_goes_what_the_role_left_it(
     (drop_in / "ports.conf").touch()
     instance.remove()
     assert not drop_in.exists()
+
+
+@pytest.mark.parametrize("told", ["", "{", "[]", '{"sha256": 7}'])
+def test_what_an_instance_is_shown_as_may_be_damaged_where_it_is_asked_is_not(
+    instance: Instance, told: str
+) -> None:
+    """A release that is only kept warm must not keep the one that serves from being seen to."""
+    instance.folder.mkdir(parents=True)
+    (instance.folder / "torchserve.env").write_text(ENVIRONMENT)
+    (instance.folder / "served.json").write_text(told)
+    assert instance.reached.address == "http://127.0.0.1:8080"
+    with pytest.raises(InstanceError, match=r"served\.json is damaged"):
+        instance.served  # noqa: B018 - reading it is what fails

@@ -208,6 +208,37 @@ def test_a_window_counts_from_its_beginning_and_over_a_restart_of_the_front() ->
     assert (window.canary.attempts, window.baseline.attempts) == (16, 22)
 
 
+def test_times_of_a_front_with_other_buckets_are_not_added_to_those_before() -> None:
+    """One side's series may not be there yet when the front comes back as another version."""
+    old = {"scored": 60.0, "attempt=0.5": 40.0, "attempt=1.0": 60.0, "clip=0.5": 60.0, "clip=inf": 60.0}
+    new = {"scored": 80.0, "attempt=0.7": 70.0, "attempt=1.0": 80.0, "clip=0.7": 80.0, "clip=inf": 80.0}
+    window = Window(("canary", "1.1.0"), ("stable", "1.0.0"), sample({}, {}))
+    window.add(sample(old, old))
+    window.add(sample({}, new))
+    assert not why_bad(window.canary, window.baseline, RULES, None)
+    assert window.baseline.durations.buckets == {0.7: 70, 1.0: 80}
+    assert (window.canary.durations.buckets, window.canary.scored) == ({}, 60)
+    window.add(sample(new, new))
+    assert window.canary.clip_times.counts == window.baseline.clip_times.counts
+    assert not why_bad(window.canary, window.baseline, RULES, None)
+
+
+def test_scores_below_zero_are_as_bad_as_they_are() -> None:
+    """Counters cannot fall, so such a score counts as 0: once for all sums."""
+    state: Any = SimpleNamespace(queue=Queue(), admission=Admission(Limits()), draining=False, name="x")
+    metrics = Metrics(state)
+    window = Window(("canary", "1.1.0"), ("stable", "1.0.0"), parse(metrics.page("")[0].decode()))
+    for number in range(60):
+        answer = Answer(200, b'{"score": -9000, "clips": [{}]}', {})
+        metrics.record_attempt(
+            Attempt("canary", "1.1.0", "answered", 1.0, False, True, number, bytes([number]), answer)
+        )
+    window.add(parse(metrics.page("")[0].decode()))
+    assert (window.canary.mean_score, window.canary.score_variance) == (0, 0)
+    canary = replace(side(60), points=window.canary.points, squares=window.canary.squares)
+    assert why_bad(canary, OLD, RULES, REFERENCE).startswith("score shift")
+
+
 def test_what_the_front_writes_is_what_deployments_read() -> None:
     """Every name: a metric that is called otherwise on one side makes a canary blind."""
     state: Any = SimpleNamespace(
