@@ -8,13 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from springboard.releases.registry import Registry
 from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
 from tests.aws.harness import Aws, Checkout, Run
 from tests.aws.inspect import tagged
 from tests.aws.others import Others
+from tests.stands.release import publish
 
 REGION = "us-west-1"  # few zones, so few subnets to make
+BUCKET = "pool-models"
 
 
 @pytest.fixture(scope="package")
@@ -38,7 +41,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
 @pytest.fixture(scope="package")
 def pool(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """The checkout of somebody who gives the handful of values that have no default."""
-    return Checkout(
+    checkout = Checkout(
         tmp_path_factory.mktemp("pool"),
         aws,
         springboard_deployment="pool",
@@ -50,6 +53,8 @@ def pool(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         aws_host_public_key_file="key.pub",
         springboard_tags={"CostCenter": "aquatics"},
     )
+    checkout.restrict("pool")
+    return checkout
 
 
 # The life of that deployment. Each step follows the one it names.
@@ -116,3 +121,22 @@ def again(aws: Aws, pool: Checkout, others: Others) -> Run:
     """A second run, after that, and after AWS published a newer AMI."""
     aws.publish_ami(REGION, "20261006")
     return pool.play("provision")
+
+
+@pytest.fixture(scope="package")
+def torn_down(aws: Aws, pool: Checkout, again: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The bucket holds a release, and what was written twice, deleted, and written before it had versions."""
+    registry = Registry(f"s3://{BUCKET}", aws.client("s3", REGION, pool.users["deploy"]))
+    publish(registry, tmp_path_factory.mktemp("release"), "1.0.0")
+    assert registry.versions() == ["1.0.0"]
+    s3 = aws.client("s3", REGION)
+    s3.put_object(Bucket=BUCKET, Key="notes", Body=b"older")
+    s3.put_object(Bucket=BUCKET, Key="notes", Body=b"newer")
+    s3.delete_object(Bucket=BUCKET, Key="notes")
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"})
+    s3.put_object(Bucket=BUCKET, Key="other", Body=b"without a version")
+    # A volume that outlived its host.
+    tag = {"Key": "springboard:deployment", "Value": "pool"}
+    left = [{"ResourceType": "volume", "Tags": [tag]}]
+    aws.client("ec2", REGION).create_volume(AvailabilityZone=f"{REGION}b", Size=1, TagSpecifications=left)
+    return pool.play("teardown", "-e", "teardown_confirm=pool")

@@ -43,15 +43,16 @@ class Aws:
             "NO_PROXY": "127.0.0.1",
         }
 
-    def client(self, service: str, region: str = "us-east-1") -> Any:
-        """A boto3 client of the stand-in."""
+    def client(self, service: str, region: str = "us-east-1", user: dict[str, str] | None = None) -> Any:
+        """A boto3 client of the stand-in, the account owner's or a user's."""
+        who = self.environment | (user or {})
         make: Any = boto3.client
         return make(
             service,
             region_name=region,
             endpoint_url=self.url,
-            aws_access_key_id="AKIASTANDIN000000000",
-            aws_secret_access_key="standin",
+            aws_access_key_id=who["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=who["AWS_SECRET_ACCESS_KEY"],
         )
 
     def grant(self, region: str, value: int, service: str = "ec2", code: str = G_QUOTA) -> None:
@@ -59,6 +60,20 @@ class Aws:
         self.client("service-quotas", region).request_service_quota_increase(
             ServiceCode=service, QuotaCode=code, DesiredValue=value
         )
+
+    def user(self, name: str, policy: str) -> dict[str, str]:
+        """Make a user whom `policy` alone allows anything; what makes a process that user."""
+        iam = self.client("iam")
+        iam.create_user(UserName=name)
+        arn = iam.create_policy(PolicyName=name, PolicyDocument=policy)["Policy"]["Arn"]
+        iam.attach_user_policy(UserName=name, PolicyArn=arn)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+    def asked(self, user: dict[str, str]) -> set[str]:
+        """Actions that this user asked for and was allowed."""
+        with urllib.request.urlopen(f"{self.url}/standin/asked/{user['AWS_ACCESS_KEY_ID']}") as answer:
+            return set(json.load(answer))
 
     def tell(self, what: str, **said: str) -> None:
         """Tell the stand-in what is `sold-out` (zones by type) or whom it is to `refuse` (code by action)."""
@@ -84,17 +99,25 @@ class Checkout:
     """A copy of this project's playbooks and inventory whose owner has edited group_vars."""
 
     def __init__(self, folder: Path, aws: Aws, **settings: object) -> None:
-        self._folder = folder
+        self.folder = folder
         self._aws = aws
         for name in ("playbooks", "inventory"):
             shutil.copytree(ROOT / name, folder / name)
         shutil.copy(ROOT / "ansible.cfg", folder)
         (folder / "key.pub").write_text(PUBLIC_KEY)
         self.edit(**settings)
+        self.users: dict[str, dict[str, str]] = {}
+
+    def restrict(self, name: str) -> None:
+        """Let all be done by users `name`-* whom the shipped policies allow what they allow."""
+        run = self.play("policies")
+        assert run.code == 0, run.text
+        for path in (self.folder / "build/policies").iterdir():
+            self.users[path.stem] = self._aws.user(f"{name}-{path.stem}", path.read_text())
 
     def edit(self, **settings: object) -> None:
         """Change values in group_vars, each where it stands."""
-        files = sorted((self._folder / "inventory/group_vars/all").glob("*.yml"))
+        files = sorted((self.folder / "inventory/group_vars/all").glob("*.yml"))
         for name, value in settings.items():
             pattern = re.compile(rf"^{name}:.*$", re.M)
             holders = [file for file in files if pattern.search(file.read_text())]
@@ -103,7 +126,8 @@ class Checkout:
 
     def play(self, playbook: str, *arguments: str, **environment: str) -> Run:
         """Run a playbook as docs/aws.md says."""
-        text = self.ansible("ansible-playbook", f"playbooks/{playbook}.yml", *arguments, **environment)
+        user = self.users.get(playbook, {})
+        text = self.ansible("ansible-playbook", f"playbooks/{playbook}.yml", *arguments, **user | environment)
         code = int(text.rsplit("exit ", 1)[1])
         changed = sum(int(count) for count in re.findall(r"changed=(\d+)", text))
         return Run(code, changed, " ".join(text.split()))
@@ -112,8 +136,8 @@ class Checkout:
         """Run an Ansible command on the AWS inventory; its output, and `exit N`."""
         child = Child(
             [str(Path(sys.executable).with_name(command)), "-i", "inventory/aws_ec2.yml", *arguments],
-            cwd=self._folder,
-            env=self._aws.environment | environment,
+            cwd=self.folder,
+            env=self._aws.environment | self.users.get("deploy", {}) | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -134,12 +158,12 @@ runpy.run_path(sys.argv[1], run_name="__main__")
 """
 
 
-def module(aws: Aws, name: str, **arguments: object) -> dict[str, Any]:
-    """Run one of aws_host's modules as a play does; its answer."""
-    path = ROOT / "playbooks/roles/aws_host/library" / f"{name}.py"
+def module(aws: Aws, name: str, user: dict[str, str] | None = None, /, **arguments: object) -> dict[str, Any]:
+    """Run a module of a role's as a play does; its answer."""
+    (path,) = (ROOT / "playbooks/roles").glob(f"*/library/{name}.py")
     command = [sys.executable, "-c", _MODULE, str(path), json.dumps({"ANSIBLE_MODULE_ARGS": arguments})]
     done = subprocess.run(
-        command, cwd=aws.home, env=aws.environment, capture_output=True, text=True, check=False
+        command, cwd=aws.home, env=aws.environment | (user or {}), capture_output=True, text=True, check=False
     )
     assert done.stdout, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)

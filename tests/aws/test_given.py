@@ -51,6 +51,7 @@ def test_given_subnets_key_and_bucket_are_used_and_left_alone(aws: Aws, tmp_path
         aws_host_count=2,
         aws_host_elastic_ip=False,
     )
+    checkout.restrict("lido")
     run = checkout.play("provision")
     assert run.code == 0, run.text
     first, second = hosts(aws)

@@ -5,24 +5,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.aws.conftest import REGION
+from tests.aws.conftest import BUCKET, REGION
 from tests.aws.harness import Aws, Checkout, Run
 from tests.aws.inspect import tagged
 
 pytestmark = pytest.mark.xdist_group("aws")
-BUCKET = "pool-models"
-RELEASE = "releases/dive/1.0.0/dive.mar"
-
-
-@pytest.fixture(scope="module")
-def torn_down(aws: Aws, pool: Checkout, again: Run) -> Run:
-    """The bucket holds a release, and what was written twice and deleted."""
-    s3 = aws.client("s3", REGION)
-    s3.put_object(Bucket=BUCKET, Key=RELEASE, Body=b"code", IfNoneMatch="*")
-    s3.put_object(Bucket=BUCKET, Key="notes", Body=b"older")
-    s3.put_object(Bucket=BUCKET, Key="notes", Body=b"newer")
-    s3.delete_object(Bucket=BUCKET, Key="notes")
-    return pool.play("teardown", "-e", "teardown_confirm=pool")
+RELEASE = "releases/dive/1.0.0/manifest.json"
 
 
 def test_nobody_changes_or_deletes_a_release(torn_down: Run, aws: Aws) -> None:
@@ -57,7 +45,7 @@ def test_it_lists_everything_and_leaves_nothing_but_the_bucket(torn_down: Run, a
     assert [kind for kind in kinds if f"- {kind}" not in listed] == []
     assert "to keep: - bucket pool-models" in listed
     assert tagged(aws, REGION, "pool") == {("bucket", BUCKET)}
-    assert versions(aws.client("s3", REGION)) == 4
+    assert versions(aws.client("s3", REGION)) == 7
 
 
 def test_unconfirmed_it_lists_and_deletes_nothing(torn_down: Run, pool: Checkout, aws: Aws) -> None:
@@ -66,7 +54,7 @@ def test_unconfirmed_it_lists_and_deletes_nothing(torn_down: Run, pool: Checkout
     assert "to delete: - bucket pool-models to keep: []" in run.text
     assert "Nothing was deleted. To delete what is listed above:" in run.text
     assert "-e teardown_confirm=pool" in run.text
-    assert versions(aws.client("s3", REGION)) == 4
+    assert versions(aws.client("s3", REGION)) == 7
 
 
 def test_told_so_it_deletes_the_bucket_with_every_version(torn_down: Run, pool: Checkout, aws: Aws) -> None:

@@ -15,7 +15,7 @@ Added to moto:
 - S3 as if asked over TLS, and conditions on If-None-Match, so that a bucket's policy lets the rest through;
 - the patterns and bounds of `aws_rules`, so that it refuses the words that AWS refuses.
 
-moto checks neither signatures nor IAM policies: it shows what was made, not that a policy suffices.
+Users' policies are enforced (`aws_permissions`), signatures and bucket policies' principals are not.
 """
 
 import datetime
@@ -43,7 +43,7 @@ from moto.servicequotas.responses import ServiceQuotasResponse
 from moto.ssm.models import Parameter, ssm_backends
 from werkzeug.serving import make_server
 
-from tests.stands import aws_room, aws_rules
+from tests.stands import aws_permissions, aws_room, aws_rules
 
 REGIONS = ("us-west-1", "eu-west-1", "us-east-1")
 UNKNOWN_KEY = "AKIAUNKNOWNTOAWS0000"
@@ -172,6 +172,9 @@ class Gate:
         if aws_room.tell(environ["PATH_INFO"], environ.get("QUERY_STRING", "")):
             start_response("204 No Content", [])
             return []
+        if found := re.fullmatch(r"/standin/asked/(\w+)", environ["PATH_INFO"]):
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [aws_permissions.asked(found[1])]
         if answer := _refused(environ):
             status, kind, body = answer
             start_response(status, [("Content-Type", kind)])
@@ -182,15 +185,27 @@ class Gate:
 
 def _refused(environ: dict[str, Any]) -> tuple[str, str, bytes] | None:
     """Return the status, content type and body of a refusal; None where AWS goes on."""
-    scope = re.search(r"Credential=[^/]+/\d+/([^/]*)/([\w-]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+    scope = re.search(r"Credential=([^/]+)/\d+/([^/]*)/([\w-]+)/", environ.get("HTTP_AUTHORIZATION", ""))
     if scope is None:
         return None
     body = b""
-    region, service = scope.groups()
-    if service != "s3":  # whose bodies are objects
+    key, region, service = scope.groups()
+    if service != "s3" or environ.get("QUERY_STRING", "") == "delete":  # the others' bodies are objects
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
     target = environ.get("HTTP_X_AMZ_TARGET", "")
+    request = aws_permissions.Request(
+        key,
+        service,
+        region,
+        environ["REQUEST_METHOD"],
+        environ["PATH_INFO"],
+        environ.get("QUERY_STRING", ""),
+        target,
+        body,
+    )
+    if denied := aws_permissions.refused(request):
+        return "403 Forbidden", *aws_permissions.answer(service, denied)
     if fault := aws_rules.find(service, environ["REQUEST_METHOD"], environ["PATH_INFO"], target, body):
         return "400 Bad Request", *fault.answer
     if service == "ec2" and (found := aws_room.find(region, dict(parse_qsl(body.decode())))):

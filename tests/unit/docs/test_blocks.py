@@ -30,7 +30,7 @@ from tests.pages import Block
 
 BLOCKS = [block for page in pages.PAGES for block in pages.blocks(page)]
 # What runs nowhere but in a shell of the reader's, on things that are the reader's.
-READERS_TOOLS = {"export", "ssh", "sudo"}
+READERS_TOOLS = {"aws", "export", "ssh", "sudo"}
 # What a reader makes.
 READERS_FILES = {"inventory/hosts.yml"}
 REFERENCE = sorted((ROOT / "docs" / "reference").glob("*.md"))

@@ -4,7 +4,12 @@ import json
 import os
 import re
 import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -134,3 +139,64 @@ def test_no_role_ends_where_a_package_list_is_down_that_it_does_not_need() -> No
         for task in yaml.safe_load(tasks.read_text()):
             apt = task.get("ansible.builtin.apt", {})
             assert "update_cache" not in apt or "name" in apt, f"{tasks}: use tasks/package_lists.yml"
+
+
+def _tasks(found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for task in found:
+        yield task
+        for part in ("block", "rescue", "always"):
+            yield from _tasks(task.get(part, []))
+
+
+def test_no_private_key_is_printed_by_diff() -> None:
+    """People add --diff to --check, in CI too; what only root may read is nothing for its log."""
+    for path in (ROOT / "playbooks" / "roles").rglob("tasks/*.yml"):
+        for task in _tasks(yaml.safe_load(path.read_text())):
+            copied = task.get("ansible.builtin.copy") or task.get("ansible.builtin.template") or {}
+            if str(copied.get("mode", "")).endswith("0") and "content" not in copied:
+                assert task.get("diff") is False or task.get("no_log"), f"{path}: {task['name']}"
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_a_host_that_serves_nothing_ends_the_run_with_what_to_do(tmp_path: Path, status: int) -> None:
+    (tmp_path / "hosts.yml").write_text(
+        "springboard:\n  hosts:\n    new-host: {ansible_connection: local, ansible_become: false}\n"
+    )
+
+    class Front(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Front) as front:
+        threading.Thread(target=front.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{front.server_address[1]}"
+        command = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(tmp_path / "hosts.yml")]
+        command += [
+            "-e",
+            f"model_release_front_url={url}",
+            "-e",
+            f"ansible_python_interpreter={sys.executable}",
+        ]
+        done = subprocess.run(
+            [*command, "playbooks/serving.yml"],
+            cwd=ROOT,
+            env=ANSIBLE,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        front.shutdown()
+    said = "new-host is set up and serves nothing: callers get 503." in " ".join(done.stdout.split())
+    assert (done.returncode == 0, said) == (status == 200, status == 503), done.stdout + done.stderr
+
+
+def test_site_serves_the_release_that_is_named_and_tells_of_hosts_that_serve_none() -> None:
+    plays = yaml.safe_load((ROOT / "playbooks" / "site.yml").read_text())
+    deploy = next(play for play in plays if play["import_playbook"] == "deploy.yml")
+    assert "springboard_release" in deploy["when"]
+    assert plays[-1]["import_playbook"] == "serving.yml"
