@@ -5,28 +5,46 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from springboard.releases.registry import Registry
 from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
-from tests.aws.harness import Aws, Checkout, Run
-from tests.aws.inspect import tagged
+from tests.aws.harness import ANOTHER_KEY, PUBLIC_KEY, Aws, Checkout, Run, module
+from tests.aws.inspect import running, tagged
 from tests.aws.others import Others
 from tests.stands.release import publish
 
+# That deployment's life, which tests follow, in whatever file they are.
+LIFE = ["without_quota", "checked", "sold_out", "made", "others", "again", "refused", "grown", "torn_down"]
 REGION = "us-west-1"  # few zones, so few subnets to make
 BUCKET = "pool-models"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests of a later day come later."""
+
+    def day(item: pytest.Item) -> int:
+        if Path(__file__).parent not in item.path.parents:
+            return -1
+        names = getattr(item, "fixturenames", ())
+        return max((LIFE.index(name) for name in names if name in LIFE), default=-1)
+
+    items.sort(key=day)
 
 
 @pytest.fixture(scope="package")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     folder = tmp_path_factory.mktemp("aws")
-    (folder / "amis.json").write_text("[]")
+    (folder / "amis.json").write_text("[]")  # moto's own 500 take seconds
     with (folder / "log").open("w") as log:
         command = [sys.executable, "-m", "tests.stands.aws"]
-        environment = os.environ | {"MOTO_AMIS_PATH": str(folder / "amis.json")}  # its own 500 take seconds
+        environment = os.environ | {
+            "MOTO_AMIS_PATH": str(folder / "amis.json"),
+            "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
+        }
         child = Child(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
     try:
         assert child.process.stdout
@@ -124,11 +142,66 @@ def again(aws: Aws, pool: Checkout, others: Others) -> Run:
 
 
 @pytest.fixture(scope="package")
-def torn_down(aws: Aws, pool: Checkout, again: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def refused(aws: Aws, pool: Checkout, again: Run) -> list[str]:
+    """What is said of changes that no host can follow: of a network, and of all others at once."""
+    ec2 = aws.client("ec2", REGION)
+    (subnet, *_) = ec2.describe_subnets(Filters=[{"Name": "default-for-az", "Values": ["true"]}])["Subnets"]
+    ec2.import_key_pair(KeyName="theirs", PublicKeyMaterial=PUBLIC_KEY.encode())
+    pool.edit(aws_host_vpc_cidr="10.88.0.0/16")
+    network = pool.play("provision")
+    changes = {
+        "aws_host_key_name": "theirs",
+        "aws_host_public_key_file": "",
+        "aws_host_zones": [subnet["AvailabilityZone"]],
+        "aws_host_subnet_ids": [subnet["SubnetId"]],
+        "aws_host_elastic_ip": False,
+        "aws_host_root_gb": 100,
+        "aws_host_ami_parameter": "/aws/service/deeplearning/ami/x86_64/other",
+    }
+    former = pool.values(*changes)
+    pool.edit(aws_host_vpc_cidr="10.77.0.0/16", **changes)
+    rest = pool.play("provision")
+    pool.edit(**former)
+    assert [(run.code, run.changed) for run in (network, rest)] == [(2, 0)] * 2, rest.text
+    return [network.text, rest.text]
+
+
+@pytest.fixture(scope="package")
+def grown(aws: Aws, pool: Checkout, refused: object) -> Run:
+    """A run with a larger disk, another key and fewer callers.
+
+    People had stopped the host and opened its metadata; of a second one the address was left.
+    """
+    ec2 = aws.client("ec2", REGION)
+    tags = [{"Key": "springboard:deployment", "Value": "pool"}, {"Key": "Name", "Value": "pool-2"}]
+    ec2.allocate_address(Domain="vpc", TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": tags}])
+    instance = running(aws, REGION, "pool-1")["InstanceId"]
+    rest = {"HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1, "HttpProtocolIpv6": "disabled"}
+    ec2.modify_instance_metadata_options(
+        InstanceId=instance, HttpTokens="optional", InstanceMetadataTags="disabled", **rest
+    )
+    ec2.stop_instances(InstanceIds=[instance])
+    (pool.folder / "key.pub").write_text(ANOTHER_KEY)
+    pool.edit(
+        aws_host_root_gb=200,
+        aws_host_allowed_cidrs=["203.0.113.0/24"],
+        springboard_admin_keys=[ANOTHER_KEY],
+        springboard_tags={"CostCenter": "aquatics", "Team": "diving"},
+    )
+    return pool.play("provision")
+
+
+@pytest.fixture(scope="package")
+def torn_down(aws: Aws, pool: Checkout, grown: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The bucket holds a release, and what was written twice, deleted, and written before it had versions."""
     registry = Registry(f"s3://{BUCKET}", aws.client("s3", REGION, pool.users["deploy"]))
     publish(registry, tmp_path_factory.mktemp("release"), "1.0.0")
     assert registry.versions() == ["1.0.0"]
+    # Who deploys does so from another machine than the one that made the host.
+    (instance,) = (name for kind, name in tagged(aws, REGION, "pool") if kind == "instance")
+    known = str(tmp_path_factory.mktemp("another") / "known_hosts")
+    hosts = {"region": REGION, "instances": [instance], "path": known}
+    assert module(aws, "ec2_known_hosts", pool.users["deploy"], **hosts)["learned"] == [instance]
     s3 = aws.client("s3", REGION)
     s3.put_object(Bucket=BUCKET, Key="notes", Body=b"older")
     s3.put_object(Bucket=BUCKET, Key="notes", Body=b"newer")

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import yaml
 
 from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
 from tests.stands.aws import G_QUOTA
 
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIM5bXQLamBpKk8O/Xal83ORaBvtm21sA5KeRwEXjmF3S"
+ANOTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMNea5fwnItRoHnB5LYtHYreKeY8ni6mOyfaOO7NmT8K"
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,13 @@ class Aws:
             ServiceCode=service, QuotaCode=code, DesiredValue=value
         )
 
-    def user(self, name: str, policy: str) -> dict[str, str]:
-        """Make a user whom `policy` alone allows anything; what makes a process that user."""
+    def user(self, name: str, *policies: str) -> dict[str, str]:
+        """Make a user whom these policies alone allow anything; what makes a process that user."""
         iam = self.client("iam")
         iam.create_user(UserName=name)
-        arn = iam.create_policy(PolicyName=name, PolicyDocument=policy)["Policy"]["Arn"]
-        iam.attach_user_policy(UserName=name, PolicyArn=arn)
+        for number, policy in enumerate(policies):
+            made = iam.create_policy(PolicyName=f"{name}-{number}", PolicyDocument=policy)
+            iam.attach_user_policy(UserName=name, PolicyArn=made["Policy"]["Arn"])
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
@@ -114,10 +117,24 @@ class Checkout:
         assert run.code == 0, run.text
         for path in (self.folder / "build/policies").iterdir():
             self.users[path.stem] = self._aws.user(f"{name}-{path.stem}", path.read_text())
+        both = [(self.folder / f"build/policies/{one}.json").read_text() for one in ("provision", "teardown")]
+        for playbook in ("replace", "remove"):  # which terminate, and the first makes as well
+            self.users[playbook] = self._aws.user(f"{name}-{playbook}", *both)
+
+    @property
+    def _files(self) -> list[Path]:
+        return sorted((self.folder / "inventory/group_vars/all").glob("*.yml"))
+
+    def values(self, *names: str) -> dict[str, Any]:
+        """What group_vars have for these now."""
+        found: dict[str, Any] = {}
+        for file in self._files:
+            found |= yaml.safe_load(file.read_text())
+        return {name: found[name] for name in names}
 
     def edit(self, **settings: object) -> None:
         """Change values in group_vars, each where it stands."""
-        files = sorted((self.folder / "inventory/group_vars/all").glob("*.yml"))
+        files = self._files
         for name, value in settings.items():
             pattern = re.compile(rf"^{name}:.*$", re.M)
             holders = [file for file in files if pattern.search(file.read_text())]
@@ -160,7 +177,7 @@ runpy.run_path(sys.argv[1], run_name="__main__")
 
 def module(aws: Aws, name: str, user: dict[str, str] | None = None, /, **arguments: object) -> dict[str, Any]:
     """Run a module of a role's as a play does; its answer."""
-    (path,) = (ROOT / "playbooks/roles").glob(f"*/library/{name}.py")
+    (path,) = (ROOT / "playbooks").rglob(f"library/{name}.py")
     command = [sys.executable, "-c", _MODULE, str(path), json.dumps({"ANSIBLE_MODULE_ARGS": arguments})]
     done = subprocess.run(
         command, cwd=aws.home, env=aws.environment | (user or {}), capture_output=True, text=True, check=False

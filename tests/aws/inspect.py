@@ -59,3 +59,11 @@ def _tagged_in_s3(s3: Any, tag: dict[str, str]) -> set[tuple[str, str]]:
         if tag in tags:
             found.add(("bucket", bucket["Name"]))
     return found
+
+
+def running(aws: Aws, region: str, name: str) -> Any:
+    """The instance of that name that runs, as EC2 describes it."""
+    wanted = [{"Name": "tag:Name", "Values": [name]}, {"Name": "instance-state-name", "Values": ["running"]}]
+    (reservation,) = aws.client("ec2", region).describe_instances(Filters=wanted)["Reservations"]
+    (instance,) = reservation["Instances"]
+    return instance

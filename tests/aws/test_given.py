@@ -1,13 +1,18 @@
 """`provision` and `teardown` with a network, a key pair and a bucket that were there before and stay."""
 
 import json
+import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.aws.harness import PUBLIC_KEY, Aws, Checkout
 from tests.aws.inspect import tagged
+from tests.aws.others import DOCUMENT
 
 pytestmark = pytest.mark.xdist_group("aws")
 REGION = "eu-west-1"
@@ -21,6 +26,16 @@ def hosts(aws: Aws) -> list[Any]:
     )["Reservations"]
     found = [instance for reservation in reservations for instance in reservation["Instances"]]
     return sorted(found, key=lambda host: [tag["Value"] for tag in host["Tags"] if tag["Key"] == "Name"])
+
+
+def tools(folder: Path) -> Path:
+    """AWS's CLI and its plugin, of which the first writes down what it is asked."""
+    made = folder / "tools"
+    made.mkdir()
+    for name in ("aws", "session-manager-plugin"):
+        (made / name).write_text(f'#!/bin/sh\n[ "$1" = --version ] || echo "$@" > {made}/asked\n')
+        (made / name).chmod(0o755)
+    return made
 
 
 def test_given_subnets_key_and_bucket_are_used_and_left_alone(aws: Aws, tmp_path: Path) -> None:
@@ -45,14 +60,17 @@ def test_given_subnets_key_and_bucket_are_used_and_left_alone(aws: Aws, tmp_path
         springboard_edge=False,
         model_bucket_manage=False,
         aws_host_allowed_cidrs=["0.0.0.0/0"],
-        aws_host_admin_cidrs=["10.1.0.0/16"],
+        aws_host_access="ssm",
+        aws_host_managed_policies=["lido-logs"],
         aws_host_key_name="mine",
         aws_host_subnet_ids=subnets,
         aws_host_count=2,
         aws_host_elastic_ip=False,
     )
+    aws.client("iam").create_policy(PolicyName="lido-logs", PolicyDocument=DOCUMENT)
     checkout.restrict("lido")
-    run = checkout.play("provision")
+    programs = {"PATH": f"{tools(tmp_path)}:{aws.environment['PATH']}"}
+    run = checkout.play("provision", **programs)
     assert run.code == 0, run.text
     first, second = hosts(aws)
     assert {first["SubnetId"], second["SubnetId"]} == set(subnets)
@@ -70,9 +88,23 @@ def test_given_subnets_key_and_bucket_are_used_and_left_alone(aws: Aws, tmp_path
     (group,) = ec2.describe_security_groups(GroupIds=[first["SecurityGroups"][0]["GroupId"]])[
         "SecurityGroups"
     ]
-    assert sorted(rule["FromPort"] for rule in group["IpPermissions"]) == [22, 8080]
+    assert sorted(rule["FromPort"] for rule in group["IpPermissions"]) == [8080]
+    attached = aws.client("iam").list_attached_role_policies(RoleName="lido-host")["AttachedPolicies"]
+    assert {one["PolicyName"] for one in attached} == {"lido-logs", "AmazonSSMManagedInstanceCore"}
     listed = checkout.ansible("ansible-inventory", "--host", "lido-2")
     assert json.loads(listed.rsplit("exit", 1)[0])["ansible_host"] == second["PrivateIpAddress"]
+    told = checkout.ansible(
+        "ansible", "lido-2", "-c", "local", "-m", "debug", "-a", "msg={{ansible_ssh_common_args}}"
+    )
+    arguments = re.search(r"msg: (.*(?:\n {8}.*)*)", told)
+    assert arguments, told
+    words = shlex.split(yaml.safe_load(arguments[0])["msg"])
+    ssh = ["ssh", "-F", "none", *words, "-o", "BatchMode=yes", "ubuntu@10.1.1.9", "true"]
+    subprocess.run(ssh, env=programs, check=False, capture_output=True)
+    assert (tmp_path / "tools/asked").read_text().split() == [
+        *("ssm", "start-session", "--region", REGION, "--target", second["InstanceId"]),
+        *("--document-name", "AWS-StartSSHSession", "--parameters", "portNumber=22"),
+    ]
     kinds = {kind for kind, _ in tagged(aws, REGION, "lido")}
     assert kinds == {"instance", "volume", "security-group", "role", "instance-profile"}
 

@@ -7,6 +7,7 @@ Added to moto:
 - quotas: vCPUs of G instances, 0 at first as in a new account, elastic IPs, and VPCs, for which the account
   has no value of its own at first; an increase asked for is granted at once;
 - capacity that is sold out and accounts that are refused, as told (`aws_room`);
+- the console of instances, on which they print their SSH keys (`aws_console`);
 - an access key that AWS does not know, `UNKNOWN_KEY`;
 - wildcards in the filter of DescribeInstanceTypeOfferings;
 - a volume made from nothing names its snapshot: "";
@@ -43,7 +44,7 @@ from moto.servicequotas.responses import ServiceQuotasResponse
 from moto.ssm.models import Parameter, ssm_backends
 from werkzeug.serving import make_server
 
-from tests.stands import aws_permissions, aws_room, aws_rules
+from tests.stands import aws_console, aws_permissions, aws_room, aws_rules
 
 REGIONS = ("us-west-1", "eu-west-1", "us-east-1")
 UNKNOWN_KEY = "AKIAUNKNOWNTOAWS0000"
@@ -175,7 +176,7 @@ class Gate:
         if found := re.fullmatch(r"/standin/asked/(\w+)", environ["PATH_INFO"]):
             start_response("200 OK", [("Content-Type", "application/json")])
             return [aws_permissions.asked(found[1])]
-        if answer := _refused(environ):
+        if answer := _answered(environ):
             status, kind, body = answer
             start_response(status, [("Content-Type", kind)])
             return [body]
@@ -183,8 +184,8 @@ class Gate:
         return found_by_moto
 
 
-def _refused(environ: dict[str, Any]) -> tuple[str, str, bytes] | None:
-    """Return the status, content type and body of a refusal; None where AWS goes on."""
+def _answered(environ: dict[str, Any]) -> tuple[str, str, bytes] | None:
+    """Return the status, content type and body of a refusal or of what moto lacks; None where it goes on."""
     scope = re.search(r"Credential=([^/]+)/\d+/([^/]*)/([\w-]+)/", environ.get("HTTP_AUTHORIZATION", ""))
     if scope is None:
         return None
@@ -208,8 +209,10 @@ def _refused(environ: dict[str, Any]) -> tuple[str, str, bytes] | None:
         return "403 Forbidden", *aws_permissions.answer(service, denied)
     if fault := aws_rules.find(service, environ["REQUEST_METHOD"], environ["PATH_INFO"], target, body):
         return "400 Bad Request", *fault.answer
-    if service == "ec2" and (found := aws_room.find(region, dict(parse_qsl(body.decode())))):
-        return found[0], "text/xml", found[1]
+    if service == "ec2":
+        form = dict(parse_qsl(body.decode()))
+        if found := aws_room.find(region, form) or aws_console.find(form):
+            return found[0], "text/xml", found[1]
     return None
 
 

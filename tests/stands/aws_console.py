@@ -1,0 +1,47 @@
+"""What EC2 has of an instance's console: nothing for a while, then what cloud-init printed at the first boot.
+
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html ; cloud-init's lines are
+those of its tools/write-ssh-key-fingerprints, to a serial console, so that they end with CR LF.
+"""
+
+import base64
+import hashlib
+
+_asked: dict[str, int] = {}
+
+KINDS = ("ecdsa-sha2-nistp256", "ssh-ed25519", "ssh-rsa")
+BOOT = """\
+[    0.000000] Linux version 6.17.0-1009-aws (buildd@lcy02-amd64-051)
+ci-info: no authorized SSH keys fingerprints found for user ubuntu.
+<14>Nov 28 14:00:31 cloud-init: #############################################################
+<14>Nov 28 14:00:31 cloud-init: -----BEGIN SSH HOST KEY FINGERPRINTS-----
+<14>Nov 28 14:00:31 cloud-init: 256 SHA256:0 root@ip-10-77-0-10 (ED25519)
+<14>Nov 28 14:00:31 cloud-init: -----END SSH HOST KEY FINGERPRINTS-----
+<14>Nov 28 14:00:31 cloud-init: #############################################################
+-----BEGIN SSH HOST KEY KEYS-----
+{keys}
+-----END SSH HOST KEY KEYS-----
+[   31.212203] cloud-init[1422]: Cloud-init v. 25.2 finished at Sat, 28 Nov 2026 14:00:31 +0000.
+
+ip-10-77-0-10 login: """
+
+
+def keys(instance: str) -> list[str]:
+    """Return an instance's public keys."""
+    return [
+        f"{kind} {base64.b64encode(hashlib.sha256((instance + kind).encode()).digest()).decode()}"
+        for kind in KINDS
+    ]
+
+
+def find(form: dict[str, str]) -> tuple[str, bytes] | None:
+    """Return the status and the body of EC2's answer; None to what is not about consoles."""
+    if form.get("Action") != "GetConsoleOutput":
+        return None
+    instance = form["InstanceId"]
+    _asked[instance] = _asked.get(instance, 0) + 1
+    console = BOOT.format(keys="\n".join(f"{key} root@ip-10-77-0-10" for key in keys(instance)))
+    raw = console.replace("\n", "\r\n").encode() if _asked[instance] > 1 else b""
+    output = f"<output>{base64.b64encode(raw).decode()}</output>"
+    body = f"<instanceId>{instance}</instanceId><timestamp>2026-11-28T14:01:00.000Z</timestamp>{output}"
+    return "200 OK", f"<GetConsoleOutputResponse>{body}</GetConsoleOutputResponse>".encode()
