@@ -178,7 +178,9 @@ def _add_metrics(app: FastAPI, front: Front, rule: MetricsRule) -> None:
 
 
 def _check_scraper(front: Front, request: Request, rule: MetricsRule) -> None:
-    here = request.client is not None and is_loopback(request.client.host)
+    # By an address of this machine: a page that has its own name resolve to it sends that name.
+    by = request.url.hostname or ""
+    here = request.client is not None and is_loopback(request.client.host) and is_loopback(by)
     if rule is MetricsRule.OPEN or here:
         return
     if rule is MetricsRule.LOOPBACK:

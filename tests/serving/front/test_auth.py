@@ -173,6 +173,8 @@ def test_ping_is_open_and_metrics_have_their_own_rule(guarded: Guarded) -> None:
     url = guarded.front.url
     assert httpx.get(f"{url}/ping").status_code == 200
     assert httpx.get(f"{url}/metrics").status_code == 200, "from this machine"
+    rebound = {"Host": "page.example"}  # by a page whose name resolves to this machine
+    assert httpx.get(f"{url}/metrics", headers=rebound).status_code == 403
     headers = {"X-Forwarded-For": "10.1.2.3"}  # as the edge tells of someone else
     assert httpx.get(f"{url}/metrics", headers=headers).status_code == 403
     assert httpx.get(f"{url}/metrics/torchserve", headers=headers).status_code == 403
