@@ -51,7 +51,7 @@ def test_alerts_fire_and_resolve_when_they_should(path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("alert", ALERTS.keys() - {WATCHDOG})
+@pytest.mark.parametrize("alert", sorted(ALERTS.keys() - {WATCHDOG}))
 def test_every_alert_is_tested_silent_firing_resolved_and_at_its_edge(alert: str) -> None:
     groups = [group for path in TESTS for group in yaml.safe_load(path.read_text())["tests"]]
     (story,) = [group for group in groups if group["name"] == alert]
