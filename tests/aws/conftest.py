@@ -18,7 +18,18 @@ from tests.aws.others import Others
 from tests.stands.release import publish
 
 # That deployment's life, which tests follow, in whatever file they are.
-LIFE = ["without_quota", "checked", "sold_out", "made", "others", "again", "refused", "grown", "torn_down"]
+LIFE = [
+    "without_quota",
+    "checked",
+    "sold_out",
+    "made",
+    "others",
+    "again",
+    "refused",
+    "grown",
+    "torn_down",
+    "emptied",
+]
 REGION = "us-west-1"  # few zones, so few subnets to make
 BUCKET = "pool-models"
 
@@ -96,15 +107,16 @@ def found_after_check(aws: Aws, checked: Run) -> set[tuple[str, str]]:
 
 
 @pytest.fixture(scope="package")
-def leftovers(aws: Aws, found_after_check: object) -> dict[str, str]:
+def leftovers(aws: Aws, pool: Checkout, found_after_check: object) -> dict[str, str]:
     """What a run left that broke off after its VPC, and one that did before it bound its address."""
-    ec2 = aws.client("ec2", REGION)
+    ec2 = aws.client("ec2", REGION, pool.users["provision"])
     ours = {"Key": "springboard:deployment", "Value": "pool"}
 
     def tags(kind: str, name: str) -> list[object]:
         return [{"ResourceType": kind, "Tags": [ours, {"Key": "Name", "Value": name}]}]
 
     vpc = ec2.create_vpc(CidrBlock="10.77.0.0/16", TagSpecifications=tags("vpc", "pool-host"))["Vpc"]
+    ec2.modify_vpc_attribute(VpcId=vpc["VpcId"], EnableDnsHostnames={"Value": True})
     address = ec2.allocate_address(Domain="vpc", TagSpecifications=tags("elastic-ip", "pool-1"))
     return {"vpc": vpc["VpcId"], "address": address["PublicIp"]}
 
@@ -193,7 +205,7 @@ def grown(aws: Aws, pool: Checkout, refused: object) -> Run:
 
 @pytest.fixture(scope="package")
 def torn_down(aws: Aws, pool: Checkout, grown: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The bucket holds a release, and what was written twice, deleted, and written before it had versions."""
+    """The bucket holds a release, and what was written twice and deleted."""
     registry = Registry(f"s3://{BUCKET}", aws.client("s3", REGION, pool.users["deploy"]))
     publish(registry, tmp_path_factory.mktemp("release"), "1.0.0")
     assert registry.versions() == ["1.0.0"]
@@ -206,10 +218,14 @@ def torn_down(aws: Aws, pool: Checkout, grown: Run, tmp_path_factory: pytest.Tem
     s3.put_object(Bucket=BUCKET, Key="notes", Body=b"older")
     s3.put_object(Bucket=BUCKET, Key="notes", Body=b"newer")
     s3.delete_object(Bucket=BUCKET, Key="notes")
-    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"})
-    s3.put_object(Bucket=BUCKET, Key="other", Body=b"without a version")
     # A volume that outlived its host.
     tag = {"Key": "springboard:deployment", "Value": "pool"}
     left = [{"ResourceType": "volume", "Tags": [tag]}]
     aws.client("ec2", REGION).create_volume(AvailabilityZone=f"{REGION}b", Size=1, TagSpecifications=left)
     return pool.play("teardown", "-e", "teardown_confirm=pool")
+
+
+@pytest.fixture(scope="package")
+def emptied(pool: Checkout, torn_down: Run) -> Run:
+    """The bucket goes too."""
+    return pool.play("teardown", "-e", "teardown_confirm=pool", "-e", "teardown_bucket=true")

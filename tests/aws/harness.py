@@ -63,13 +63,12 @@ class Aws:
             ServiceCode=service, QuotaCode=code, DesiredValue=value
         )
 
-    def user(self, name: str, *policies: str) -> dict[str, str]:
-        """Make a user whom these policies alone allow anything; what makes a process that user."""
+    def user(self, name: str, policy: str) -> dict[str, str]:
+        """Make a user whom `policy` alone allows anything; what makes a process that user."""
         iam = self.client("iam")
         iam.create_user(UserName=name)
-        for number, policy in enumerate(policies):
-            made = iam.create_policy(PolicyName=f"{name}-{number}", PolicyDocument=policy)
-            iam.attach_user_policy(UserName=name, PolicyArn=made["Policy"]["Arn"])
+        arn = iam.create_policy(PolicyName=name, PolicyDocument=policy)["Policy"]["Arn"]
+        iam.attach_user_policy(UserName=name, PolicyArn=arn)
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
@@ -117,9 +116,6 @@ class Checkout:
         assert run.code == 0, run.text
         for path in (self.folder / "build/policies").iterdir():
             self.users[path.stem] = self._aws.user(f"{name}-{path.stem}", path.read_text())
-        both = [(self.folder / f"build/policies/{one}.json").read_text() for one in ("provision", "teardown")]
-        for playbook in ("replace", "remove"):  # which terminate, and the first makes as well
-            self.users[playbook] = self._aws.user(f"{name}-{playbook}", *both)
 
     @property
     def _files(self) -> list[Path]:

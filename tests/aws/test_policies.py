@@ -44,7 +44,7 @@ def test_nothing_but_looking_is_allowed_everywhere(policies: dict[str, str]) -> 
 
 
 def test_they_allow_what_was_asked_and_nothing_more(
-    aws: Aws, pool: Checkout, policies: dict[str, str], torn_down: Run
+    aws: Aws, pool: Checkout, policies: dict[str, str], emptied: Run
 ) -> None:
     """What is asked beyond them the stand-in refuses, and the playbook's own test fails."""
     for name, text in policies.items():
