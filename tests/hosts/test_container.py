@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from springboard.system.checkout import ROOT
@@ -141,10 +142,10 @@ def test_it_scores_a_dive(container: Container) -> None:
 
 def test_nobody_in_it_is_root_or_may_write_but_in_tmp(container: Container) -> None:
     uid, _, gid = container.config["User"].partition(":")
-    inside = [str(container.pid)]
-    for pid in inside:
-        inside += _children(int(pid))
-        status = Path(f"/proc/{pid}/status").read_text()
+    first = psutil.Process(container.pid)
+    inside = [first, *first.children(recursive=True)]
+    for one in inside:
+        status = Path(f"/proc/{one.pid}/status").read_text()
         assert f"Uid:\t{uid}\t{uid}\t{uid}\t{uid}\n" in status
         assert "CapEff:\t0000000000000000\n" in status
     assert len(inside) >= 3  # the front, Java, a worker

@@ -118,8 +118,8 @@ def test_services_are_confined(host: Serving, hosts: Hosts) -> None:
         node.run("systemd-analyze", "security", "--threshold=30", "--no-pager", unit)
 
     work = node.sh("ls -d /var/lib/springboard/instances/*/work").strip()
-    sockets = work.replace("/work", "/sockets")
-    assert _written_elsewhere(node, torchserve, work, sockets) == []
+    sockets, cache = (work.replace("/work", f"/{name}") for name in ("sockets", "cache"))
+    assert _written_elsewhere(node, torchserve, work, sockets, cache) == []
     assert _written_elsewhere(node, front, "/tmp") == []
     keys = "cat /etc/springboard/keys.json $CREDENTIALS_DIRECTORY/keys.json 2>&1"
     assert '"tests"' not in as_unit(node, torchserve, keys)
