@@ -8,6 +8,11 @@ from springboard.system.files import write_atomically
 
 _FILE = "springboard_upkeep.prom"
 _IMAGE = "vmlinuz-"
+_REBOOT, _PATCHED = "springboard_reboot_required", "springboard_patched_timestamp_seconds"
+ABOUT = {
+    _REBOOT: "Whether updates wait for a reboot.",
+    _PATCHED: "When all updates were installed, in Unix time.",
+}
 
 
 def reboot_due(layout: Layout) -> bool:
@@ -31,17 +36,14 @@ def tell(layout: Layout) -> None:
     """Write it down, where somebody reads it."""
     if not layout.figures.is_dir():
         return
-    lines = [
-        "# HELP springboard_reboot_required Whether updates wait for a reboot.",
-        "# TYPE springboard_reboot_required gauge",
-        f"springboard_reboot_required {int(reboot_due(layout))}",
-    ]
+    values = {_REBOOT: str(int(reboot_due(layout)))}
     if layout.patched.exists():
-        lines += [
-            "# HELP springboard_patched_timestamp_seconds When all updates were installed, in Unix time.",
-            "# TYPE springboard_patched_timestamp_seconds gauge",
-            f"springboard_patched_timestamp_seconds {layout.patched.stat().st_mtime!r}",
-        ]
+        values[_PATCHED] = repr(layout.patched.stat().st_mtime)
+    lines = [
+        line
+        for name, value in values.items()
+        for line in (f"# HELP {name} {ABOUT[name]}", f"# TYPE {name} gauge", f"{name} {value}")
+    ]
     path, page = layout.figures / _FILE, "\n".join([*lines, ""])
     if not path.exists() or path.read_text(encoding="utf-8") != page:
         write_atomically(path, page)

@@ -11,6 +11,12 @@ from springboard.cli.app import app
 from springboard.system import logs
 
 
+@pytest.fixture(autouse=True)
+def no_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be this process's."""
+    monkeypatch.setattr(logs, "configure", lambda as_json: None)
+
+
 @pytest.mark.parametrize(
     ("name", "holds", "said"),
     [
@@ -23,9 +29,8 @@ from springboard.system import logs
     ],
 )
 def test_an_archive_under_another_name_is_told_in_a_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, holds: str | None, said: str
+    tmp_path: Path, name: str, holds: str | None, said: str
 ) -> None:
-    monkeypatch.setattr(logs, "configure", lambda as_json: None)  # it would be this process's
     archive = tmp_path / name
     if holds:
         with zipfile.ZipFile(archive, "w") as content:

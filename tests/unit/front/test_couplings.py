@@ -18,7 +18,7 @@ from starlette.routing import Mount
 from model_handler.request.errors import ScoringError
 from springboard.auth.check import Auth, MetricsRule, Mode
 from springboard.auth.keys import Keys
-from springboard.deploy import figures, told
+from springboard.deploy import figures, told, upkeep
 from springboard.endpoint.document import Endpoint
 from springboard.front import server
 from springboard.front.errors import BodyTooLarge
@@ -142,8 +142,8 @@ def rendered() -> set[str]:
 
 @pytest.fixture(scope="module")
 def shown(rendered: set[str]) -> set[str]:
-    """Those, and what deployments tell node exporter."""
-    return rendered | set(told.ABOUT)
+    """Those, and what deployments and hosts tell node exporter."""
+    return rendered | set(told.ABOUT) | set(upkeep.ABOUT)
 
 
 def samples(declared: names.Declared) -> set[str]:

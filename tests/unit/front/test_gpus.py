@@ -32,7 +32,7 @@ def test_scrapes_and_hashes_go_on_while_a_gpu_hangs(monkeypatch: pytest.MonkeyPa
             front = Front(Endpoint(variants=()), Auth(frozenset({Mode.NONE}), Keys()), torchserve)
             running = asyncio.create_task(front.run())
             app = httpx.ASGITransport(create_app(front, MetricsRule.LOOPBACK))
-            async with httpx.AsyncClient(transport=app, base_url="http://front") as client:
+            async with httpx.AsyncClient(transport=app, base_url="http://127.0.0.1") as client:
                 await asyncio.to_thread(asked.wait, 60)
                 pages = await asyncio.gather(*(client.get("/metrics") for _ in range(SCRAPES)))
             assert {page.status_code for page in pages} == {200}
