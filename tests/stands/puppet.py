@@ -1,8 +1,8 @@
 """A TorchServe handler that does as the body says, so that faults come when a test wants them.
 
-A body is words: `score=84.15`, `sleep=0.5`, `status=422 code=not_a_dive`, `die`, `raise`, `cuda`, `hang=FILE`
-(until killed, but only while FILE is there, which it removes). Anything else, as a video, scores 50. Answers
-have the shape of model_handler's.
+A body is words: `score=84.15`, `sleep=0.5`, `status=422 code=not_a_dive`, `die`, `raise`, `cuda`, `hold=FILE`
+(for as long as FILE is there), `hang=FILE` (until killed, but only while FILE is there, which it removes).
+Anything else, as a video, scores 50. Answers have the shape of model_handler's.
 
 A release may have a fault of its own, `handler: {fault: ...}` in its model-config: `raises` on a third of the
 requests, three in a row, so that trying again there does not help; `fails` on as many, with an answer; `slow`
@@ -41,12 +41,18 @@ _requests = itertools.count(1)
 _TIMES = {"slow": 3, "slower": 2}
 
 
+def _work(said: dict[str, str], times: int) -> None:
+    time.sleep(float(said.get("sleep", 0)) * times)
+    while "hold" in said and os.path.exists(said["hold"]):
+        time.sleep(0.02)
+
+
 def _answer(words: list[str], body: bytes, context: Any, fault: str) -> tuple[int, dict[str, Any]]:
     said = dict(word.partition("=")[::2] for word in words)
     if not body:
         return 400, {"error": {"code": "empty_body", "message": "The body is empty."}}
     count = next(_requests)
-    time.sleep(float(said.get("sleep", 0)) * _TIMES.get(fault, 1))
+    _work(said, _TIMES.get(fault, 1))
     if fault == "raises" and count % 9 > 5:
         raise RuntimeError("one in three")
     if fault == "fails" and count % 9 > 5:

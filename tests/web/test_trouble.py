@@ -21,13 +21,14 @@ def held(front: FrontProcess) -> tuple[int, int, int]:
 
 
 def test_who_waits_is_told_how_many_are_before_and_cancels_the_server_too(
-    puppet: FrontProcess, open_tab: Open
+    puppet: FrontProcess, open_tab: Open, tmp_path: Path
 ) -> None:
     one = open_tab(puppet)
     page = one.open()
     page.select_option(".inline select", "stable")
     # Turns go round among callers, so those before are the page's own.
-    one.choose(video("first.mp4", "sleep=6"))
+    (hold := tmp_path / "hold").touch()
+    one.choose(video("first.mp4", f"hold={hold}"))
     page.wait_for_selector("text=At work")
     one.choose(video("second.mp4", "score=70"), video("third.mp4", "score=71"))
     page.wait_for_selector("tr:has-text('second.mp4') >> text=Waiting, you are next")
@@ -37,6 +38,7 @@ def test_who_waits_is_told_how_many_are_before_and_cancels_the_server_too(
     for name in ("first.mp4", "second.mp4"):
         page.click(f".dives >> text={name}")
         page.click(".detail >> text=Cancel")
+    hold.unlink()
     wait_until(lambda: held(puppet) == (0, 0, 0), "the server to stop as well")
     page.click(".failed button")
     page.wait_for_selector(".detail[data-state=scored]")
@@ -74,10 +76,12 @@ def test_a_busy_server_is_asked_again_by_itself(stage: Stage, open_tab: Open, tm
         front.wait_ready()
         one = open_tab(front)
         page = one.open()
-        busy = callers.submit(front.score, b"sleep=4")
+        (hold := tmp_path / "hold").touch()
+        busy = callers.submit(front.score, f"hold={hold}".encode())
         wait_until(lambda: held(front)[0] == 1, "the server to be busy")
         one.choose(video("patient.mp4", "score=73"))
         page.wait_for_selector("text=/The server is busy. Trying again in \\d+ s/")
+        hold.unlink()
         page.wait_for_selector(".detail[data-state=scored]")
         assert one.shown == 73
         assert busy.result().status_code == 200
