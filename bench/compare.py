@@ -9,7 +9,6 @@ same run. Nothing else should run on the machine.
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -30,6 +29,8 @@ from bench.peers.core import PORT, WEIGHTS
 from springboard.cli.packing import archive_of
 from springboard.system.checkout import ROOT
 from springboard.system.ports import free_ports
+from springboard.system.processes import Child
+from tests.stands.waiting import wait_until
 
 PEERS = ROOT / "build" / "peers-venv" / "bin" / "python"
 _START_SECONDS = 300.0
@@ -70,27 +71,21 @@ def running(one: Contender, port: int, environment: dict[str, str]) -> Iterator[
     """Start a server; yields its process id and the seconds until it was ready."""
     began = time.perf_counter()
     log = (ROOT / "build" / f"bench-{one.name.split()[0].lower()}.log").open("wb")
-    server = subprocess.Popen(
-        one.command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
-    )
-    try:
-        while True:
-            if server.poll() is not None or time.perf_counter() - began > _START_SECONDS:
-                raise SystemExit(f"{one.name} did not start; {log.name} says why")
-            try:
-                if httpx.get(f"http://127.0.0.1:{port}{one.ready}", trust_env=False).status_code == 200:
-                    break
-            except httpx.HTTPError:
-                pass
-            time.sleep(0.2)
-        yield server.pid, time.perf_counter() - began
-    finally:
-        server.send_signal(signal.SIGINT)
+    child = Child(one.command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+
+    def ready() -> bool:
+        if not child.running:
+            raise SystemExit(f"{one.name} did not start; {log.name} says why")
         try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
+            return httpx.get(f"http://127.0.0.1:{port}{one.ready}", trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    try:
+        wait_until(ready, f"{one.name} to start; {log.name} may say why", _START_SECONDS)
+        yield child.process.pid, time.perf_counter() - began
+    finally:
+        child.stop(30)
         log.close()
 
 

@@ -2,10 +2,11 @@
 
 import os
 import platform
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-_TICKS = os.sysconf("SC_CLK_TCK")
+import psutil
 
 
 def described() -> dict[str, Any]:
@@ -24,29 +25,18 @@ def described() -> dict[str, Any]:
     }
 
 
-def group_of(pid: int) -> list[int]:
+def group_of(pid: int) -> list[psutil.Process]:
     """Return a process and all below it."""
-    parents: dict[int, list[int]] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            after = (folder / "stat").read_text().rpartition(") ")[2].split()
-        except OSError:
-            continue  # gone meanwhile
-        parents.setdefault(int(after[1]), []).append(int(folder.name))
-    found = [pid]
-    for one in found:
-        found += parents.get(one, [])
-    return found
+    first = psutil.Process(pid)
+    return [first, *first.children(recursive=True)]
 
 
 def used(pid: int) -> dict[str, float]:
     """Return CPU seconds and resident MiB of a process and all below it; of the dead, no more."""
     seconds = memory = 0.0
     for one in group_of(pid):
-        try:
-            after = Path(f"/proc/{one}/stat").read_text().rpartition(") ")[2].split()
-        except OSError:
-            continue
-        seconds += (int(after[11]) + int(after[12])) / _TICKS
-        memory += int(after[21]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        with suppress(psutil.NoSuchProcess):
+            spent = one.cpu_times()
+            seconds += spent.user + spent.system
+            memory += one.memory_info().rss / 2**20
     return {"cpu_s": seconds, "memory_mib": memory}

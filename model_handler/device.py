@@ -13,8 +13,8 @@ _BF16_GPU = (8, 0)  # Ampere; older GPUs only emulate bfloat16
 # cuDNN's own numbers: 9.15.1 is 91501. By pytorch/pytorch issues 163539 (wrong) and 166122, 166643 (slow).
 _CUDNN_WRONG = range(90800, 91100)
 _CUDNN_SOUND = 91500
-# glibc's malloc.h; a larger M_MMAP_THRESHOLD it refuses.
 _MADV_DONTNEED = 4  # Linux's mman.h
+# glibc's malloc.h; a larger M_MMAP_THRESHOLD it refuses.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _MMAP_THRESHOLD_MAX = 32 << 20
 

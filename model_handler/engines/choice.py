@@ -118,11 +118,15 @@ def _faster(
         return in_torch()
     # One after the other: two at once would need twice the memory.
     del networks
-    seconds["torch"] = _seconds(in_torch())
+    networks = in_torch()
+    seconds["torch"] = _seconds(networks)
     engine = "openvino" if seconds["openvino"] < _WORTH * seconds["torch"] else "torch"
     log.info("%d clips take %s s: %s computes", _MEASURED_CLIPS, seconds, engine)
     verdict.write(engine, seconds)
-    return in_openvino() if engine == "openvino" else in_torch()
+    if engine == "torch":
+        return networks
+    del networks
+    return in_openvino()
 
 
 def _seconds(networks: Networks) -> float:

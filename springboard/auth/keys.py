@@ -55,9 +55,13 @@ class Keys(Strict):
         return list(dict.fromkeys(one.name for one in self.all()))
 
     def valid(self) -> "Keys":
-        """Return those that have not ended."""
+        """Return those that have not ended; asked for each request, so these themselves where none has."""
         now = datetime.now(UTC)
-        return self._where(lambda one: one.ends is None or now < one.ends)
+
+        def lasts(one: AccessKey | Token) -> bool:
+            return one.ends is None or now < one.ends
+
+        return self if all(map(lasts, self.all())) else self._where(lasts)
 
     def of(self, names: Sequence[str]) -> "Keys":
         """Return those of these names."""

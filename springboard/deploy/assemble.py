@@ -113,9 +113,8 @@ def make(layout: Layout, host: Host, version: str) -> Instance:
     (instance.folder / "served.json").write_text(json.dumps(_told(manifest)))
     # Last: it says that the rest is whole.
     told = settings.environment(runtime.java, work, archive.name, settings.addresses(sockets))
-    told["SPRINGBOARD_CACHE"] = str(
-        cache
-    )  # what workers find out about this machine; `work` is emptied at starts
+    # What workers find out about this machine; `work` is emptied at starts.
+    told["SPRINGBOARD_CACHE"] = str(cache)
     write_atomically(
         instance.folder / "torchserve.env", "".join(f"{name}={value}\n" for name, value in told.items())
     )

@@ -22,6 +22,12 @@ PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
 ANSIBLE = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_LOCALHOST_WARNING": "false"}
 
 
+def run(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run one of Ansible's programs in the checkout, however it ends."""
+    command = [ROOT / ".venv/bin" / program, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=ANSIBLE, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 def test_role_defaults_are_described(role: Path) -> None:
     """`meta/argument_specs.yml` and `defaults/main.yml` name the same variables, with the role's prefix."""
@@ -62,24 +68,13 @@ def test_no_variable_is_set_in_two_places() -> None:
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS, ids=lambda playbook: playbook.name)
 def test_playbook_is_well_formed(playbook: Path) -> None:
-    command = [str(ROOT / ".venv/bin/ansible-playbook"), "--syntax-check", "-i", "inventory/local.yml"]
-    done = subprocess.run(
-        [*command, str(playbook)], cwd=ROOT, env=ANSIBLE, capture_output=True, text=True, check=False
-    )
+    done = run("ansible-playbook", "--syntax-check", "-i", "inventory/local.yml", playbook)
     assert done.returncode == 0, done.stderr
 
 
 def test_rollback_without_hosts_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "hosts.yml").write_text("springboard:\n")
-    command = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(tmp_path / "hosts.yml")]
-    done = subprocess.run(
-        [*command, "playbooks/rollback.yml"],
-        cwd=ROOT,
-        env=ANSIBLE,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run("ansible-playbook", "-i", tmp_path / "hosts.yml", "playbooks/rollback.yml")
     assert done.returncode != 0
     assert "no host in the group springboard. Give one: -i inventory/" in " ".join(done.stdout.split())
 
@@ -109,15 +104,13 @@ def test_systems_that_were_not_tested_are_refused_unless_told(
     play = {"hosts": "localhost", "connection": "local", "gather_facts": False}
     tasks = [{"ansible.builtin.import_tasks": str(ROOT / "playbooks/tasks/host_machine.yml")}]
     (tmp_path / "play.yml").write_text(yaml.safe_dump([play | {"tasks": tasks}]))
-    command = [str(ROOT / ".venv/bin/ansible-playbook"), "-e", json.dumps(given), str(tmp_path / "play.yml")]
-    done = subprocess.run(command, cwd=ROOT, env=ANSIBLE, capture_output=True, text=True, check=False)
+    done = run("ansible-playbook", "-e", json.dumps(given), tmp_path / "play.yml")
     assert (done.returncode == 0) is (said == ""), done.stdout
     assert said in " ".join(done.stdout.split())
 
 
 def test_ansible_lint_is_content_at_profile_production() -> None:
-    command = [str(ROOT / ".venv/bin/ansible-lint"), "--nocolor", "playbooks", "inventory"]
-    done = subprocess.run(command, cwd=ROOT, env=ANSIBLE, capture_output=True, text=True, check=False)
+    done = run("ansible-lint", "--nocolor", "playbooks", "inventory")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Profile 'production' was required, and it passed" in done.stderr
 
@@ -176,21 +169,8 @@ def test_a_host_that_serves_nothing_ends_the_run_with_what_to_do(tmp_path: Path,
     with ThreadingHTTPServer(("127.0.0.1", 0), Front) as front:
         threading.Thread(target=front.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{front.server_address[1]}"
-        command = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(tmp_path / "hosts.yml")]
-        command += [
-            "-e",
-            f"model_release_front_url={url}",
-            "-e",
-            f"ansible_python_interpreter={sys.executable}",
-        ]
-        done = subprocess.run(
-            [*command, "playbooks/serving.yml"],
-            cwd=ROOT,
-            env=ANSIBLE,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        given = ("-e", f"model_release_front_url={url}", "-e", f"ansible_python_interpreter={sys.executable}")
+        done = run("ansible-playbook", "-i", tmp_path / "hosts.yml", *given, "playbooks/serving.yml")
         front.shutdown()
     said = "new-host is set up and serves nothing: callers get 503." in " ".join(done.stdout.split())
     assert (done.returncode == 0, said) == (status == 200, status == 503), done.stdout + done.stderr
@@ -206,15 +186,8 @@ def test_site_serves_the_release_that_is_named_and_tells_of_hosts_that_serve_non
 def test_a_run_on_some_hosts_and_for_some_things_is_checked_as_any_other(tmp_path: Path) -> None:
     (tmp_path / "hosts.yml").write_text("springboard:\n  hosts: {one: {}, two: {}}\n")
     (tmp_path / "group_vars").symlink_to(ROOT / "inventory" / "group_vars")
-    command = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(tmp_path / "hosts.yml"), "--limit", "two"]
-    done = subprocess.run(
-        [*command, "playbooks/configure.yml", "--tags", "certificate"],
-        cwd=ROOT,
-        env=ANSIBLE,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    some = ("--limit", "two", "--tags", "certificate")
+    done = run("ansible-playbook", "-i", tmp_path / "hosts.yml", *some, "playbooks/configure.yml")
     assert done.returncode != 0
     said = " ".join(done.stdout.split())
     assert "springboard_models_bucket is '' and must be the name" in said, done.stdout + done.stderr
