@@ -1,0 +1,1 @@
+"""Jobs: videos that nobody waits for. Their queue, where results go, and the worker between them."""

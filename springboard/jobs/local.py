@@ -1,0 +1,111 @@
+"""The queue of one machine: localqueue, which is SQLite with leases. bench/queues.py says why this one."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from localqueue import DeliveryPolicy, DurabilityMode, Empty, LeaseExpired, LocalQueueError, SimpleQueue
+from localqueue import Job as Leased
+
+from springboard.jobs.job import Job
+from springboard.jobs.queue import LEASE_SECONDS, Backlog, Claim, LeaseLost, QueueAway
+
+# We count attempts ourselves: whoever gives a job up writes its reason first.
+_NEVER = 1_000_000
+_KEEP_DONE_SECONDS = 3600.0
+_TIDY_SECONDS = 60.0
+
+
+class _Bytes:
+    def dumps(self, obj: bytes, /) -> bytes:
+        return obj
+
+    def loads(self, data: bytes, /) -> bytes:
+        return data
+
+
+class LocalQueue:
+    """A `JobQueue` in a folder, which any processes of this machine may use at once."""
+
+    def __init__(self, folder: Path, lease_seconds: float = LEASE_SECONDS) -> None:
+        """Open it, or make it. Raises `QueueAway`."""
+        with _explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._queue = SimpleQueue[bytes](
+                str(folder),
+                "jobs",
+                delivery=DeliveryPolicy(lease_seconds=lease_seconds, max_retries=_NEVER),
+                durability=DurabilityMode.DURABLE,
+                serializer=_Bytes(),
+            )
+        self._folder = folder
+        self._tidying = threading.Lock()
+        self._tidied = 0.0
+
+    def put(self, job: Job) -> None:
+        """See `JobQueue`; one known by `id` and `run` is not put again."""
+        with _explained(self._folder):
+            self._queue.put(job.written(), f"{job.run}/{job.id}")
+
+    def claim(self, wait_seconds: float) -> Claim | None:
+        """See `JobQueue`."""
+        with _explained(self._folder):
+            self._tidy()
+            try:
+                leased = self._queue.get(timeout=wait_seconds)
+            except Empty:
+                return None
+        return Claim(leased.data, leased.attempts + 1, leased)
+
+    def extend(self, claim: Claim, seconds: float) -> None:
+        """See `JobQueue`."""
+        with _explained(self._folder):
+            if seconds:
+                self._queue.extend_lease(_leased(claim), seconds)
+            else:
+                self._queue.nack(_leased(claim))
+
+    def done(self, claim: Claim) -> None:
+        """See `JobQueue`."""
+        with _explained(self._folder):
+            self._queue.ack(_leased(claim))
+
+    def dead(self, claim: Claim, reason: str) -> None:
+        """See `JobQueue`."""
+        with _explained(self._folder):
+            self._queue.fail(_leased(claim), reason)
+
+    def backlog(self) -> Backlog:
+        """See `JobQueue`."""
+        with _explained(self._folder):
+            found = self._queue.diagnostics()
+        return Backlog(found.ready, found.processing, found.failed, found.oldest_available_age_seconds)
+
+    def close(self) -> None:
+        """Close it."""
+        self._queue.close()
+
+    def _tidy(self) -> None:
+        # What is done stays for a while, so that it is not done again.
+        with self._tidying:
+            if time.monotonic() < self._tidied + _TIDY_SECONDS:
+                return
+            self._tidied = time.monotonic()
+        self._queue.purge(_KEEP_DONE_SECONDS)
+
+
+def _leased(claim: Claim) -> Leased[bytes]:
+    assert isinstance(claim.receipt, Leased)  # noqa: S101 - our own
+    return claim.receipt
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except LeaseExpired as error:
+        raise LeaseLost(str(error)) from error
+    except (LocalQueueError, OSError, RuntimeError) as error:
+        raise QueueAway(f"the queue in {folder} cannot be used: {error}") from error

@@ -1,0 +1,131 @@
+"""Where results go: objects in S3, or files in a folder. Each is written once and never changed."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
+
+from springboard.system.files import sync_folder
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2, "mode": "standard"})
+_S3 = "s3://"
+# Of two that write the same at the same time S3 tells one that it should try again.
+_CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+_ABSENT = ("NoSuchKey", "404")
+
+
+class StoreAway(Exception):
+    """The place cannot be reached or refuses us; the message says why. Trying again may help."""
+
+
+class Store:
+    """Reads and writes places, `s3://BUCKET/KEY` or `/folder/file`. May be used from several threads."""
+
+    def __init__(self, client: "S3Client | None" = None) -> None:
+        """`client`: by default boto3's own settings make one, at the first place in S3."""
+        self._made = client
+
+    def put_new(self, place: str, content: bytes) -> bool:
+        """Write what was not there; False, and no change, where something was. Raises `StoreAway`."""
+        if not place.startswith(_S3):
+            try:
+                return _write_new(Path(place), content)
+            except OSError as error:
+                raise StoreAway(f"{place} cannot be written: {error.strerror}") from error
+        bucket, key = _split(place)
+        try:
+            with _explained(place):
+                self._client.put_object(
+                    Bucket=bucket, Key=key, Body=content, ContentType="application/json", IfNoneMatch="*"
+                )
+        except FileExistsError:
+            return False
+        return True
+
+    def get(self, place: str) -> bytes | None:
+        """Return what is there, None where nothing is. Raises `StoreAway`."""
+        try:
+            with _explained(place):
+                if not place.startswith(_S3):
+                    return Path(place).read_bytes()
+                bucket, key = _split(place)
+                return self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except FileNotFoundError:
+            return None
+
+    def has(self, place: str) -> bool:
+        """Return whether something is there. Raises `StoreAway`."""
+        try:
+            with _explained(place):
+                if not place.startswith(_S3):
+                    return Path(place).exists()
+                bucket, key = _split(place)
+                self._client.head_object(Bucket=bucket, Key=key)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def remove(self, place: str) -> None:
+        """Remove what is there, if anything is. Raises `StoreAway`."""
+        with _explained(place), suppress(FileNotFoundError):
+            if place.startswith(_S3):
+                bucket, key = _split(place)
+                self._client.delete_object(Bucket=bucket, Key=key)
+            else:
+                Path(place).unlink()
+
+    @property
+    def _client(self) -> "S3Client":
+        if self._made is None:
+            self._made = boto3.client("s3", config=_CONFIG)
+        return self._made
+
+
+def _split(place: str) -> tuple[str, str]:
+    bucket, _, key = place.removeprefix(_S3).partition("/")
+    return bucket, key
+
+
+def _write_new(path: Path, content: bytes) -> bool:
+    """Write a file that is whole as soon as it has its name, and on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".new") as draft:
+        os.fchmod(draft.fileno(), 0o644)  # the folder says who may read it
+        draft.write(content)
+        draft.flush()
+        os.fsync(draft.fileno())
+        try:
+            os.link(draft.name, path)  # unlike a rename it takes no other's place
+        except FileExistsError:
+            return False
+    sync_folder(path.parent)
+    return True
+
+
+@contextmanager
+def _explained(place: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "unknown")
+        if code in _ABSENT:
+            raise FileNotFoundError(place) from error
+        if code in _CONFLICTS:
+            raise FileExistsError(place) from error
+        raise StoreAway(f"S3 refused {place} ({code}): {error}") from error
+    except (BotoCoreError, HTTPError) as error:
+        raise StoreAway(f"S3 cannot be reached for {place} ({type(error).__name__})") from error
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StoreAway(f"{place} cannot be read: {error.strerror}") from error
