@@ -113,7 +113,7 @@ check: setup test-tools check-web
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/shellcheck archive.sh .ci/run tests/hosts/*.sh
+	.venv/bin/shellcheck archive.sh bench/gpu.sh .ci/run tests/hosts/*.sh
 	.venv/bin/yamllint --strict .
 	.venv/bin/ansible-lint playbooks inventory
 	promtool check rules monitoring/rules/*.yml
@@ -154,7 +154,7 @@ lock-torch: setup
 
 # Ours beside peers that serve the same core, and beside the bare core, in one run: a table, and build/bench.json.
 bench: setup build/peers-venv/ready
-	$(PY) -m bench.compare --weights "$(WEIGHTS)" $(if $(CLIP),--clip "$(CLIP)") $(if $(QUICK),--clients 1 8 --requests 10)
+	$(PY) -m bench.compare --weights "$(WEIGHTS)" $(if $(CLIP),--clip "$(CLIP)") $(if $(QUICK),--quick --clients 1 8 --requests 16)
 
 # Peers have an environment of their own, over this one's torch and decoders.
 build/peers-venv/ready: requirements/peers.txt .venv/ready

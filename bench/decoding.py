@@ -12,15 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import av
-import cv2
-import numpy as np
-
-from demo.render import encode
+from bench.clips import filmed
 from springboard.system.checkout import ROOT
 
 SIZES = [(320, 240), (1280, 720), (1920, 1080)]
-CLIP = ROOT / "demo/clips/good-dive.mp4"
 # A process per commit, since both name their package alike: for each line it decodes once and says the ms. It
 # holds its memory as that commit's worker does.
 _WORKER = """
@@ -36,13 +31,6 @@ for _ in sys.stdin:
     decode(data, Limits())
     print((time.process_time() - started) * 1000, flush=True)
 """
-
-
-def dive(width: int, height: int) -> bytes:
-    """Return the demo's dive at another size: 76 frames of H.264."""
-    with av.open(str(CLIP)) as container:
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    return encode(np.stack([cv2.resize(frame, (width, height)) for frame in frames]).astype(np.uint8), 30)
 
 
 def compare(before: Path, clip: str, rounds: int) -> tuple[list[float], list[float]]:
@@ -80,7 +68,7 @@ def main() -> None:
     args = parser.parse_args()
     for width, height in SIZES:
         with tempfile.NamedTemporaryFile(suffix=".mp4") as clip:
-            clip.write(dive(width, height))
+            clip.write(filmed(width, height))
             clip.flush()
             before, now = compare(args.before, clip.name, args.rounds)
         ratio = statistics.median(b / a for a, b in zip(before, now, strict=True))

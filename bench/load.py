@@ -1,11 +1,16 @@
-"""Clients that post one video over and over, each as soon as it has its answer."""
+"""Clients that post one request over and over, each as soon as it has its answer."""
 
+import math
 import statistics
 import threading
 import time
 from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
 
 import httpx
+
+from springboard.servertiming import read_stages
 
 SCORED = "scored"
 
@@ -18,9 +23,11 @@ class Load:
     seconds: float = 0.0
     spent: list[float] = field(default_factory=list)
     failed: dict[str, int] = field(default_factory=dict)
+    stages: dict[str, list[float]] = field(default_factory=dict)
+    scores: set[float] = field(default_factory=set)
 
-    def figures(self) -> dict[str, float | int | dict[str, int]]:
-        """Return quantiles in seconds, and good answers a second."""
+    def figures(self) -> dict[str, Any]:
+        """Return quantiles in seconds, good answers a second, and the median of each stage in ms."""
         ordered = sorted(self.spent)
         quantiles = statistics.quantiles(ordered, n=100) if len(ordered) > 1 else ordered * 99
         names = {"p50_s": 49, "p95_s": 94, "p99_s": 98}
@@ -30,30 +37,53 @@ class Load:
             **{name: round(quantiles[at], 4) for name, at in names.items() if quantiles},
             "rate_per_s": round(len(ordered) / self.seconds, 4),
             "failed": self.failed,
+            "stages_ms": {name: round(statistics.median(spent), 2) for name, spent in self.stages.items()},
+            "scores": sorted(self.scores),
         }
 
+    def add(self, took: float, answer: httpx.Response | None, said: str) -> None:
+        """Count one request: how long it took, its answer, and what `_said` makes of it."""
+        if answer is None or said != SCORED:
+            self.failed[said] = self.failed.get(said, 0) + 1
+            return
+        self.spent.append(took)
+        self.scores.add(answer.json()["score"])
+        for name, spent in read_stages(answer.headers.get("Server-Timing", "")).items():
+            self.stages.setdefault(name, []).append(spent)
 
-def drive(url: str, video: bytes, clients: int, requests: int) -> Load:
-    """Post `requests` videos in all from so many clients."""
-    load, lock, left = Load(clients), threading.Lock(), iter(range(requests))
+
+def drive(
+    url: str,
+    body: bytes,
+    clients: int,
+    requests: int | None = None,
+    *,
+    seconds: float = math.inf,
+    kind: str = "application/octet-stream",
+    patience_s: float = 300,
+) -> Load:
+    """Post `requests` bodies in all from so many clients, or for so many seconds.
+
+    `patience_s` is how long each waits for an answer.
+    """
+    load, lock = Load(clients), threading.Lock()
+    left = iter(range(requests)) if requests is not None else count()
+    end = time.perf_counter() + seconds
 
     def client() -> None:
-        with httpx.Client(timeout=300, trust_env=False) as session:
-            while True:
+        with httpx.Client(timeout=patience_s, trust_env=False, headers={"Content-Type": kind}) as session:
+            while time.perf_counter() < end:
                 with lock:
                     if next(left, None) is None:
                         return
-                began = time.perf_counter()
+                began, answer = time.perf_counter(), None
                 try:
-                    said = _said(session.post(url, content=video))
+                    answer = session.post(url, content=body)
+                    said = _said(answer)
                 except httpx.HTTPError as error:
                     said = type(error).__name__
-                took = time.perf_counter() - began
                 with lock:
-                    if said == SCORED:
-                        load.spent.append(took)
-                    else:
-                        load.failed[said] = load.failed.get(said, 0) + 1
+                    load.add(time.perf_counter() - began, answer, said)
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
     began = time.perf_counter()

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from model_handler import checkpoint, logs, strip
 from model_handler.device import check_cudnn, choose_device, choose_dtype
@@ -143,7 +146,10 @@ class Pipeline:
         """
         none, unnamed = [False] * len(sources), [""] * len(sources)
         fresh = [_Row(*one) for one in zip(strips or none, ids or unnamed, strict=True)]
-        rows = list(self._threads.map(self._load, sources, fresh))
+        # One worker's one video may have all cores; several videos share them.
+        share = torch.get_num_threads() // max(len(sources), 1)
+        threads = 0 if share >= len(os.sched_getaffinity(0)) else max(share, 1)
+        rows = list(self._threads.map(self._load, sources, fresh, [threads] * len(sources)))
         alive = [row for row in rows if row.error is None]
         assessments: dict[int, Assessment] = {}
         if alive:
@@ -154,11 +160,11 @@ class Pipeline:
                     row.error = row.error or error
         return [self._answer(row, assessments.get(id(row))) for row in rows]
 
-    def _load(self, source: bytes | S3Object | ScoringError, row: _Row) -> _Row:
+    def _load(self, source: bytes | S3Object | ScoringError, row: _Row, threads: int) -> _Row:
         with logs.about(row.request_id):  # on a thread of its own
-            return self._loaded(source, row)
+            return self._loaded(source, row, threads)
 
-    def _loaded(self, source: bytes | S3Object | ScoringError, row: _Row) -> _Row:
+    def _loaded(self, source: bytes | S3Object | ScoringError, row: _Row, threads: int) -> _Row:
         try:
             if isinstance(source, ScoringError):
                 raise source
@@ -168,7 +174,7 @@ class Pipeline:
                         source, self.settings.video_buckets, self.settings.limits.max_bytes
                     )
             with row.stage("decode"):
-                row.video = decode(source, self.settings.limits, self.settings.frame_rate)
+                row.video = decode(source, self.settings.limits, self.settings.frame_rate, threads)
         except ScoringError as error:
             row.error = error
         except MemoryError:

@@ -9,8 +9,8 @@ import torch
 from model_handler.device import keep_freed_memory
 from model_handler.pipeline import Pipeline, Settings
 
-# Where a peer finds its weights, and the port that it shall have.
-WEIGHTS, PORT = "BENCH_WEIGHTS", "BENCH_PORT"
+# Where a peer finds its weights or the archive with them, and the port that it shall have.
+WEIGHTS, ARCHIVE, PORT = "BENCH_WEIGHTS", "BENCH_ARCHIVE", "BENCH_PORT"
 
 
 class Core:
@@ -28,3 +28,8 @@ class Core:
         """Return status and JSON of one video's answer."""
         (answer,) = self._pipeline.process([video])
         return answer.status, answer.json()
+
+    def stages(self, video: bytes) -> dict[str, float]:
+        """Score one video; returns milliseconds by stage."""
+        (answer,) = self._pipeline.process([video])
+        return answer.timings

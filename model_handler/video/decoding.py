@@ -65,11 +65,11 @@ class Video:
         return self.info.frames, self.info.duration_s
 
 
-def decode(data: bytes, limits: Limits, frame_rate: FrameRate = "auto") -> Video:
+def decode(data: bytes, limits: Limits, frame_rate: FrameRate = "auto", threads: int = 0) -> Video:
     """Decode the stream that ffmpeg would show; from cameras above 35 frames/s, about 30 of each second.
 
     `frame_rate="published"` takes every frame, as the published pipeline did. What decodes of a damaged file
-    is used, with a warning, if it is at least one clip of 16 frames. Raises `UnreadableVideo` or
+    is used, with a warning, if it is at least one clip of 16 frames. FFmpeg takes `threads`, 0: one a core. Raises `UnreadableVideo` or
     `LimitExceeded`; a decode that hangs inside FFmpeg is left to the server's watchdog.
     """
     meter = Meter(limits)
@@ -77,7 +77,7 @@ def decode(data: bytes, limits: Limits, frame_rate: FrameRate = "auto") -> Video
     reader: _Reader | None = None
     try:
         with streams.opened(data, meter) as container:
-            reader = _Reader(container, meter, data, published=frame_rate == "published")
+            reader = _Reader(container, meter, data, frame_rate == "published", threads)
             return reader.read()
     except UnreadableVideo as error:
         meter.check_time(0)
@@ -93,8 +93,10 @@ def decode(data: bytes, limits: Limits, frame_rate: FrameRate = "auto") -> Video
 class _Reader:
     """Decodes one stream: holds what was found so far, so that every limit is checked in one place."""
 
-    def __init__(self, container: InputContainer, meter: Meter, data: bytes, published: bool) -> None:
-        self.container, self.meter, self.data = container, meter, data
+    def __init__(
+        self, container: InputContainer, meter: Meter, data: bytes, published: bool, threads: int
+    ) -> None:
+        self.container, self.meter, self.data, self.threads = container, meter, data, threads
         self.packets = Packets(container, completeness.telling(container), meter)
         read = {index: seen.pictures for index, seen in self.packets.seen.items()}
         self.stream = streams.choose(container.streams, read)
@@ -125,6 +127,7 @@ class _Reader:
         if self.announced > 1.1 * self.meter.limits.max_frames:
             self._refuse_frames()
         self.stream.thread_type = "AUTO"
+        self.stream.codec_context.thread_count = self.threads
         self.stream.codec_context.options = {"max_pixels": str(self.meter.limits.max_pixels)}
         for packet in self.packets.of(self.stream):
             self._decode(packet)

@@ -1,6 +1,7 @@
 """What the pipeline and the handler do when something other than the video is wrong."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def test_settings_of_the_shipped_config_are_the_defaults() -> None:
 def test_a_bug_met_by_one_row_fails_that_row_alone(
     pipeline: Pipeline, dive_clip: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def buggy(data: bytes, limits: Limits, frame_rate: FrameRate) -> Video:
+    def buggy(data: bytes, limits: Limits, frame_rate: FrameRate, threads: int) -> Video:
         if data == b"bug":
             raise KeyError("a secret of ours")
         return decode(data, limits, frame_rate)
@@ -74,8 +75,30 @@ def test_a_bug_met_by_one_row_fails_that_row_alone(
     assert "secret" not in json.dumps(answers[1].body)
 
 
+@pytest.mark.parametrize(("workers", "videos", "each"), [(1, 1, 0), (1, 2, 4), (2, 1, 4), (2, 8, 1)])
+def test_threads_of_decoders_add_up_to_the_cores(
+    pipeline: Pipeline,
+    dive_clip: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
+    videos: int,
+    each: int,
+) -> None:
+    taken: list[int] = []
+
+    def counted(data: bytes, limits: Limits, frame_rate: FrameRate, threads: int) -> Video:
+        taken.append(threads)
+        raise EmptyBody("enough")
+
+    monkeypatch.setattr(pipeline_module, "decode", counted)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8 // workers)
+    pipeline.process([dive_clip] * videos)
+    assert taken == [each] * videos
+
+
 def test_no_memory_for_decoding_is_a_503(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    def hungry(data: bytes, limits: Limits, frame_rate: FrameRate) -> Video:
+    def hungry(data: bytes, limits: Limits, frame_rate: FrameRate, threads: int) -> Video:
         raise MemoryError
 
     monkeypatch.setattr(pipeline_module, "decode", hungry)
