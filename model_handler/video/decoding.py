@@ -69,8 +69,9 @@ def decode(data: bytes, limits: Limits, frame_rate: FrameRate = "auto", threads:
     """Decode the stream that ffmpeg would show; from cameras above 35 frames/s, about 30 of each second.
 
     `frame_rate="published"` takes every frame, as the published pipeline did. What decodes of a damaged file
-    is used, with a warning, if it is at least one clip of 16 frames. FFmpeg takes `threads`, 0: one a core. Raises `UnreadableVideo` or
-    `LimitExceeded`; a decode that hangs inside FFmpeg is left to the server's watchdog.
+    is used, with a warning, if it is at least one clip of 16 frames. FFmpeg takes `threads`; 0: all cores.
+    Raises `UnreadableVideo` or `LimitExceeded`; a decode that hangs inside FFmpeg is left to the server's
+    watchdog.
     """
     meter = Meter(limits)
     meter.check_bytes(len(data))
