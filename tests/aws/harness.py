@@ -18,6 +18,7 @@ import yaml
 from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
 from tests.stands.aws import G_QUOTA
+from tests.stands.compiled import keeping
 
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIM5bXQLamBpKk8O/Xal83ORaBvtm21sA5KeRwEXjmF3S"
 ANOTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMNea5fwnItRoHnB5LYtHYreKeY8ni6mOyfaOO7NmT8K"
@@ -34,6 +35,7 @@ class Aws:
     def environment(self) -> dict[str, str]:
         """All that a process gets: no profile or role of this machine, and no way to AWS itself."""
         return {
+            **keeping(),
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
             "LANG": "C.UTF-8",

@@ -26,6 +26,7 @@ mmdebstrap --mode=root --variant=minbase --include=$include,libnss-systemd \
 # Packages whose postinst writes alternatives need the folders that path-exclude removed (openjdk).
 mkdir -p "$root"/usr/share/man/man{1..8}
 cp -n /etc/apt/apt.conf.d/* "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
+rm -f "$root"/etc/apt/apt.conf.d/docker-* # of an image's own: no cloud has it, and each call of apt takes twice as long
 cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/" 2>/dev/null || true
 chroot "$root" update-ca-certificates >/dev/null 2>&1 || true
 "$here/pip-folders.sh" | while read -r folder; do mkdir -p "$root$folder"; done
@@ -48,6 +49,9 @@ chmod 755 "$root/sbin/node-init"
 ln -sf /dev/null "$root/etc/systemd/system/console-getty.service"
 rm -f "$root/etc/resolv.conf"
 : >"$root/etc/resolv.conf"
+# Ansible's modules are compiled once, not once a task; node.sh brings the folder.
+cp --remove-destination "$here/../stands/compiled/sitecustomize.py" "$root/usr/lib/python3.11/"
+mkdir -p "$root/var/cache/compiled"
 # The apt module's cache_valid_time reads this time; mmdebstrap left the lists empty.
 touch -d @0 "$root/var/lib/apt/lists"
 rm -f "$root/var/lib/apt/periodic/update-success-stamp"

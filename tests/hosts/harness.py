@@ -25,6 +25,7 @@ import yaml
 from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
 from tests.hosts.once import BUILD, digest, once
+from tests.stands.compiled import KEPT, SITECUSTOMIZE, keeping
 
 HERE = Path(__file__).parent
 SCRIPT = str(HERE / "node.sh")
@@ -140,6 +141,7 @@ class Hosts:
             "NODE_ROOTFS": str(rootfs),
             "NODE_KEY": str(self.base / "key.pub"),
             "NODE_ID": str(number),
+            "NODE_COMPILED": str(KEPT),
         }
 
     def script(
@@ -209,6 +211,7 @@ class Hosts:
         ]
         environment = {
             **os.environ,
+            **keeping(),
             "PATH": f"{BIN}:{os.environ['PATH']}",
             "ANSIBLE_HOST_KEY_CHECKING": "false",
             "ANSIBLE_SSH_CONTROL_PATH_DIR": self.control,
@@ -248,7 +251,7 @@ def _are_nodes(value: object) -> bool:
 def rootfs() -> Path:
     """Return the root filesystem of fresh nodes."""
     pip = subprocess.run(["pip", "config", "list"], capture_output=True, check=False).stdout
-    ingredients = [HERE / "build-rootfs.sh", HERE / "pip-folders.sh"]
+    ingredients = [HERE / "build-rootfs.sh", HERE / "pip-folders.sh", SITECUSTOMIZE]
     ingredients += [Path("/etc/apt/sources.list.d/debian.sources")]
     ingredients += sorted(Path("/usr/local/share/ca-certificates").glob("*.crt"))
 

@@ -6,7 +6,7 @@
 #   node.sh down NAME               pull the plug, remove everything made
 #   node.sh clean                   all nodes down, then the network and the folder itself
 # Environment: NODE_BASE (a folder for the session), NODE_ROOTFS, NODE_KEY (public ssh key), NODE_ID (1 to 254: the
-# bridge nodes<ID> with 10.213.<ID>.1/24 exists).
+# bridge nodes<ID> with 10.213.<ID>.1/24 exists), NODE_COMPILED (a folder that all nodes write, see tests/stands/compiled).
 # A node has eth0 10.213.<ID>.<OCTET> (to this machine and other nodes) and tap0 (outbound, through user-mode NAT;
 # no ip_forward and no NAT rule here). To it, this machine is s3.test, whatever the network.
 set -euo pipefail
@@ -49,7 +49,8 @@ up() {
     </dev/null >"$dir/slirp.log" 2>&1 &
   echo $! >"$dir/slirp.pid"
   cgroups >"$dir/cgroups"
-  local binds=()
+  mkdir -p "$NODE_COMPILED"
+  local binds=("--bind=$NODE_COMPILED:/var/cache/compiled")
   while read -r folder; do binds+=("--bind-ro=$folder"); done < <("$here/pip-folders.sh")
   # Own cgroups first, then the container; status 133 is the guest asking for a reboot.
   cat >"$dir/run.sh" <<RUN
