@@ -139,6 +139,8 @@ lock: setup
 	  .venv/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 	    requirements/$$part.in -o requirements/$$part.txt; \
 	done
+	.venv/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+	  -c requirements/worker.in -c requirements/front.in requirements/quantise.in -o requirements/quantise.txt
 	.venv/bin/uv pip compile -q --universal --no-deps --generate-hashes --python-version 3.11 --no-header --no-annotate \
 	  requirements/openvino.in -o requirements/openvino.txt
 

@@ -5,7 +5,7 @@ set -euo pipefail
 usage() {
   cat <<'USAGE'
 usage: archive.sh --weights PATH --version X.Y.Z [--golden CLIP] [--reference DIR] [--config YAML] [--out DIR]
-                  [--publish s3://BUCKET]
+                  [--publish s3://BUCKET] [--max-error POINTS]
 
 Writes DIR/dive-X.Y.Z.mar and DIR/dive-X.Y.Z.json.
 
@@ -13,6 +13,8 @@ Writes DIR/dive-X.Y.Z.mar and DIR/dive-X.Y.Z.json.
   --version X.Y.Z   the release's version (SemVer)
   --golden CLIP     a dive whose score goes into the manifest, to check a deployed release against
   --reference DIR   a folder of dives, sub-folders too, whose score distribution goes into the manifest
+  --max-error N     with precision: int8 in --config, how many points int8 may be off fp32 over the dives of
+                    --reference, by which it is calibrated; default 0.3
   --config YAML     in place of model_handler/model-config.yaml: workers, precision, limits, buckets
   --out DIR         where to write; default build
   --publish BUCKET  s3://BUCKET: publish it there, for hosts to deploy; needs --golden and AWS credentials
@@ -21,12 +23,12 @@ USAGE
 
 fail() { echo "archive.sh: $*" >&2; exit 2; }
 
-weights='' version='' golden='' reference='' publish='' out=build config=model_handler/model-config.yaml
+weights='' version='' golden='' reference='' publish='' max_error='' out=build config=model_handler/model-config.yaml
 absolute() { realpath -- "$1"; }
 while [ $# -gt 0 ]; do
   case $1 in
     --help | -h) usage; exit 0 ;;
-    --weights | --version | --golden | --reference | --config | --out | --publish)
+    --weights | --version | --golden | --reference | --config | --out | --publish | --max-error)
       [ $# -ge 2 ] || fail "$1 needs a value (see --help)"
       case $1 in
         --weights) [ -e "$2" ] || fail "--weights: $2 does not exist"; weights=$(absolute "$2") ;;
@@ -35,6 +37,7 @@ while [ $# -gt 0 ]; do
         --reference) [ -d "$2" ] || fail "--reference: $2 is not a folder"; reference=$(absolute "$2") ;;
         --config) [ -f "$2" ] || fail "--config: $2 is not a file"; config=$(absolute "$2") ;;
         --publish) publish=$2 ;;
+        --max-error) [[ $2 =~ ^[0-9]*\.?[0-9]+$ ]] || fail "--max-error: $2 is no number of points"; max_error=$2 ;;
         --out) mkdir -p "$2"; out=$(absolute "$2") ;;
       esac
       shift 2 ;;
@@ -65,13 +68,17 @@ find "$staging/extra" -name __pycache__ -prune -exec rm -r {} +
 rm "$staging/extra/model_handler/"{handler.py,model-config.yaml}
 cp "$config" "$staging/model-config.yaml"
 "$python" -m model_handler.checkpoint "$weights" "$staging/weights.safetensors"
+# Beside the weights, in the archive and in the worker's folder of it.
+"$python" -m springboard.releases.quantise "$staging/model-config.yaml" "$staging/weights.safetensors" \
+  "$staging/extra/int8" ${reference:+--reference "$reference"} ${max_error:+--max-error "$max_error"}
+[ ! -d "$staging/extra/int8" ] || mv "$staging/extra/int8/error.json" "$staging/"
 "$venv/bin/torch-model-archiver" --model-name dive --version "$version" --archive-format no-archive \
   --handler model_handler/handler.py --extra-files "$staging/extra" --config-file "$staging/model-config.yaml" \
   --serialized-file "$staging/weights.safetensors" --export-path "$staging"
 "$python" -m springboard.releases.pack "$staging/dive" "$staging/dive.mar"
 rm -r "$staging/dive" "$staging/extra"
 "$python" -m springboard.releases.build "$staging/dive.mar" "$staging/weights.safetensors" "$version" \
-  ${golden:+--golden "$golden"} ${reference:+--reference "$reference"} >"$staging/dive.json"
+  ${golden:+--golden "$golden"} ${reference:+--reference "$reference"} --quantised "$staging/error.json" >"$staging/dive.json"
 # Both or neither, and never half a file: an interrupted run leaves what was there before.
 mv "$staging/dive.mar" "$out/dive-$version.mar"
 mv "$staging/dive.json" "$out/dive-$version.json"

@@ -9,6 +9,7 @@ import torch
 log = logging.getLogger(__name__)
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+INT8 = "int8"
 _BF16_GPU = (8, 0)  # Ampere; older GPUs only emulate bfloat16
 # cuDNN's own numbers: 9.15.1 is 91501. By pytorch/pytorch issues 163539 (wrong) and 166122, 166643 (slow).
 _CUDNN_WRONG = range(90800, 91100)
@@ -35,16 +36,21 @@ def choose_device(wanted: str, gpu_id: int | None) -> torch.device:
 
 
 def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """Return the dtype for `auto`, `fp32`, `bf16` or `fp16`.
+    """Return the dtype for `auto`, `fp32`, `bf16`, `fp16` or `int8`: there, of what is not quantised.
 
-    `auto` takes bf16 where the hardware computes in it, fp16 on older GPUs, fp32 on other CPUs. Raises
-    ValueError for another word.
+    `auto`, and so `int8`, takes bf16 where the hardware computes in it, fp16 on older GPUs, fp32 on other
+    CPUs. Raises ValueError for another word, and for `int8` on a GPU.
     """
     if wanted in PRECISIONS:
         return PRECISIONS[wanted]
-    if wanted != "auto":
+    if wanted not in ("auto", INT8):
         raise ValueError(
-            f"precision is {wanted!r} in model-config.yaml; it should be auto, {', '.join(PRECISIONS)}"
+            f"precision is {wanted!r} in model-config.yaml; it should be auto, {', '.join(PRECISIONS)}, int8"
+        )
+    if wanted == INT8 and device.type != "cpu":
+        raise ValueError(
+            "precision is int8 in model-config.yaml, which CPUs compute, and the device is "
+            f"{device.type}; set precision: auto, or device: cpu"
         )
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability(device) >= _BF16_GPU else torch.float16

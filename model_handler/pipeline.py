@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from model_handler import checkpoint, logs, strip
-from model_handler.device import check_cudnn, choose_device, choose_dtype
+from model_handler.device import INT8, check_cudnn, choose_device, choose_dtype
 from model_handler.dives import POSITIONS, ROTATIONS
 from model_handler.engines.choice import choose
 from model_handler.network import CLIP_FRAMES
@@ -27,6 +27,8 @@ from model_handler.video import FRAME_RATES, FrameRate, Limits, Video, decode
 
 log = logging.getLogger(__name__)
 
+QUANTISED = "int8"
+"""The archive's folder of networks in int8, where it has any; springboard/releases/quantise.py makes it."""
 STAGES = ("fetch", "decode", "gate", "score")
 
 
@@ -119,14 +121,16 @@ class Pipeline:
         self.settings = settings
         self.on_gpu = device.type == "cuda"
         loaded = checkpoint.load(weights)
-        networks = choose(loaded, device, dtype, settings.engine, cache)
+        quantised = weights.parent / QUANTISED if settings.precision == INT8 else None
+        networks = choose(loaded, device, dtype, settings.engine, cache, quantised)
         self._scorer = Scorer(loaded, device, dtype, networks)
         self._model = {"name": name, "version": version}
         if self._scorer.trained_on:
             self._model["trained_on"] = self._scorer.trained_on
         # Decoding releases the GIL; more threads than a batch has rows are never used.
         self._threads = ThreadPoolExecutor(thread_name_prefix="decode")
-        log.info("%s %s computes in %s on %s, by %s", name, version, dtype, device, networks.engine)
+        computes = INT8 if quantised else dtype
+        log.info("%s %s computes in %s on %s, by %s", name, version, computes, device, networks.engine)
 
     def warm_up(self) -> None:
         """Run the networks once, so that the first request is as fast as the next."""

@@ -27,12 +27,18 @@ _ADVICE = "Install it (requirements/openvino.txt; on hosts torchserve_openvino: 
 
 
 def choose(
-    checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, engine: str, cache: Path | None = None
+    checkpoint: Checkpoint,
+    device: torch.device,
+    dtype: torch.dtype,
+    engine: str,
+    cache: Path | None = None,
+    quantised: Path | None = None,
 ) -> Networks:
     """Return the checkpoint's networks in `engine`.
 
     `auto` takes OpenVINO on a CPU where it is installed and faster, by a short measurement that is kept in
-    `cache`; where it fails, it says so in the log and takes PyTorch. Raises ValueError where `openvino` is
+    `cache`; where it fails, it says so in the log and takes PyTorch. `quantised` is the folder of the
+    release's int8 networks, where it shall compute in them. Raises ValueError where `openvino` or int8 is
     wanted and cannot be had.
     """
     if engine not in ENGINES:
@@ -44,15 +50,19 @@ def choose(
     def in_openvino() -> Networks:
         from model_handler.engines.in_openvino import OpenVinoNetworks  # not on every machine
 
-        return OpenVinoNetworks(checkpoint, dtype, torch.get_num_threads())
+        return OpenVinoNetworks(checkpoint, dtype, torch.get_num_threads(), quantised)
 
+    if quantised:
+        _require_quantised(engine, quantised)
+        engine = "openvino"
     if engine == "openvino":
         _require(device, dtype)
         try:
             return in_openvino()
         except (ImportError, OSError, RuntimeError) as error:
             raise ValueError(
-                f"engine is openvino in model-config.yaml, and OpenVINO does not work here: {_said(error)}. "
+                f"{'precision is int8' if quantised else 'engine is openvino'} in model-config.yaml, and "
+                f"OpenVINO does not work here: {_said(error)}. "
                 f"{_ADVICE}"
             ) from error
     if engine == "torch" or device.type != "cpu" or dtype not in _DTYPES or not (version := _installed()):
@@ -70,6 +80,19 @@ def _require(device: torch.device, dtype: torch.dtype) -> None:
         raise ValueError(
             "engine is openvino in model-config.yaml, which computes in fp32 or bf16; set precision: auto, "
             "or engine: torch"
+        )
+
+
+def _require_quantised(engine: str, quantised: Path) -> None:
+    if engine == "torch":
+        raise ValueError(
+            "precision is int8 in model-config.yaml, which OpenVINO computes, and engine is torch; set "
+            "engine: auto, or precision: auto"
+        )
+    if not quantised.is_dir():
+        raise ValueError(
+            "precision is int8 in model-config.yaml, and this archive holds no int8 networks; make it anew "
+            "with archive.sh --config and --reference, or set precision: auto"
         )
 
 

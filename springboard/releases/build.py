@@ -42,9 +42,14 @@ PREPROCESSING = {
 
 
 def build(
-    archive: Path, weights: Path, version: str, golden: Path | None, reference: Path | None
+    archive: Path,
+    weights: Path,
+    version: str,
+    golden: Path | None,
+    reference: Path | None,
+    quantised: Path | None = None,
 ) -> dict[str, Any]:
-    """Return the manifest of a release.
+    """Return the manifest of a release; `quantised` is what quantise.py told of it.
 
     Raises `ScoringError` where the golden clip, or none of the reference clips, can be scored.
     """
@@ -71,6 +76,7 @@ def build(
         "preprocessing": PREPROCESSING,
         "golden": _golden(scorer, golden) if golden else None,
         "reference_scores": _distribution(scorer, reference) if reference else None,
+        "quantised": json.loads(quantised.read_text()) if quantised and quantised.exists() else None,
     }
 
 
@@ -100,7 +106,7 @@ def _golden(scorer: scoring.Scorer, clip: Path) -> dict[str, Any]:
 def _distribution(scorer: scoring.Scorer, folder: Path) -> dict[str, Any]:
     """Score every clip; those that cannot be scored are named, so that nothing is left out in silence."""
     scores, refused = [], {}
-    for clip in _clips(folder):
+    for clip in clips_of(folder):
         try:
             scores.append(_score(scorer, clip))
         except ScoringError as error:
@@ -118,7 +124,7 @@ def _distribution(scorer: scoring.Scorer, folder: Path) -> dict[str, Any]:
     }
 
 
-def _clips(folder: Path) -> list[Path]:
+def clips_of(folder: Path) -> list[Path]:
     """Return the files below a folder, without what systems put there unasked (.git, .DS_Store, __MACOSX)."""
     return sorted(
         path
@@ -148,9 +154,12 @@ def main() -> None:
     parser.add_argument("version")
     parser.add_argument("--golden", type=Path)
     parser.add_argument("--reference", type=Path)
+    parser.add_argument("--quantised", type=Path)
     args = parser.parse_args()
     try:
-        manifest = build(args.archive, args.weights, args.version, args.golden, args.reference)
+        manifest = build(
+            args.archive, args.weights, args.version, args.golden, args.reference, args.quantised
+        )
     except ScoringError as error:
         sys.exit(f"archive.sh: {error}")
     json.dump(manifest, sys.stdout, indent=2, allow_nan=False)
