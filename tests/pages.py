@@ -36,8 +36,8 @@ class Block:
 
     def commands(self) -> list[str]:
         """Return the commands of a block of shell, a line that ends with a backslash joined with its next."""
-        joined = self.text.replace("\\\n", " ")
-        return [line.strip() for line in joined.splitlines() if line.strip()]
+        lines = (line.strip() for line in self.text.replace("\\\n", " ").splitlines())
+        return [line for line in lines if line and not line.startswith("#")]
 
 
 def blocks(page: Path) -> Iterator[Block]:

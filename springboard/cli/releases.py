@@ -11,7 +11,7 @@ from springboard.endpoint.names import version_of
 from springboard.releases.manifest import ManifestError, ReleaseError
 from springboard.releases.registry import Registry
 
-app = typer.Typer(help="List, show, verify and publish releases in S3.", no_args_is_help=True)
+app = typer.Typer(help="List, show, verify, publish and copy releases in S3.", no_args_is_help=True)
 
 Models = Annotated[str, typer.Option(envvar="SPRINGBOARD_MODELS", help="The registry: s3://BUCKET.")]
 Version = Annotated[str, typer.Argument(help="X.Y.Z")]
@@ -71,3 +71,17 @@ def publish(
         version = version_of(archive.name)
         new = registry.publish(archive, golden, sign)
     typer.echo(f"{'published' if new else 'unchanged'}: {registry.url(version)}")
+
+
+@app.command()
+def copy(
+    versions: Annotated[list[str], typer.Argument(metavar="VERSION...", help="X.Y.Z")],
+    models: Models,
+    to: Annotated[str, typer.Option(help="The other registry: s3://BUCKET, of any region.")],
+) -> None:
+    """Copy releases to another bucket, with their signatures."""
+    with explained(ReleaseError, status=1):
+        target = Registry(to)
+        for version in versions:
+            new = Registry(models).copy(version, target)
+            typer.echo(f"{'copied' if new else 'unchanged'}: {target.url(version)}")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, BinaryIO
 
 import boto3
@@ -132,17 +133,33 @@ class Registry:
             shutil.rmtree(part, ignore_errors=True)
         return True
 
-    def publish(self, archive: Path, golden: Path, sign: Path | None = None) -> bool:
+    def copy(self, version: str, to: "Registry") -> bool:
+        """Publish a release in another registry too; return False where the very same is there.
+
+        It is compared with the manifest's checksums on the way, and keeps its signature.
+        """
+        with TemporaryDirectory() as folder:
+            self.fetch(version, Path(folder))
+            copied = Path(folder) / version
+            archive = copied / archive_name(version)
+            text = (copied / "manifest.json").rename(archive.with_suffix(".json")).read_bytes()
+            golden = copied / self._parsed(version, text).golden_name
+            return to.publish(archive, golden, signature=self._object(version, _signature_key(text)))
+
+    def publish(
+        self, archive: Path, golden: Path, sign: Path | None = None, signature: bytes | None = None
+    ) -> bool:
         """Publish an archive with the manifest beside it; return False where the very same is published.
 
-        With `sign` the manifest is signed by that key, also where it was published unsigned. Of two
+        With `sign` the manifest is signed by that key, also where it was published unsigned; `signature` is
+        one that was made before. Of two
         publishers of one version exactly one wins; the other is told, and has changed nothing.
         """
         text = read(archive.with_suffix(".json"))
         found = manifest.parse(text, str(archive.with_suffix(".json")))
         _check_sources(found, archive, golden)
         version = found.version
-        signature = signing.sign(text, sign) if sign else None
+        signature = signing.sign(text, sign) if sign else signature
         published = self._object(version, "manifest.json")
         if published not in (None, text):
             raise ReleaseError(_taken(version, self.bucket))

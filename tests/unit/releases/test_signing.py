@@ -91,6 +91,23 @@ def test_a_signed_release_is_fetched_by_who_knows_the_key(
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_a_copy_is_the_same_with_its_signature(
+    bucket: Bucket, release: tuple[Path, Path], tmp_path: Path
+) -> None:
+    private, public = key(tmp_path, "ours")
+    registry(bucket).publish(*release, sign=private)
+    other = Bucket()
+    assert registry(bucket).copy("1.0.0", registry(other))
+    assert dict(other) == dict(bucket)
+    assert not registry(bucket).copy("1.0.0", registry(other)), "the very same is there"
+    assert registry(other, public).verify("1.0.0")
+    (archive,) = [name for name in bucket if name.endswith(".mar")]
+    bucket[archive] = b"other code"
+    with pytest.raises(ReleaseError, match="is not what the manifest"):
+        registry(bucket).copy("1.0.0", registry(third := Bucket()))
+    assert not third
+
+
 def test_an_unsigned_release_is_refused_until_it_is_signed(
     bucket: Bucket, release: tuple[Path, Path], tmp_path: Path
 ) -> None:
