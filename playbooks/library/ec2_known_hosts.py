@@ -28,6 +28,12 @@ options:
     type: list
     elements: str
     required: true
+  anew:
+    description: Those of C(instances) that are asked for although they are in the file, where their lines go
+      once there are others.
+    type: list
+    elements: str
+    default: []
   path:
     description: The file; made if it is not there.
     type: path
@@ -98,6 +104,7 @@ def main() -> None:
         {
             "region": {"type": "str", "required": True},
             "instances": {"type": "list", "elements": "str", "required": True},
+            "anew": {"type": "list", "elements": "str", "default": []},
             "path": {"type": "path", "required": True},
             "timeout": {"type": "int", "default": 600},
         },
@@ -107,13 +114,14 @@ def main() -> None:
     path = Path(asked["path"])
     try:
         text = path.read_text() if path.exists() else ""
-        known = {line.split(" ")[0] for line in text.splitlines()}
+        known = {line.split(" ")[0] for line in text.splitlines()} - set(asked["anew"])
         wanted = [one for one in asked["instances"] if one not in known]
         ec2 = boto3.client("ec2", region_name=asked["region"])
         found = learn(ec2, wanted, asked["timeout"])
+        kept = [line for line in text.splitlines(keepends=True) if line.split(" ")[0] not in found]
         lines = [f"{instance} {key}\n" for instance, keys in sorted(found.items()) for key in keys]
         if lines and not module.check_mode:
-            path.write_text(text + "".join(lines))
+            path.write_text("".join(kept + lines))
     except (BotoCoreError, ClientError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(

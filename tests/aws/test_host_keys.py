@@ -24,8 +24,11 @@ def instance(aws: Aws) -> Iterator[str]:
     ec2.terminate_instances(InstanceIds=[made["InstanceId"]])
 
 
-def learn(aws: Aws, path: Path, *instances: str, timeout: int = 60, check: bool = False) -> dict[str, Any]:
+def learn(
+    aws: Aws, path: Path, *instances: str, timeout: int = 60, check: bool = False, anew: tuple[str, ...] = ()
+) -> dict[str, Any]:
     hosts = {"region": "us-east-1", "instances": list(instances), "path": str(path), "timeout": timeout}
+    hosts["anew"] = list(anew)
     return module(aws, "ec2_known_hosts", **hosts, _ansible_check_mode=check)
 
 
@@ -39,6 +42,37 @@ def test_they_are_taken_from_the_console_once_it_has_them(aws: Aws, instance: st
     )
     again = learn(aws, path, instance, "i-0")
     assert (again["changed"], again["learned"], again["silent"]) == (False, [], [])
+
+
+def test_told_so_a_known_key_gives_way_to_the_consoles(aws: Aws, instance: str, tmp_path: Path) -> None:
+    path = tmp_path / "known_hosts"
+    path.write_text(f"{instance} ssh-ed25519 OLD\ni-0 ssh-ed25519 AAAA\n")
+    silent = learn(aws, path, instance, anew=(instance,), timeout=0)
+    assert (silent["changed"], silent["silent"]) == (False, [instance])
+    assert "OLD" in path.read_text(), "what is known stays until there is another"
+    assert learn(aws, path, instance, "i-0", anew=(instance,))["learned"] == [instance]
+    assert path.read_text() == "i-0 ssh-ed25519 AAAA\n" + "".join(
+        f"{instance} {key}\n" for key in aws_console.keys(instance)
+    )
+
+
+# What OpenSSH 9.2 says, and how it ends.
+CHANGED = """#!/bin/sh
+echo '@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @' >&2
+echo 'Host key verification failed.' >&2
+exit 255
+"""
+
+
+def test_a_host_with_another_key_is_not_waited_for(made: Run, pool: Checkout, tmp_path: Path) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text(CHANGED)
+    ssh.chmod(0o755)
+    run = pool.play("configure", ANSIBLE_SSH_EXECUTABLE=str(ssh))
+    assert run.code == 2
+    assert "shows another SSH key than is known of it" in run.text
+    assert "give -e new_ssh_key=pool-1" in run.text
+    assert "TASK [host_ready | Wait" not in run.text
 
 
 def test_a_host_that_has_printed_none_yet_is_named_and_not_trusted(
