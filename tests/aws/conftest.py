@@ -1,11 +1,15 @@
 """The stand-in AWS, one a session, and the life of one deployment in it, from nothing to nothing."""
 
+import base64
+import io
 import os
 import re
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,11 +31,30 @@ LIFE = [
     "again",
     "refused",
     "grown",
+    "kept",
+    "replaced",
+    "removed",
+    "moved",
     "torn_down",
     "emptied",
 ]
+# What has every play skip the hosts themselves.
+NOBODY = "alone=true only=nobody"
+# As backup.yml ends, of what it packed on a host.
+PACKED = """
+- hosts: localhost
+  connection: local
+  vars:
+    ansible_python_interpreter: "{{ ansible_playbook_python }}"
+    inventory_hostname: pool-1
+    __backup_time: 2026-11-28T18-00-00Z
+    __backup: {stdout: "%s"}
+  tasks: [{include_tasks: tasks/backup_keep.yml}]
+"""
 REGION = "us-west-1"  # few zones, so few subnets to make
+ELSEWHERE = "eu-west-1"
 BUCKET = "pool-models"
+TOPIC = f"arn:aws:sns:{REGION}:123456789012:pages"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -81,8 +104,13 @@ def pool(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         aws_host_admin_cidrs=["203.0.113.7/32"],
         aws_host_public_key_file="key.pub",
         springboard_tags={"CostCenter": "aquatics"},
+        springboard_keys_secret="pool-keys",
+        aws_host_alarms=True,
+        aws_host_alarm_topic=TOPIC,
+        aws_host_monitor=True,
     )
     checkout.restrict("pool")
+    checkout.edit(aws_host_monitor=False)
     return checkout
 
 
@@ -180,12 +208,12 @@ def refused(aws: Aws, pool: Checkout, again: Run) -> list[str]:
 
 @pytest.fixture(scope="package")
 def grown(aws: Aws, pool: Checkout, refused: object) -> Run:
-    """A run with a larger disk, another key and fewer callers.
+    """A run with a host more and one that watches, a larger disk, another key and fewer callers.
 
-    People had stopped the host and opened its metadata; of a second one the address was left.
+    People had stopped the host and opened its metadata; of a third one the address was left.
     """
     ec2 = aws.client("ec2", REGION)
-    tags = [{"Key": "springboard:deployment", "Value": "pool"}, {"Key": "Name", "Value": "pool-2"}]
+    tags = [{"Key": "springboard:deployment", "Value": "pool"}, {"Key": "Name", "Value": "pool-3"}]
     ec2.allocate_address(Domain="vpc", TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": tags}])
     instance = running(aws, REGION, "pool-1")["InstanceId"]
     rest = {"HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1, "HttpProtocolIpv6": "disabled"}
@@ -194,7 +222,11 @@ def grown(aws: Aws, pool: Checkout, refused: object) -> Run:
     )
     ec2.stop_instances(InstanceIds=[instance])
     (pool.folder / "key.pub").write_text(ANOTHER_KEY)
+    aws.grant(REGION, 8)
     pool.edit(
+        aws_host_count=2,
+        aws_host_monitor=True,
+        aws_host_alarm_topic="",
         aws_host_root_gb=200,
         aws_host_allowed_cidrs=["203.0.113.0/24"],
         springboard_admin_keys=[ANOTHER_KEY],
@@ -203,14 +235,83 @@ def grown(aws: Aws, pool: Checkout, refused: object) -> Run:
     return pool.play("provision")
 
 
+def packed(state: bytes) -> str:
+    """What backup.yml packs of a host, as it comes from there."""
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w:gz") as tar:
+        entry = tarfile.TarInfo("var/lib/springboard/deployment.json")
+        entry.size = len(state)
+        tar.addfile(entry, io.BytesIO(state))
+    return base64.b64encode(whole.getvalue()).decode()
+
+
 @pytest.fixture(scope="package")
-def torn_down(aws: Aws, pool: Checkout, grown: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The bucket holds a release, and what was written twice and deleted."""
+def kept(pool: Checkout, grown: Run) -> dict[str, Run]:
+    """Who deploys issues a key, keeps a backup, and looks for one; what is done on hosts is left out."""
+    (pool.folder / "password").write_text("correct horse")
+    (pool.folder / "playbooks/packed.yml").write_text(PACKED % packed(b'{"promoted": {"version": "1.0.0"}}'))
+    vault = {"ANSIBLE_VAULT_PASSWORD_FILE": "password"}
+    here = ("--limit", "pool-2,localhost")
+    return {
+        "issued": pool.play("keys", "-e", "create=coach only=nobody", *here),
+        "backed up": pool.play("packed", **vault),
+        "restored": pool.play("restore", "-e", "host=pool-1", *here, **vault),
+    }
+
+
+@pytest.fixture(scope="package")
+def former(aws: Aws, kept: object) -> Any:
+    """The first host, as it is before it is replaced."""
+    return running(aws, REGION, "pool-1")
+
+
+@pytest.fixture(scope="package")
+def replaced(aws: Aws, pool: Checkout, former: object) -> dict[str, Run]:
+    """Of two hosts the first is to be of another type; no instance of the stand-in can be logged in to."""
+    pool.edit(aws_host_instance_type="g4dn.2xlarge", aws_host_more_instance_types=["g4dn.xlarge"])
+    told = f"host=pool-1 release=1.0.0 {NOBODY}"
+    runs = {
+        "another": pool.play("replace", "-e", "host=pool-7"),
+        "without quota": pool.play("replace", "-e", told),
+    }
+    aws.grant(REGION, 16)
+    runs["with its keys"] = pool.play("replace", "-e", told, "-e", '{"springboard_keys_secret": ""}')
+    runs["made"] = pool.play("replace", "-e", told, ANSIBLE_TIMEOUT="1")
+    return runs
+
+
+@pytest.fixture(scope="package")
+def removed(pool: Checkout, replaced: object) -> dict[str, Run]:
+    """A host less, which is not to be at first."""
+    wanted = pool.play("remove", "-e", f"host=pool-2 {NOBODY}")
+    pool.edit(aws_host_count=1)
+    return {"wanted": wanted, "gone": pool.play("remove", "-e", f"host=pool-2 {NOBODY}", ANSIBLE_TIMEOUT="1")}
+
+
+@pytest.fixture(scope="package")
+def moved(aws: Aws, pool: Checkout, removed: object, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The bucket holds a release, and beside the deployment is one in another region, of other names."""
     registry = Registry(f"s3://{BUCKET}", aws.client("s3", REGION, pool.users["deploy"]))
     publish(registry, tmp_path_factory.mktemp("release"), "1.0.0")
     assert registry.versions() == ["1.0.0"]
+    aws.grant(ELSEWHERE, 8)
+    same = pool.values("aws_host_allowed_cidrs", "aws_host_admin_cidrs", "aws_host_public_key_file")
+    there = Checkout(
+        tmp_path_factory.mktemp("there"),
+        aws,
+        springboard_deployment="pool-eu",
+        springboard_region=ELSEWHERE,
+        springboard_models_bucket="pool-eu-models",
+        **same,
+    )
+    return there.play("provision")
+
+
+@pytest.fixture(scope="package")
+def torn_down(aws: Aws, pool: Checkout, moved: object, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The bucket holds a release, and what was written twice and deleted."""
     # Who deploys does so from another machine than the one that made the host.
-    (instance,) = (name for kind, name in tagged(aws, REGION, "pool") if kind == "instance")
+    instance = running(aws, REGION, "pool-1")["InstanceId"]
     known = str(tmp_path_factory.mktemp("another") / "known_hosts")
     hosts = {"region": REGION, "instances": [instance], "path": known}
     assert module(aws, "ec2_known_hosts", pool.users["deploy"], **hosts)["learned"] == [instance]
@@ -228,4 +329,6 @@ def torn_down(aws: Aws, pool: Checkout, grown: Run, tmp_path_factory: pytest.Tem
 @pytest.fixture(scope="package")
 def emptied(pool: Checkout, torn_down: Run) -> Run:
     """The bucket goes too."""
-    return pool.play("teardown", "-e", "teardown_confirm=pool", "-e", "teardown_bucket=true")
+    return pool.play(
+        "teardown", "-e", "teardown_confirm=pool", "-e", "teardown_bucket=true teardown_keys=true"
+    )

@@ -65,12 +65,13 @@ class Aws:
             ServiceCode=service, QuotaCode=code, DesiredValue=value
         )
 
-    def user(self, name: str, policy: str) -> dict[str, str]:
-        """Make a user whom `policy` alone allows anything; what makes a process that user."""
+    def user(self, name: str, *policies: str) -> dict[str, str]:
+        """Make a user whom `policies` alone allow anything; what makes a process that user."""
         iam = self.client("iam")
         iam.create_user(UserName=name)
-        arn = iam.create_policy(PolicyName=name, PolicyDocument=policy)["Policy"]["Arn"]
-        iam.attach_user_policy(UserName=name, PolicyArn=arn)
+        for number, policy in enumerate(policies):
+            arn = iam.create_policy(PolicyName=f"{name}-{number}", PolicyDocument=policy)["Policy"]["Arn"]
+            iam.attach_user_policy(UserName=name, PolicyArn=arn)
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
@@ -116,8 +117,11 @@ class Checkout:
         """Let all be done by users `name`-* whom the shipped policies allow what they allow."""
         run = self.play("policies")
         assert run.code == 0, run.text
-        for path in (self.folder / "build/policies").iterdir():
-            self.users[path.stem] = self._aws.user(f"{name}-{path.stem}", path.read_text())
+        policies = {path.stem: path.read_text() for path in (self.folder / "build/policies").iterdir()}
+        for stem, policy in policies.items():
+            self.users[stem] = self._aws.user(f"{name}-{stem}", policy)
+        # These take all of them, as docs/aws.md says.
+        self.users["replace"] = self.users["remove"] = self._aws.user(f"{name}-all", *policies.values())
 
     @property
     def _files(self) -> list[Path]:

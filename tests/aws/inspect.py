@@ -29,13 +29,24 @@ def tagged(aws: Aws, region: str, deployment: str) -> set[tuple[str, str]]:
             for item in reservation["Instances"]
             if tag in item.get("Tags", []) and item["State"]["Name"] != "terminated"
         }
+    found |= {
+        ("secret", secret["Name"])
+        for secret in aws.client("secretsmanager", region).list_secrets()["SecretList"]
+        if tag in secret.get("Tags", [])
+    }
+    found |= {
+        ("alarm", alarm["AlarmName"])
+        for alarm in aws.client("cloudwatch", region).describe_alarms()["MetricAlarms"]
+        if alarm["AlarmName"].startswith(f"{deployment}-")
+    }
     found |= _tagged_in_iam(iam, tag) | _tagged_in_s3(s3, tag)
-    # The tagging service sees EC2's and S3's; it keeps terminated instances for an hour.
+    # The tagging service sees these too; it keeps terminated instances for an hour, secrets until their end.
     for resource in aws.client("resourcegroupstaggingapi", region).get_resources(
         TagFilters=[{"Key": tag["Key"], "Values": [deployment]}]
     )["ResourceTagMappingList"]:
         arn = resource["ResourceARN"]
-        assert ":instance/" in arn or any(arn.endswith(name) for _, name in found), arn
+        kept = (":instance/", ":secret:")
+        assert any(kind in arn for kind in kept) or any(arn.endswith(name) for _, name in found), arn
     return found
 
 

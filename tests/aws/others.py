@@ -20,7 +20,7 @@ class Others:
             aws.client("s3", region),
         )
         self._name = f"{deployment}-host"
-        self.things = sorted(tagged(aws, region, deployment))
+        self.things = sorted(thing for thing in tagged(aws, region, deployment) if thing[0] != "alarm")
         self._ids = [name for kind, name in self.things if kind not in ("role", "instance-profile", "bucket")]
         self._bucket = next(name for kind, name in self.things if kind == "bucket")
         (self._group,) = (name for kind, name in self.things if kind == "security-group")

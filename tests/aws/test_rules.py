@@ -93,3 +93,16 @@ def test_words_that_aws_takes_are_taken(aws: Aws) -> None:
     )
     assert iam.get_role(RoleName="rules")["Role"]["Description"] == described
     iam.delete_role(RoleName="rules")
+
+
+def test_a_bucket_whose_owner_owns_all_takes_no_acl(aws: Aws) -> None:
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="owned-models", ObjectOwnership="BucketOwnerEnforced")
+    s3.put_bucket_ownership_controls(
+        Bucket="owned-models", OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    )
+    for acl in ("private", "public-read"):
+        with pytest.raises(ClientError, match="AccessControlListNotSupported"):
+            s3.put_object(Bucket="owned-models", Key="notes", ACL=acl)
+    s3.put_object(Bucket="owned-models", Key="notes", ACL="bucket-owner-full-control")
+    s3.put_object(Bucket="owned-models", Key="notes")

@@ -34,6 +34,8 @@ def test_it_lists_everything_and_leaves_nothing_but_the_bucket(torn_down: Run, a
     kinds = [
         *(
             "instance i-",
+            "alarm pool-1-instance",
+            "alarm pool-monitor-system",
             "volume vol-",
             "elastic IP ",
             "key pair pool",
@@ -43,23 +45,25 @@ def test_it_lists_everything_and_leaves_nothing_but_the_bucket(torn_down: Run, a
         *("route table rtb-", "internet gateway igw-", "VPC vpc-", "instance profile pool", "role pool-host"),
     ]
     assert [kind for kind in kinds if f"- {kind}" not in listed] == []
-    assert "to keep: - bucket pool-models" in listed
-    assert tagged(aws, REGION, "pool") == {("bucket", BUCKET)}
-    assert versions(aws.client("s3", REGION)) == 6
+    assert "to keep: - bucket pool-models - secret pool-keys" in listed
+    assert tagged(aws, REGION, "pool") == {("bucket", BUCKET), ("secret", "pool-keys")}
+    assert versions(aws.client("s3", REGION)) == 7
 
 
 def test_unconfirmed_it_lists_and_deletes_nothing(torn_down: Run, pool: Checkout, aws: Aws) -> None:
     run = pool.play("teardown", "-e", "teardown_bucket=true")
     assert (run.code, run.changed) == (2, 0)
-    assert "to delete: - bucket pool-models to keep: []" in run.text
+    assert "to delete: - bucket pool-models to keep: - secret pool-keys" in run.text
     assert "Nothing was deleted. To delete what is listed above:" in run.text
     assert "-e teardown_confirm=pool" in run.text
-    assert versions(aws.client("s3", REGION)) == 6
+    assert versions(aws.client("s3", REGION)) == 7
 
 
 def test_told_so_it_deletes_the_bucket_with_every_version(emptied: Run, aws: Aws) -> None:
     assert emptied.code == 0, emptied.text
     assert tagged(aws, REGION, "pool") == set()
+    secret = aws.client("secretsmanager", REGION).describe_secret(SecretId="pool-keys")
+    assert secret["DeletedDate"], "it can be brought back for a while"
     assert BUCKET not in [bucket["Name"] for bucket in aws.client("s3").list_buckets()["Buckets"]]
 
 

@@ -3,7 +3,8 @@
 `python -m tests.stands.aws` prints its URL and serves until SIGTERM.
 
 Added to moto:
-- the Deep Learning Base AMI and the public SSM parameter that names it, in every region of `REGIONS`;
+- the Deep Learning Base AMI and Ubuntu's, and the public SSM parameters that name them, in every region of
+  `REGIONS`;
 - quotas: vCPUs of G instances, 0 at first as in a new account, elastic IPs, and VPCs, for which the account
   has no value of its own at first; an increase asked for is granted at once;
 - capacity that is sold out and accounts that are refused, as told (`aws_room`);
@@ -44,10 +45,11 @@ from moto.servicequotas.responses import ServiceQuotasResponse
 from moto.ssm.models import Parameter, ssm_backends
 from werkzeug.serving import make_server
 
-from tests.stands import aws_console, aws_permissions, aws_room, aws_rules
+from tests.stands import aws_asks, aws_console, aws_permissions, aws_room, aws_rules
 
 REGIONS = ("us-west-1", "eu-west-1", "us-east-1")
 UNKNOWN_KEY = "AKIAUNKNOWNTOAWS0000"
+UBUNTU_PARAMETER = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
 AMI_PARAMETER = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
 G_QUOTA, ADDRESS_QUOTA, VPC_QUOTA = "L-DB2E81BA", "L-0263D0A3", "L-F678F1CE"
 # AWS's own values: https://docs.aws.amazon.com/general/latest/gr/vpc-service.html and .../ec2-service.html
@@ -56,15 +58,18 @@ QUOTAS = {("ec2", G_QUOTA): 0.0, ("ec2", ADDRESS_QUOTA): 5.0, ("vpc", VPC_QUOTA)
 _granted: dict[tuple[str, str], float] = {}
 
 
-def publish_ami(region: str, date: str) -> str:
+def publish_ami(
+    region: str,
+    date: str,
+    name: str = "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04)",
+    named_by: str = AMI_PARAMETER,
+) -> str:
     """Publish a Deep Learning Base AMI and let the SSM parameter name it, as AWS does every few weeks."""
-    image = ec2_backends[DEFAULT_ACCOUNT_ID][region].register_image(
-        name=f"Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) {date}"
-    )
+    image = ec2_backends[DEFAULT_ACCOUNT_ID][region].register_image(name=f"{name} {date}")
     image.architecture = "x86_64"
     parameter = cast(Any, Parameter)(  # abstract on paper only
         account_id=DEFAULT_ACCOUNT_ID,
-        name=AMI_PARAMETER,
+        name=named_by,
         value=image.id,
         parameter_type="String",
         description=None,
@@ -74,7 +79,7 @@ def publish_ami(region: str, date: str) -> str:
         version=1,
         data_type="text",
     )
-    ssm_backends[DEFAULT_ACCOUNT_ID][region]._parameters[AMI_PARAMETER].append(parameter)
+    ssm_backends[DEFAULT_ACCOUNT_ID][region]._parameters[named_by].append(parameter)
     return str(image.id)
 
 
@@ -195,7 +200,7 @@ def _answered(environ: dict[str, Any]) -> tuple[str, str, bytes] | None:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
     target = environ.get("HTTP_X_AMZ_TARGET", "")
-    request = aws_permissions.Request(
+    request = aws_asks.Request(
         key,
         service,
         region,
@@ -207,6 +212,9 @@ def _answered(environ: dict[str, Any]) -> tuple[str, str, bytes] | None:
     )
     if denied := aws_permissions.refused(request):
         return "403 Forbidden", *aws_permissions.answer(service, denied)
+    wanted = environ.get("HTTP_X_AMZ_ACL", "")
+    if fault := (aws_rules.acl(environ["PATH_INFO"], wanted) if wanted else None):
+        return "400 Bad Request", *fault.answer
     if fault := aws_rules.find(service, environ["REQUEST_METHOD"], environ["PATH_INFO"], target, body):
         return "400 Bad Request", *fault.answer
     if service == "ec2":
@@ -228,6 +236,7 @@ def main() -> None:
     EC2_PREFIX_TO_RESOURCE["eipalloc"] = "elastic-ip"
     for region in REGIONS:
         publish_ami(region, "20260918")
+        publish_ami(region, "20260918", "ubuntu-noble-24.04-amd64-server", UBUNTU_PARAMETER)
     server = make_server("127.0.0.1", 0, Gate(), threaded=True)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     print(f"http://127.0.0.1:{server.port}", flush=True)

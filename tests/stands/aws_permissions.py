@@ -1,110 +1,22 @@
 """Whether a user's policies allow a request: by action, resource and condition, as IAM decides.
 
 moto's own enforcement knows neither resources nor conditions: of it users, keys and policies are used.
-What a request needs is from the Service Authorization Reference, list_amazonec2.html and its siblings below
-https://docs.aws.amazon.com/service-authorization/latest/reference/ : each resource that it names has to be
-allowed, what it tags by the rights to tag, a role that it hands on by PassRole.
+What a request needs is `aws_asks`' business.
 A key that belongs to no user is the account's owner, who may do all.
 """
 
 import json
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
-from urllib.parse import parse_qsl
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.ec2.models import ec2_backends
 from moto.iam.access_control import CreateAccessKeyFailure, IAMPolicy, IAMUserAccessKey
-from moto.iam.models import iam_backends
 
-# Parameters of EC2's that name what is there already.
-_NAMES = {
-    "AllocationId": "elastic-ip",
-    "GroupId": "security-group",
-    "ImageId": "image",
-    "InstanceId": "instance",
-    "InternetGatewayId": "internet-gateway",
-    "KeyName": "key-pair",
-    "RouteTableId": "route-table",
-    "SecurityGroupId": "security-group",
-    "SubnetId": "subnet",
-    "VolumeId": "volume",
-    "VpcId": "vpc",
-}
-# What an action makes.
-_MAKES = {
-    "AllocateAddress": ("elastic-ip",),
-    "CreateInternetGateway": ("internet-gateway",),
-    "CreateRouteTable": ("route-table",),
-    "CreateSecurityGroup": ("security-group",),
-    "CreateSubnet": ("subnet",),
-    "CreateVpc": ("vpc",),
-    "ImportKeyPair": ("key-pair",),
-    "RunInstances": ("instance", "network-interface", "volume"),
-}
-_PREFIXES = {
-    "eipalloc": "elastic-ip",
-    "i": "instance",
-    "igw": "internet-gateway",
-    "key": "key-pair",
-    "rtb": "route-table",
-    "sg": "security-group",
-    "subnet": "subnet",
-    "vol": "volume",
-    "vpc": "vpc",
-}
-# S3's actions by method and subresource. https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
-_S3_OF = {
-    "accelerate": "AccelerateConfiguration",
-    "acl": "BucketAcl",
-    "encryption": "EncryptionConfiguration",
-    "inventory": "InventoryConfiguration",
-    "lifecycle": "LifecycleConfiguration",
-    "location": "BucketLocation",
-    "object-lock": "BucketObjectLockConfiguration",
-    "ownershipControls": "BucketOwnershipControls",
-    "policy": "BucketPolicy",
-    "publicAccessBlock": "BucketPublicAccessBlock",
-    "requestPayment": "BucketRequestPayment",
-    "tagging": "BucketTagging",
-    "versioning": "BucketVersioning",
-}
-_S3_PLAIN = {"GET": "ListBucket", "HEAD": "ListBucket", "PUT": "CreateBucket", "DELETE": "DeleteBucket"}
-_S3_OBJECT = {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
+from tests.stands.aws_asks import Ask, Request, asks
+
 _UNCHECKED = {"sts:GetCallerIdentity"}
 
 _asked: dict[str, set[str]] = {}
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What somebody wants to do to one thing."""
-
-    action: str
-    resource: str = "*"
-    context: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Request:
-    """A request that AWS got."""
-
-    key: str
-    service: str
-    region: str
-    method: str
-    path: str
-    query: str
-    target: str
-    body: bytes
-
-    @property
-    def form(self) -> dict[str, str]:
-        """The body's fields."""
-        return dict(parse_qsl(self.body.decode(errors="replace"), keep_blank_values=True))
 
 
 def refused(request: Request) -> Ask | None:
@@ -133,7 +45,7 @@ def asked(key: str) -> bytes:
 def answer(service: str, ask: Ask) -> tuple[str, bytes]:
     """Return the content type and the body of the refusal (403)."""
     says = f"You are not authorized to perform: {ask.action} on resource: {ask.resource} with {ask.context}"
-    if service in ("ssm", "servicequotas"):
+    if service in ("ssm", "servicequotas", "secretsmanager", "monitoring"):
         return "application/x-amz-json-1.1", json.dumps(
             {"__type": "AccessDeniedException", "message": says}
         ).encode()
@@ -170,138 +82,3 @@ def _holds(operator: str, values: list[str], found: str | None) -> bool:
 
 def _list(value: Any) -> list[str]:
     return value if isinstance(value, list) else [value]
-
-
-def asks(request: Request) -> Iterator[Ask]:
-    """Yield what a request has to be allowed, each resource by itself."""
-    if request.service == "ec2":
-        yield from _of_ec2(request)
-    elif request.service == "iam":
-        yield from _of_iam(request.form)
-    elif request.service == "s3":
-        yield from _of_s3(request)
-    elif request.service == "ssm":
-        name = json.loads(request.body)["Name"]
-        account = "" if name.startswith("/aws/") else DEFAULT_ACCOUNT_ID
-        where = f"arn:aws:ssm:{request.region}:{account}:parameter{name}"
-        yield Ask("ssm:" + request.target.rpartition(".")[2], where)
-    else:
-        yield Ask(f"{request.service}:{request.target.rpartition('.')[2] or request.form['Action']}")
-
-
-def _of_ec2(request: Request) -> Iterator[Ask]:
-    form, region = request.form, request.region
-    action = "ec2:" + form["Action"]
-    if form["Action"].startswith("Describe"):
-        yield Ask(action)
-        return
-    new = _MAKES.get(form["Action"], ())
-    given = _request_tags(form)
-    for kind in new:
-        tags = _tags("aws:RequestTag", given.get(kind, {}))
-        arn = _arn(region, kind, "*")
-        yield Ask(action, arn, tags)
-        if tags:
-            yield Ask("ec2:CreateTags", arn, tags | {"ec2:CreateAction": form["Action"]})
-    named = list(_named(form, new))
-    assert new or named, f"this stand-in does not know what {form} is about"
-    for kind, name in named:
-        tags = _resource_tags(region, kind, name) | _tags("aws:RequestTag", given.get("", {}))
-        yield Ask(action, _arn(region, kind, name), tags)
-    if (
-        profile := form.get("IamInstanceProfile.Name")
-        or form.get("IamInstanceProfile.Arn", "").rpartition("/")[2]
-    ):
-        roles = iam_backends[DEFAULT_ACCOUNT_ID]["aws"].get_instance_profile(profile).roles
-        for role in roles:
-            yield Ask("iam:PassRole", role.arn, {"iam:PassedToService": "ec2.amazonaws.com"})
-
-
-def _named(form: dict[str, str], new: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    for parameter, value in form.items():
-        word = re.sub(r"\.\d+$", "", parameter)
-        if word == "ResourceId":
-            yield _PREFIXES[value.split("-")[0]], value
-        elif word == "AssociationId":
-            yield ("elastic-ip" if value.startswith("eipassoc") else "route-table"), value
-        elif (kind := _NAMES.get(word)) and kind not in new:
-            yield kind, value
-
-
-def _arn(region: str, kind: str, name: str) -> str:
-    account = "" if kind == "image" else DEFAULT_ACCOUNT_ID
-    return f"arn:aws:ec2:{region}:{account}:{kind}/{name}"
-
-
-def _request_tags(form: dict[str, str]) -> dict[str, dict[str, str]]:
-    """Return the tags that a request sets, by the kind that it makes; by "" for what is there."""
-    found: dict[str, dict[str, str]] = {}
-    for parameter, value in form.items():
-        if tag := re.fullmatch(r"(?:TagSpecification\.(\d+)\.)?Tag\.(\d+)\.Key", parameter):
-            prefix = parameter.removesuffix("Key")
-            kind = form[f"TagSpecification.{tag[1]}.ResourceType"] if tag[1] else ""
-            found.setdefault(kind, {})[value] = form.get(prefix + "Value", "")
-    return found
-
-
-def _resource_tags(region: str, kind: str, name: str) -> dict[str, str]:
-    backend = ec2_backends[DEFAULT_ACCOUNT_ID][region]
-    if kind == "key-pair" and name in backend.key_pairs:
-        name = backend.key_pairs[name].id
-    if name.startswith("rtbassoc-"):
-        tables = backend.describe_route_tables()
-        name = next(
-            table.id
-            for table in tables
-            if name in {one["RouteTableAssociationId"] for one in table.associations}
-        )
-    if name.startswith("eipassoc-"):
-        name = str(next(one.allocation_id for one in backend.addresses if one.association_id == name))
-    tags = {tag["key"]: tag["value"] for tag in backend.describe_tags(filters={"resource-id": [name]})}
-    return _tags("aws:ResourceTag", tags)
-
-
-def _tags(word: str, tags: dict[str, str]) -> dict[str, str]:
-    return {f"{word}/{key}": value for key, value in tags.items()}
-
-
-def _of_iam(form: dict[str, str]) -> Iterator[Ask]:
-    action = form["Action"]
-    where = f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}"
-    profile, role = form.get("InstanceProfileName"), form.get("RoleName")
-    about = f"{where}:instance-profile/{profile}" if profile else f"{where}:role/{role}" if role else "*"
-    context = {"iam:PolicyARN": form["PolicyArn"]} if "PolicyArn" in form else {}
-    yield Ask(f"iam:{action}", about, context)
-    if any(name.startswith("Tags.member") for name in form) and action.startswith("Create"):
-        yield Ask(f"iam:Tag{action.removeprefix('Create')}", about)
-    if action == "AddRoleToInstanceProfile":
-        yield Ask("iam:PassRole", f"{where}:role/{role}", {"iam:PassedToService": "ec2.amazonaws.com"})
-
-
-def _of_s3(request: Request) -> Iterator[Ask]:
-    bucket, _, name = request.path.strip("/").partition("/")
-    query = dict(parse_qsl(request.query, keep_blank_values=True))
-    where = f"arn:aws:s3:::{bucket}"
-    if not bucket:
-        yield Ask("s3:ListAllMyBuckets")
-    elif name:
-        version = "Version" if "versionId" in query else ""
-        yield Ask(f"s3:{_S3_OBJECT[request.method]}{version}", f"{where}/{name}")
-    elif "versions" in query:
-        yield Ask("s3:ListBucketVersions", where)
-    elif "delete" in query:
-        for one in re.findall(r"<Object>(.*?)</Object>", request.body.decode(), re.S):
-            found = re.search(r"<Key>(.*?)</Key>", one)
-            assert found
-            yield Ask(f"s3:DeleteObject{'Version' if '<VersionId>' in one else ''}", f"{where}/{found[1]}")
-    elif known := _S3_OF.keys() & query.keys():
-        for part in known:
-            yield Ask(f"s3:{_verb(request.method, part)}{_S3_OF[part]}", where)
-    else:
-        yield Ask(f"s3:{_S3_PLAIN[request.method]}", where, {"s3:prefix": query.get("prefix", "")})
-
-
-def _verb(method: str, part: str) -> str:
-    if method == "DELETE":  # of all the rest deleting is putting nothing
-        return "Delete" if part == "policy" else "Put"
-    return method.capitalize()

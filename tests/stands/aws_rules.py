@@ -15,6 +15,8 @@ from urllib.parse import parse_qsl
 
 import botocore.session
 from botocore.model import ListShape, Shape, StructureShape
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 
 _EC2 = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_"
 _TAGS = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions"
@@ -81,7 +83,13 @@ BUCKET = (
     r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 )
 # Whose models tell: what the signature's scope calls them, and botocore.
-_MODELLED = {"iam": "iam", "sts": "sts", "ssm": "ssm", "servicequotas": "service-quotas"}
+_MODELLED = {
+    "iam": "iam",
+    "sts": "sts",
+    "ssm": "ssm",
+    "servicequotas": "service-quotas",
+    "secretsmanager": "secretsmanager",
+}
 
 
 @dataclass(frozen=True)
@@ -91,17 +99,17 @@ class Fault:
     service: str
     parameter: str
     says: str
+    code: str = ""
 
     @property
     def answer(self) -> tuple[str, bytes]:
         """Return the content type and the body of the refusal (400), as the service writes them."""
-        if self.service in ("ssm", "servicequotas"):
+        if self.service in ("ssm", "servicequotas", "secretsmanager"):
             said = {"__type": "ValidationException", "message": self.says}
             return "application/x-amz-json-1.1", json.dumps(said).encode()
         words = self.says.replace("&", "&amp;").replace("<", "&lt;")
-        code = {"ec2": "InvalidParameterValue", "s3": "InvalidBucketName"}.get(
-            self.service, "ValidationError"
-        )
+        codes = {"ec2": "InvalidParameterValue", "s3": "InvalidBucketName"}
+        code = self.code or codes.get(self.service, "ValidationError")
         error = f"<Error><Code>{code}</Code><Message>{words}</Message></Error>"
         if self.service == "s3":
             return "application/xml", error.encode()
@@ -128,6 +136,17 @@ def find(service: str, method: str, path: str, target: str, body: bytes) -> Faul
     form = dict(parse_qsl(body.decode(), keep_blank_values=True))
     leaves = ((tuple(key.replace(".member.", ".").split(".")), value) for key, value in form.items())
     return _modelled(service, form.get("Action", ""), leaves)
+
+
+def acl(path: str, wanted: str) -> Fault | None:
+    """Return the refusal of an object's ACL by a bucket whose owner owns all that is in it.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html
+    """
+    bucket = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets.get(path.strip("/").split("/")[0])
+    if not bucket or bucket.ownership_rule != "BucketOwnerEnforced" or wanted == "bucket-owner-full-control":
+        return None
+    return Fault("s3", "x-amz-acl", "The bucket does not allow ACLs", "AccessControlListNotSupported")
 
 
 def _of_table(form: dict[str, str]) -> Fault | None:

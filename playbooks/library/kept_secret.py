@@ -1,0 +1,142 @@
+#!/usr/bin/python
+"""Ansible module: a text in Secrets Manager, beside what others set of its secret."""
+
+from typing import Any
+
+import boto3
+from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError
+
+DOCUMENTATION = r"""
+module: kept_secret
+short_description: Keeps a text in Secrets Manager, or gives it up
+description:
+  - Whatever others set of the secret stays - its resource policy, KMS key, replicas, rotation, tags. The
+    module of community.aws takes a policy away that it was not told of.
+  - A secret of another deployment is neither written nor deleted.
+options:
+  region:
+    description: The region.
+    type: str
+    required: true
+  name:
+    description: The secret's name.
+    type: str
+    required: true
+  deployment:
+    description: Whose it is, as the tag C(springboard:deployment).
+    type: str
+    required: true
+  state:
+    description: C(absent) has it deleted, for good in 30 days.
+    type: str
+    choices: [present, absent]
+    default: present
+  value:
+    description: The text.
+    type: str
+  tags:
+    description: Tags beside that of the deployment.
+    type: dict
+    default: {}
+author: Springboard
+"""
+
+EXAMPLES = r"""
+- name: Keep the keys
+  kept_secret:
+    region: us-east-1
+    name: springboard-keys
+    deployment: springboard
+    value: "{}"
+"""
+
+RETURN = r"""
+there:
+  description: Whether there was such a secret before, with this deployment's tag.
+  type: bool
+  returned: always
+"""
+
+TAG = "springboard:deployment"
+
+
+class NotOursError(Exception):
+    """The secret cannot be had; its text says what to do."""
+
+
+def find(client: Any, name: str, deployment: str, region: str) -> dict[str, str] | None:
+    """Return the secret's tags, None where there is none. Raises `NotOursError`."""
+    try:
+        found = client.describe_secret(SecretId=name)
+    except client.exceptions.ResourceNotFoundException:
+        return None
+    tags = {one["Key"]: one["Value"] for one in found.get("Tags", [])}
+    if tags.get(TAG, deployment) != deployment:
+        raise NotOursError(
+            f"the secret {name} is that of the deployment {tags[TAG]}; set springboard_keys_secret to "
+            "another name"
+        )
+    if found.get("DeletedDate"):
+        raise NotOursError(
+            f"the secret {name} is about to be deleted; bring it back with: aws secretsmanager "
+            f"restore-secret --secret-id {name} --region {region}"
+        )
+    return tags
+
+
+def write(client: Any, name: str, value: str, tags: dict[str, str]) -> None:
+    """Make the secret."""
+    listed = [{"Key": key, "Value": tags[key]} for key in sorted(tags)]
+    client.create_secret(
+        Name=name, SecretString=value, Tags=listed, Description="Keys of the callers of Springboard"
+    )
+
+
+def update(client: Any, name: str, value: str, missing: dict[str, str], check: bool) -> bool:
+    """Bring a secret that is there to `value`; return whether anything had to be changed."""
+    same = client.get_secret_value(SecretId=name).get("SecretString") == value
+    if not same and not check:
+        client.put_secret_value(SecretId=name, SecretString=value)
+    if missing and not check:
+        listed = [{"Key": key, "Value": missing[key]} for key in sorted(missing)]
+        client.tag_resource(SecretId=name, Tags=listed)
+    return bool(missing) or not same
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        {
+            "region": {"type": "str", "required": True},
+            "name": {"type": "str", "required": True},
+            "deployment": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "value": {"type": "str", "no_log": True},
+            "tags": {"type": "dict", "default": {}},
+        },
+        required_if=[("state", "present", ["value"])],
+        supports_check_mode=True,
+    )
+    asked, check = module.params, module.check_mode
+    name, changed = asked["name"], True
+    tags = asked["tags"] | {TAG: asked["deployment"]}
+    try:
+        client = boto3.client("secretsmanager", region_name=asked["region"])
+        found = find(client, name, asked["deployment"], asked["region"])
+        if asked["state"] == "absent":
+            changed = found is not None and TAG in found
+            if changed and not check:
+                client.delete_secret(SecretId=name, RecoveryWindowInDays=30)
+        elif found is not None:
+            missing = {key: value for key, value in tags.items() if found.get(key) != value}
+            changed = update(client, name, asked["value"], missing, check)
+        elif not check:
+            write(client, name, asked["value"], tags)
+    except (BotoCoreError, ClientError, NotOursError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=changed, there=found is not None and TAG in found)
+
+
+if __name__ == "__main__":
+    main()
