@@ -56,25 +56,6 @@ def test_told_so_a_known_key_gives_way_to_the_consoles(aws: Aws, instance: str, 
     )
 
 
-# What OpenSSH 9.2 says, and how it ends.
-CHANGED = """#!/bin/sh
-echo '@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @' >&2
-echo 'Host key verification failed.' >&2
-exit 255
-"""
-
-
-def test_a_host_with_another_key_is_not_waited_for(made: Run, pool: Checkout, tmp_path: Path) -> None:
-    ssh = tmp_path / "ssh"
-    ssh.write_text(CHANGED)
-    ssh.chmod(0o755)
-    run = pool.play("configure", ANSIBLE_SSH_EXECUTABLE=str(ssh))
-    assert run.code == 2
-    assert "shows another SSH key than is known of it" in run.text
-    assert "give -e new_ssh_key=pool-1" in run.text
-    assert "TASK [host_ready | Wait" not in run.text
-
-
 def test_a_host_that_has_printed_none_yet_is_named_and_not_trusted(
     aws: Aws, instance: str, tmp_path: Path
 ) -> None:

@@ -243,4 +243,5 @@ def test_everything_is_tagged(aws: Aws, made: Run) -> None:
         "role",
         "instance-profile",
         "bucket",
+        "alarm",
     }
