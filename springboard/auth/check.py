@@ -20,6 +20,10 @@ from springboard.system import addresses
 Verify = Callable[[bytes], None] | None
 
 
+# Who sends jobs, among callers.
+WORKER = "worker"
+
+
 class Mode(StrEnum):
     """How callers prove who they are."""
 
@@ -52,6 +56,7 @@ class Auth:
         """`keys` may be replaced at any time."""
         self.modes = modes
         self.keys = keys
+        self.worker_token = ""  # of this machine's own worker, if it has one
 
     def check(self, request: Request) -> None:
         """Check a request that has no body; raise `NotAuthorized`."""
@@ -66,6 +71,8 @@ class Auth:
         if Mode.NONE in self.modes:
             return None
         scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+        if self._is_worker(scheme, credentials):
+            return None
         if Mode.BEARER in self.modes and scheme.lower() == "bearer":
             self._check_token(credentials.strip())
             return None
@@ -81,6 +88,8 @@ class Auth:
         scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
         if Mode.NONE in self.modes:
             return address_of(request)
+        if self._is_worker(scheme, credentials):
+            return WORKER
         if scheme.lower() == "bearer":
             given = hashlib.sha256(credentials.strip().encode(errors="replace")).hexdigest()
             names = {token.sha256: token.name for token in self.keys.tokens}
@@ -88,6 +97,14 @@ class Auth:
             given = sigv4.key_id(request)
             names = {key.access_key_id: key.name for key in self.keys.access_keys}
         return f"key {names[given]}" if given in names else address_of(request)
+
+    def _is_worker(self, scheme: str, credentials: str) -> bool:
+        given = credentials.strip().encode(errors="replace")
+        return (
+            bool(self.worker_token)
+            and scheme.lower() == "bearer"
+            and hmac.compare_digest(given, self.worker_token.encode())
+        )
 
     def _check_token(self, token: str) -> None:
         given = hashlib.sha256(token.encode(errors="replace")).hexdigest()

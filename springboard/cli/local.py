@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from springboard.cli.said import fail
+from springboard.endpoint.asynchronous import Async
 from springboard.endpoint.document import Endpoint, Limits, Variant
 from springboard.endpoint.names import archive_name, is_release, version_of
 from springboard.front.front import Front
@@ -27,15 +28,20 @@ _SETTLED_SECONDS = 60.0
 _GIVEN_UP_SECONDS = 330.0
 
 
-def endpoint(archive: Path, limits: Limits, buckets: tuple[str, ...]) -> tuple[Endpoint, list[Companion]]:
-    """Return an endpoint of one variant, and the TorchServe that shall run beside the front for it."""
+def endpoint(
+    archive: Path, limits: Limits, buckets: tuple[str, ...], results: Path | None = None
+) -> tuple[Endpoint, list[Companion]]:
+    """Return an endpoint of one variant, and the TorchServe that shall run beside the front for it.
+
+    `results`: the folder of asynchronous requests, if they are taken.
+    """
     # Which engine is faster here, the first start measures and the next ones read.
     environment = {"SPRINGBOARD_CACHE": str(ROOT / "build" / "engines")} | _without_credentials(os.environ)
     child = TorchServe(archive, environment=environment)
     variant = Variant(**{**child.served.model_dump(), "name": "local", "sha256": sha256(archive)})
-    return Endpoint(variants=(variant,), limits=limits, allowed_buckets=buckets), [
-        lambda front: keep_running(child, front)
-    ]
+    jobs = Async(output=str(results.resolve())) if results else None
+    made = Endpoint(variants=(variant,), limits=limits, allowed_buckets=buckets)
+    return made.model_copy(update={"asynchronous": jobs}), [lambda front: keep_running(child, front)]
 
 
 def _without_credentials(environment: Mapping[str, str]) -> dict[str, str]:

@@ -11,10 +11,11 @@ import uvloop
 
 from springboard.auth import keys
 from springboard.auth.check import MetricsRule, Mode
+from springboard.cli import worker
 from springboard.cli.keys import DEFAULT, KeysFile
 from springboard.cli.said import fail
 from springboard.endpoint import document as endpoints
-from springboard.endpoint.document import EndpointFileError, Limits
+from springboard.endpoint.document import Endpoint, EndpointFileError, Limits
 from springboard.front.server import ChildFailed, Companion, Options, listen
 from springboard.front.server import serve as run
 from springboard.system import logs, systemd
@@ -55,6 +56,10 @@ def serve(
     ] = 60,
     allow_bucket: Annotated[
         list[str] | None, typer.Option(help="S3 bucket that videos may come from.")
+    ] = None,
+    async_output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for results of asynchronous requests, without an endpoint file."),
     ] = None,
     drain_seconds: Annotated[
         float,
@@ -104,12 +109,13 @@ def serve(
                 log.info("archiving %s, unless its archive is there already", weights)
                 archive = packing.archive_of(weights)
             assert archive is not None  # noqa: S101 - one of three was given
-            endpoint, companions = local.endpoint(archive, limits, tuple(allow_bucket or ()))
+            endpoint, companions = local.endpoint(archive, limits, tuple(allow_bucket or ()), async_output)
     except (EndpointFileError, keys.KeysFileError) as error:
         fail(str(error))
     address, bound = listening.getsockname()[:2]
     url = f"http://[{address}]:{bound}" if ":" in address else f"http://{address}:{bound}"
     log.info("listening on %s; when /ping is 200: curl -F video=@dive.mp4 %s/invocations", url, url)
+    companions = [*companions, *_worker(url, handed_over, endpoint, endpoint_file)]
     failure, at_once = "", False
     try:
         at_once = uvloop.run(run(endpoint, listening, options, companions))
@@ -121,6 +127,16 @@ def serve(
         # Threads may still wait for S3; "at once" does not wait for them.
         logging.shutdown()
         os._exit(1)
+
+
+def _worker(
+    url: str, handed_over: socket.socket | None, endpoint: Endpoint, endpoint_file: Path | None
+) -> list[Companion]:
+    """Return what keeps a worker beside us; on a host it is a unit of its own."""
+    if handed_over is not None:
+        return []
+    here = url.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")  # noqa: S104 - to call, not to listen
+    return [worker.companion(here, endpoint, endpoint_file)]
 
 
 def _from_systemd() -> socket.socket | None:

@@ -69,10 +69,9 @@ class Traffic:
             return
         # Left out where it says nothing: a front from before it must be able to read the file.
         endpoint, fields = self._endpoint(variants), Endpoint.model_fields
-        unsaid = {
-            name for name in ("cache", "cors", "page") if getattr(endpoint, name) == fields[name].default
-        }
-        document = endpoint.model_dump(mode="json", exclude=unsaid)
+        optional = ("cache", "cors", "page", "asynchronous")
+        unsaid = {name for name in optional if getattr(endpoint, name) == fields[name].default}
+        document = endpoint.model_dump(mode="json", by_alias=True, exclude=unsaid)
         text = _HEADER + yaml.safe_dump(document, sort_keys=False)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._path, text)
@@ -90,7 +89,7 @@ class Traffic:
         shadow, wanted = None, self._host.shadow
         if variants and self.shadow and wanted:
             shadow = Shadow(sample_percent=wanted.sample_percent, **self.shadow.served.model_dump())
-        return Endpoint(
+        made = Endpoint(
             shadow=shadow,
             endpoint=self._host.endpoint,
             variants=tuple(variants),
@@ -100,6 +99,7 @@ class Traffic:
             cache=self._host.cache,
             page=self._host.page,
         )
+        return made.model_copy(update={"asynchronous": self._host.asynchronous})
 
     def _wait_taken_over(self) -> None:
         written = self._path.stat().st_mtime

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 import httpx
 from pydantic import Field, model_validator
 
+from springboard.endpoint.asynchronous import Async
 from springboard.endpoint.names import Address, Name, Release
 from springboard.system import documents
 from springboard.system.documents import Strict
@@ -146,6 +147,8 @@ class Endpoint(Strict):
     """Whether answers are kept for videos that come again; off by default."""
     page: bool = True
     """Whether browsers get the web page at `/`, and `/status`."""
+    asynchronous: Async | None = Field(default=None, alias="async")
+    """Asynchronous inference; none: it is off."""
 
     @model_validator(mode="after")
     def _sound(self) -> Self:

@@ -5,6 +5,7 @@ Each class has, like its base, the plain HTTP status and a stable code for `/inv
 (the model's own, and faults of the video) become SageMaker's 424 ModelError there.
 
     headers ──> body ──────────> storage ──> queue ────────────> worker ─────────> answer
+    NoJobs, JobRefused           JobsAway
     ForeignRequest BodyTooLarge              Overloaded          DeadlineExceeded
     NotAuthorized  UploadTooSlow             NotReady, Draining  ModelFailed
     InvalidHeader                            DeadlineExceeded    KillsWorkers
@@ -167,6 +168,38 @@ class KillsWorkers(Refusal):
 
     status = 424
     code = "kills_workers"
+
+
+class NoJobs(Refusal):
+    """The endpoint has no asynchronous inference."""
+
+    status = 400
+    code = "no_async"
+    sagemaker = (400, "ValidationError")
+
+
+class JobRefused(Refusal):
+    """A job whose input, id or names cannot be had."""
+
+    status = 400
+    code = "job_refused"
+    sagemaker = (400, "ValidationError")
+
+
+class UnknownJob(Refusal):
+    """There is no job of this id."""
+
+    status = 404
+    code = "unknown_job"
+
+
+class JobsAway(Refusal):
+    """The queue of jobs, or the place of their results, cannot be reached."""
+
+    status = 503
+    code = "jobs_unreachable"
+    sagemaker = (503, "ServiceUnavailable")
+    retry_after = 5
 
 
 class ClientGone(Exception):

@@ -217,14 +217,16 @@ class _Exchange:
         self._call = replace(self._call, variant=self._call.variant or variants[0])
 
     def _ticket(self, since: float, endpoint: Endpoint) -> Ticket:
-        limits = endpoint.limits
+        limits, low = endpoint.limits, self._call.low
         return Ticket(
             pin=self._call.variant,
             session=self._call.session,
             caller=self._caller,
             since=since,
-            target=since + limits.deadline_seconds * limits.overload_share,
+            target=since + limits.deadline_seconds * (1 if low else limits.overload_share),
             deadline=since + limits.deadline_seconds,
+            low=low,
+            work_seconds=self._call.work_seconds,
         )
 
     async def _score(self, body: Body, endpoint: Endpoint, seat: Seat) -> Response:

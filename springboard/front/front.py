@@ -22,12 +22,17 @@ from springboard.front.scheduling.places import Places
 from springboard.front.scheduling.queue import Queue
 from springboard.front.scheduling.readiness import Readiness
 from springboard.front.scheduling.shadow import Mirror
+from springboard.jobs.desk import Desk
+from springboard.jobs.opening import worker_token
 from springboard.torchserve.client import Backend
 
 if TYPE_CHECKING:  # the server imports it where it is asked for: OpenTelemetry takes time and memory
     from springboard.front.traces import Traces
 
 log = logging.getLogger("springboard.front")
+
+# So many jobs are handed in at a time: each is a write and a message.
+JOB_THREADS = 8
 
 
 NOTHING_DEPLOYED = "no release is deployed yet; run playbooks/deploy.yml -e release=X.Y.Z"
@@ -66,6 +71,8 @@ class Front:
         self.mirror = Mirror(self.queue, self.metrics.record_mirrored)
         threads = ThreadPoolExecutor(endpoint.limits.s3_concurrency, thread_name_prefix="s3")
         self.downloads = Downloads(threads)
+        self.desk: Desk | None = None
+        self.job_threads = ThreadPoolExecutor(JOB_THREADS, thread_name_prefix="jobs")
         self.sources = Sources(ThreadPoolExecutor(THREADS, thread_name_prefix="intake"))
         self.use(endpoint)
 
@@ -79,10 +86,26 @@ class Front:
         self.endpoint = endpoint
         self.admission.limits = endpoint.limits
         self.answers.use(endpoint.cache.max_bytes)
-        self.queue.use(endpoint.variants, endpoint.shadow, lambda served: Backend(self._client, served))
+        share = endpoint.asynchronous.least_share if endpoint.asynchronous else 0.0
+        self.queue.use(
+            endpoint.variants, endpoint.shadow, lambda served: Backend(self._client, served), share
+        )
+        self._take_jobs(endpoint)
         for variant in endpoint.variants:
             self.metrics.expect(self.name, variant.name, variant.release)
         self._changed.set()
+
+    def _take_jobs(self, endpoint: Endpoint) -> None:
+        """Take jobs in as `async` says, and know the worker that scores them."""
+        settings, before = endpoint.asynchronous, self.desk
+        if settings is None:
+            self.desk = None
+        elif before is None or (before.settings, before.endpoint) != (settings, endpoint.endpoint):
+            self.desk = Desk(settings, endpoint.endpoint)
+            try:
+                self.auth.worker_token = worker_token()
+            except (OSError, RuntimeError) as error:  # there may be no home either
+                log.error("no worker can show that it is ours, so jobs wait: %s", error)
 
     async def run(self) -> None:
         """Watch the workers and the GPUs until cancelled."""

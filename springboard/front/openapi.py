@@ -58,6 +58,35 @@ SAGEMAKER: Responses = {
     500: {"model": schema.TypedError, "description": "InternalFailure: a bug."},
     503: {"model": schema.TypedError, "description": "ServiceUnavailable: not ready, or shutting down."},
 }
+_LOCATION = {"type": "string", "format": "uri"}
+ASYNC: Responses = {
+    202: {
+        "model": schema.Accepted,
+        "description": "The job is on the queue.",
+        "headers": {
+            f"{wire.PREFIX}OutputLocation": {
+                "description": "Where the result will be.",
+                "required": True,
+                "schema": _LOCATION,
+            },
+            f"{wire.PREFIX}FailureLocation": {
+                "description": "Where the reason will be, if there is none.",
+                "required": True,
+                "schema": _LOCATION,
+            },
+        },
+    },
+    400: {
+        "model": schema.TypedError,
+        "description": "ValidationError: a header, a name, the body's size, the input's place, an id that is "
+        "taken, or a server without asynchronous inference.",
+    },
+    **{code: SAGEMAKER[code] for code in (403, 429, 500)},
+    503: {
+        "model": schema.TypedError,
+        "description": "ServiceUnavailable: the queue is away, or the server is shutting down.",
+    },
+}
 STREAM: Responses = {
     **SAGEMAKER,
     200: {
@@ -161,7 +190,7 @@ def complete(document: dict[str, Any], modes: Collection[Mode]) -> None:
             if schemes and path not in _OPEN:
                 operation["security"] = [{name: []} for name in schemes]
             for status, response in operation["responses"].items():
-                typed = path.startswith(wire.BELOW) and "score" in operation["tags"]
+                typed = path.startswith(wire.BELOW) and methods.keys() == {"post"}
                 response.setdefault("headers", {}).update(
                     _headers(status, "score" in operation["tags"], typed)
                 )
@@ -173,10 +202,50 @@ def _headers(status: str, scores: bool, typed: bool) -> dict[str, Any]:
         headers |= _SCORING
     if scores and status == "200":
         headers |= {name: _SCORING[name] | {"required": True} for name in _BY_THE_MODEL}
-    if typed and status != "200":
+    if typed and status not in ("200", "202"):
         headers |= _ERROR_TYPE
     return headers | (_RETRY_AFTER if status in ("429", "503") else {})
 
+
+_ASYNC_HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "InputLocation": (
+        "Where the video lies, `s3://BUCKET/KEY`; or send it as the body.",
+        {"maxLength": 1024},
+    ),
+    "RequestTTLSeconds": (
+        "The job is not begun after so many seconds; 21600 by default.",
+        {"type": "integer", "minimum": 60, "maximum": 21600},
+    ),
+    "InvocationTimeoutSeconds": (
+        "The work may take so many seconds; 900 by default.",
+        {"type": "integer", "minimum": 1, "maximum": 3600},
+    ),
+    "S3OutputPathExtension": ("A path below the output's.", {"maxLength": 512}),
+    "Filename": ("The result's file name; by default the id with `.out`.", {"maxLength": 32}),
+    "Content-Type": ("What the body is; told in messages.", {"maxLength": 1024}),
+    "Accept": ("Told in messages.", {"maxLength": 1024}),
+    "Inference-Id": ("The job's id; the same with the same input is one job.", {"maxLength": 64}),
+}
+JOB: dict[str, Any] = {
+    "parameters": [
+        NAME,
+        *(
+            {
+                "name": wire.PREFIX + name,
+                "in": "header",
+                "required": False,
+                "description": text,
+                "schema": {"type": "string", **bounds},
+            }
+            for name, (text, bounds) in _ASYNC_HEADERS.items()
+        ),
+    ],
+    "requestBody": {
+        "required": False,
+        "description": "A video of up to 128,000 bytes, where no InputLocation is sent.",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    },
+}
 
 # Not `video/*` beside it: generators of clients know no ranges and leave it out with a warning.
 _BODY = (

@@ -79,11 +79,7 @@ def _typed(request: Request, error: HTTPException) -> tuple[int, str]:
     path = request.url.path
     if arn := _ARN.match(path):
         return 400, f"EndpointName is an ARN; give the endpoint's name alone, {arn['name']}."
-    if path.endswith("/async-invocations"):
-        return 400, (
-            "This server has no asynchronous inference: use InvokeEndpoint, which takes videos in S3 too, "
-            'with the body {"s3_uri": "s3://BUCKET/KEY"}.'
-        )
     return error.status_code, (
-        f"{error.detail}. This server has InvokeEndpoint and InvokeEndpointWithResponseStream."
+        f"{error.detail}. This server has InvokeEndpoint, InvokeEndpointWithResponseStream and "
+        "InvokeEndpointAsync."
     )

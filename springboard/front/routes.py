@@ -13,6 +13,7 @@ from springboard.auth.check import MetricsRule
 from springboard.auth.errors import NotAuthorized
 from springboard.front import openapi, schema, status, workermetrics
 from springboard.front.access import AccessLog
+from springboard.front.asynchronous import find_job, invoke_async
 from springboard.front.cors import Cors
 from springboard.front.errors import NotReady, UnknownEndpoint
 from springboard.front.exchange import Asked, invoke, tell_unauthorized
@@ -55,6 +56,7 @@ def create_app(
     app.add_exception_handler(Refusal, _refusal_of(front))
     _add_scoring(app, front)
     _add_sagemaker(app, front)
+    _add_jobs(app, front)
     _add_torchserve(app, front)
     _add_state(app, front)
     _add_metrics(app, front, metrics_rule)
@@ -100,6 +102,31 @@ def _add_sagemaker(app: FastAPI, front: Front) -> None:
     async def invoke_endpoint_with_response_stream(request: Request) -> Response:
         """Score a video as InvokeEndpointWithResponseStream does: the whole answer is one event."""
         return await invoke(front, request, Asked(Dialect.STREAM, endpoint=request.path_params["name"]))
+
+
+def _add_jobs(app: FastAPI, front: Front) -> None:
+    @app.post(
+        "/endpoints/{name}/async-invocations",
+        status_code=202,
+        response_model=schema.Accepted,
+        responses=openapi.ASYNC,
+        openapi_extra=openapi.JOB,
+        tags=["jobs"],
+    )
+    async def invoke_endpoint_async(request: Request) -> Response:
+        """Have a video scored when there is time, as SageMaker's InvokeEndpointAsync does."""
+        return await invoke_async(front, request)
+
+    @app.get(
+        "/endpoints/{name}/jobs/{inference_id}",
+        responses=openapi.errors(400, 403, 404, 503),
+        openapi_extra={"parameters": [openapi.NAME, openapi.in_path("inference_id")]},
+        tags=["jobs"],
+    )
+    async def describe_job(request: Request) -> schema.JobState:
+        """Say where a job stands: unfinished, completed, or failed and why."""
+        _check_caller(front, request)
+        return await find_job(front, request.path_params["inference_id"])
 
 
 def _add_torchserve(app: FastAPI, front: Front) -> None:

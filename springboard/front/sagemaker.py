@@ -18,6 +18,7 @@ from starlette.responses import Response
 from model_handler.request.errors import ScoringError
 from springboard.front import eventstream
 from springboard.front.errors import InvalidHeader
+from springboard.jobs.job import LOW, PRIORITY, WORK_SECONDS
 from springboard.refusal import Refusal
 from springboard.torchserve.client import INCLUDE, Answer
 
@@ -63,6 +64,8 @@ class Call:
     inference_id: str | None = None
     custom_attributes: str | None = None
     include: str = ""
+    low: bool = False
+    work_seconds: float | None = None
 
     @property
     def typed(self) -> bool:
@@ -106,7 +109,26 @@ def read_call(headers: Mapping[str, str], call: Call) -> Call:
         inference_id=values["Inference-Id"],
         custom_attributes=values["Custom-Attributes"],
         include=include,
+        low=_is_low(headers),
+        work_seconds=_work_seconds(headers),
     )
+
+
+def _is_low(headers: Mapping[str, str]) -> bool:
+    value = headers.get(PRIORITY, "")
+    if value not in ("", LOW):
+        raise InvalidHeader(f"{PRIORITY} must be {LOW}, or be left out.")
+    return value == LOW
+
+
+def _work_seconds(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of work that a request of low priority may take, from its turn on."""
+    value = headers.get(WORK_SECONDS, "")
+    if not value or not _is_low(headers):
+        return None
+    if not value.isdecimal() or len(value) > 4 or not 1 <= int(value) <= 3600:
+        raise InvalidHeader(f"{WORK_SECONDS} must be a whole number from 1 to 3600.")
+    return float(value)
 
 
 def answer(call: Call, model: Answer, variant: str, extra_stages: Mapping[str, float]) -> Response:

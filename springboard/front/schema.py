@@ -169,6 +169,24 @@ class Place(BaseModel):
     before: int = Field(description="How many turns are before its own.")
 
 
+class Accepted(BaseModel):
+    """A job that was taken in; headers tell where its result will be."""
+
+    InferenceId: str
+
+
+class JobState(BaseModel):
+    """Where a job stands."""
+
+    inference_id: str
+    state: Literal["unfinished", "completed", "failed"]
+    output_location: str = Field(description="Where its result is, or will be.")
+    failure_location: str = Field(description="Where the reason is, if there is none.")
+    received: float = Field(description="When it was handed in, in Unix time.")
+    expires: float = Field(description="It is not begun after this, in Unix time.")
+    failure_reason: str | None
+
+
 class WorkerState(BaseModel):
     """Workers that can answer, and how many there should be; why none can."""
 

@@ -1,10 +1,15 @@
 """A job: one video to score, as its message on the queue and its record say it."""
 
+import json
 import time
 from typing import Self
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+# What a worker tells the front of a job beside its video: it waits for everybody, and may take so long.
+PRIORITY, LOW = "X-Springboard-Priority", "low"
+WORK_SECONDS = "X-Springboard-Work-Seconds"
 
 
 class NoJob(Exception):
@@ -65,3 +70,17 @@ class Job(BaseModel):
 def quoted(job_id: str) -> str:
     """Return a job's id as one step of a path."""
     return quote(job_id, safe="")
+
+
+def located(place: str) -> str:
+    """Return a place as callers read it: a file's has `file://` before it."""
+    return place if "://" in place else f"file://{place}"
+
+
+def reason_of(failure: bytes) -> str:
+    """Return in one line what a failure object says."""
+    try:
+        error = json.loads(failure)["error"]
+        return f"{error['code']}: {error['message']}"
+    except (ValueError, KeyError, TypeError):
+        return failure[:1000].decode(errors="replace")

@@ -10,7 +10,7 @@ from localqueue import DeliveryPolicy, DurabilityMode, Empty, LeaseExpired, Loca
 from localqueue import Job as Leased
 
 from springboard.jobs.job import Job
-from springboard.jobs.queue import LEASE_SECONDS, Backlog, Claim, LeaseLost, QueueAway
+from springboard.jobs.queue import Backlog, Claim, LeaseLost, QueueAway
 
 # We count attempts ourselves: whoever gives a job up writes its reason first.
 _NEVER = 1_000_000
@@ -29,7 +29,9 @@ class _Bytes:
 class LocalQueue:
     """A `JobQueue` in a folder, which any processes of this machine may use at once."""
 
-    def __init__(self, folder: Path, lease_seconds: float = LEASE_SECONDS) -> None:
+    patience = 0.3
+
+    def __init__(self, folder: Path, lease_seconds: float = 30.0) -> None:
         """Open it, or make it. Raises `QueueAway`."""
         with _explained(folder):
             folder.mkdir(parents=True, exist_ok=True)

@@ -15,9 +15,6 @@ from typing import Protocol
 
 from springboard.jobs.job import Job
 
-# How long a job is its worker's without a word: so long it waits after a `kill -9`.
-LEASE_SECONDS = 30.0
-
 
 class QueueAway(Exception):
     """The queue cannot be reached, or refuses us; the message says why. Trying again may help."""
@@ -47,13 +44,18 @@ class Backlog:
 
 
 class JobQueue(Protocol):
-    """A durable queue. All of it may block, and raises `QueueAway`; it may be called from several threads."""
+    """A durable queue. All of it may block, and raises `QueueAway`; it may be called from several threads.
+
+    `patience`: the seconds that a worker's `claim` waits, long where each costs something.
+    """
+
+    patience: float
 
     def put(self, job: Job) -> None:
         """Put a job; once more with the same `id` and `run` need not make a second one."""
 
     def claim(self, wait_seconds: float) -> Claim | None:
-        """Lease a job for `LEASE_SECONDS`; None when none came within about `wait_seconds`."""
+        """Lease a job, as long as the queue was opened with; None when none came within `wait_seconds`."""
 
     def extend(self, claim: Claim, seconds: float) -> None:
         """Lease it for `seconds` from now; 0 gives it back at once. Raises `LeaseLost`."""

@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from springboard.jobs.job import Job
-from springboard.jobs.queue import LEASE_SECONDS, Backlog, Claim, LeaseLost, QueueAway
+from springboard.jobs.queue import Backlog, Claim, LeaseLost, QueueAway
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -30,7 +30,9 @@ _LONGEST_REASON = 1000
 class SqsQueue:
     """A `JobQueue` at an SQS queue's URL; credentials are boto3's own."""
 
-    def __init__(self, url: str, lease_seconds: float = LEASE_SECONDS) -> None:
+    patience = 10.0
+
+    def __init__(self, url: str, lease_seconds: float = 30.0) -> None:
         """`url` as SQS tells it; another SQS than Amazon's is asked at its host."""
         self._url = url
         self._lease = ceil(lease_seconds)

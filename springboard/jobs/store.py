@@ -1,7 +1,5 @@
 """Where results go: objects in S3, or files in a folder. Each is written once and never changed."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-from springboard.system.files import sync_folder
+from springboard.system.files import write_new
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -39,7 +37,7 @@ class Store:
         """Write what was not there; False, and no change, where something was. Raises `StoreAway`."""
         if not place.startswith(_S3):
             try:
-                return _write_new(Path(place), content)
+                return write_new(Path(place), content)
             except OSError as error:
                 raise StoreAway(f"{place} cannot be written: {error.strerror}") from error
         bucket, key = _split(place)
@@ -94,22 +92,6 @@ class Store:
 def _split(place: str) -> tuple[str, str]:
     bucket, _, key = place.removeprefix(_S3).partition("/")
     return bucket, key
-
-
-def _write_new(path: Path, content: bytes) -> bool:
-    """Write a file that is whole as soon as it has its name, and on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".new") as draft:
-        os.fchmod(draft.fileno(), 0o644)  # the folder says who may read it
-        draft.write(content)
-        draft.flush()
-        os.fsync(draft.fileno())
-        try:
-            os.link(draft.name, path)  # unlike a rename it takes no other's place
-        except FileExistsError:
-            return False
-    sync_folder(path.parent)
-    return True
 
 
 @contextmanager

@@ -21,6 +21,26 @@ def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
     sync_folder(path.parent)
 
 
+def write_new(path: Path, content: bytes, mode: int = 0o644) -> bool:
+    """Write a file that is whole and on the disk once it has its name; False, and no change, where one is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Without a name of its own, so that nothing is left of one that is cut off: open(2), O_TMPFILE.
+    with open(os.open(path.parent, os.O_WRONLY | os.O_TMPFILE, 0o600), "wb") as draft:
+        os.fchmod(draft.fileno(), mode)
+        draft.write(content)
+        draft.flush()
+        os.fsync(draft.fileno())
+        try:
+            # Unlike a rename it takes no other's place. A descriptor, which an absolute path does not need,
+            # has Python call linkat(2), which alone follows the link in /proc.
+            number = draft.fileno()
+            os.link(f"/proc/self/fd/{number}", path, src_dir_fd=number, follow_symlinks=True)
+        except FileExistsError:
+            return False
+    sync_folder(path.parent)
+    return True
+
+
 def sync_folder(folder: Path) -> None:
     """Have the names in a folder written to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
@@ -27,20 +27,18 @@ class Cloud:
     """Where it listens; `environment` makes any AWS client call there."""
 
     url: str
+    clients: dict[str, Any] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
         return {**ENVIRONMENT, "AWS_ENDPOINT_URL": self.url}
 
     def client(self, service: str) -> Any:
-        make: Any = boto3.client  # its types have an overload for each service's own name
-        return make(
-            service,
-            endpoint_url=self.url,
-            region_name=REGION,
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",
-        )
+        if service not in self.clients:
+            make: Any = boto3.client  # its types have an overload for each service's own name
+            keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+            self.clients[service] = make(service, endpoint_url=self.url, region_name=REGION, **keys)
+        return self.clients[service]
 
     def queue(self, fifo: bool = False) -> tuple[str, str]:
         """Make a queue and its dead letters; return both URLs."""
@@ -62,7 +60,10 @@ def cloud() -> Iterator[Cloud]:
     server.start()
     try:
         _, port = server.get_host_and_port()
-        yield Cloud(f"http://127.0.0.1:{port}")
+        one = Cloud(f"http://127.0.0.1:{port}")
+        yield one
+        for client in one.clients.values():
+            client.close()
     finally:
         server.stop()
 

@@ -37,7 +37,7 @@ class Scoring:
 
     async def score(self, video: Video, ticket: Ticket) -> Scored:
         """Give 61.5 points for anything but `unreadable`, or `unreadable: ` and what is then answered."""
-        assert ticket.since < ticket.target < ticket.deadline
+        assert ticket.since < ticket.target <= ticket.deadline
         self.videos.append(video.body)
         self.held.append(self.front.admission.bytes)
         self.tickets.append(ticket)
@@ -57,15 +57,25 @@ class Scoring:
 
 @contextmanager
 def scoring(
-    keys: Keys | None = None, hosts: tuple[str, ...] = ("*",), cors: tuple[str, ...] = (), **limits: Any
+    keys: Keys | None = None,
+    hosts: tuple[str, ...] = ("*",),
+    cors: tuple[str, ...] = (),
+    jobs: dict[str, Any] | None = None,
+    **limits: Any,
 ) -> Iterator[Scoring]:
-    """Serve such a front; with `keys` it asks for them."""
+    """Serve such a front; with `keys` it asks for them. `jobs` is its `async`."""
     variants = [
         {"name": name, "release": release, "weight": weight, "address": f"http://127.0.0.1:{port}"}
         for (name, release, weight), port in zip(VARIANTS, (1, 4), strict=True)
     ]
     endpoint = Endpoint.model_validate(
-        {"variants": variants, "limits": {**LIMITS, **limits}, "cors": {"origins": cors}}
+        {
+            "variants": variants,
+            "limits": {**LIMITS, **limits},
+            "cors": {"origins": cors},
+            "allowed_buckets": ["dives"],
+            "async": jobs,
+        }
     )
     modes = frozenset({Mode.BEARER, Mode.SIGV4} if keys else {Mode.NONE})
     front = Front(endpoint, Auth(modes, keys or Keys()), httpx.AsyncClient())

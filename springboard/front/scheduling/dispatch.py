@@ -91,17 +91,20 @@ class Dispatcher:
         deadline passes at work, `KillsWorkers`, `ModelFailed`, `UnknownVariant`.
         """
         try:
-            async with asyncio.timeout_at(ticket.deadline):
-                return await self._attempts(video, ticket)
+            async with asyncio.timeout_at(ticket.deadline) as patience:
+                return await self._attempts(video, ticket, patience)
         except TimeoutError:
             raise self._too_late(ticket) from None
 
-    async def _attempts(self, video: Video, ticket: Ticket) -> Scored:
+    async def _attempts(self, video: Video, ticket: Ticket, patience: asyncio.Timeout) -> Scored:
         queued, raised, again = 0.0, 0, False
         while True:
             await self._check_strikes(video, ticket)
             lane, waited = await self._turn(ticket, again)
             queued += waited
+            if ticket.work_seconds is not None:
+                ticket.deadline = asyncio.get_running_loop().time() + ticket.work_seconds
+                patience.reschedule(ticket.deadline)
             served = lane.served
             # Shielded: TorchServe goes on with a request whose client left, so its turn is not over either.
             attempt = asyncio.create_task(self._attempt(video, lane, ticket, again))

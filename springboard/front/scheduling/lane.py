@@ -74,7 +74,8 @@ class Ticket:
     `alone` asks for a batch of its own, after a worker died with this body in it. `at_work` while TorchServe
     has the request; `lane` had it last. `failed` are the releases it failed at: another one gets it next, if
     there is one. `number` is the process's count. On the event loop's clock it came at `since`, is answered
-    in good time before `target`, and too late after `deadline`.
+    in good time before `target`, and too late after `deadline`. A `low` one is a job: it takes turns that
+    nobody waits for, and from its turn on it has `work_seconds`, where those are given.
     """
 
     pin: str | None = None
@@ -89,6 +90,8 @@ class Ticket:
     lane: Lane | None = None
     failed: set[Lane] = field(default_factory=set)
     again: bool = False
+    low: bool = False
+    work_seconds: float | None = None
     line: "Line[Ticket] | None" = None
     number: int = field(default_factory=itertools.count().__next__)
     turn: asyncio.Future[Lane] = field(init=False)

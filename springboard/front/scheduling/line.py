@@ -16,6 +16,7 @@ class Waits(Protocol):
     """What stands in a line."""
 
     caller: str
+    low: bool
 
 
 T = TypeVar("T", bound=Waits)
@@ -36,12 +37,18 @@ class _Caller(Generic[T]):
 class Line(Generic[T]):
     """Who waits, in order. Those put first have waited before and go before everybody.
 
+    Low ones go when nobody else waits, and beside that get `least_share` of the turns, so that they never
+    starve. They count for nobody's place: neither in the line's length nor before another one.
+
     `crowded` is overload.py's: somebody had to be sent away since the line was last empty. Metrics look at it
     from another thread: whatever only looks goes over copies.
     """
 
     def __init__(self) -> None:
         self.crowded = False
+        self.least_share = 0.0
+        self._owed = 0.0
+        self._low: deque[T] = deque()
         self._first: deque[T] = deque()
         self._callers: OrderedDict[str, _Caller[T]] = OrderedDict()
 
@@ -52,20 +59,30 @@ class Line(Generic[T]):
         yield from list(self._first)
         for caller in list(self._callers.values()):
             yield from list(caller.waiting)
+        yield from list(self._low)
+
+    @property
+    def low(self) -> int:
+        """How many low ones wait."""
+        return len(self._low)
 
     def append(self, one: T) -> None:
         """Put one at the end of its caller's part."""
+        if one.low:
+            self._low.append(one)
+            return
         self._callers.setdefault(one.caller, _Caller()).waiting.append(one)
 
     def put_first(self, one: T) -> None:
-        """Put one before everybody."""
-        self._first.appendleft(one)
+        """Put one before everybody; a low one before the other low ones."""
+        (self._low if one.low else self._first).appendleft(one)
 
     def remove(self, one: T) -> None:
         """Take one out, wherever it stands."""
-        if one in self._first:
-            self._first.remove(one)
-            return
+        for part in (self._first, self._low):
+            if one in part:
+                part.remove(one)
+                return
         waiting = self._callers[one.caller].waiting
         waiting.remove(one)
         if not waiting:
@@ -73,17 +90,26 @@ class Line(Generic[T]):
 
     def heads(self) -> list[T]:
         """Return the oldest of each part."""
-        parts = [self._first, *(caller.waiting for caller in list(self._callers.values()))]
+        parts = [self._first, self._low, *(caller.waiting for caller in list(self._callers.values()))]
         return [part[0] for part in parts if part]
 
     def head(self) -> T | None:
         """Return whose turn it is."""
+        if self._low_is_next():
+            return self._low[0]
         if self._first:
             return self._first[0]
         return next((caller.waiting[0] for caller in self._callers.values()), None)
 
+    def _low_is_next(self) -> bool:
+        return bool(self._low) and (self._owed >= 1 or not (self._first or self._callers))
+
     def pop(self) -> T:
         """Take out whose turn it is; its caller's next turn comes after everybody else's."""
+        if self._low_is_next():
+            self._owed = max(self._owed - 1, 0.0)
+            return self._low.popleft()
+        self._owed = self._owed + self.least_share if self._low else 0.0
         if self._first:
             return self._first.popleft()
         for caller in self._callers.values():
@@ -102,6 +128,8 @@ class Line(Generic[T]):
 
     def before(self, one: T) -> int:
         """Return how many turns are before that of one that waits, as the line is now."""
+        if one.low:
+            return len(self) + self._low.index(one)
         if one in self._first:
             return self._first.index(one)
         mine = self._callers[one.caller].waiting.index(one)

@@ -92,6 +92,8 @@ def refusal(
     ticket: Ticket, line: "Line[Ticket]", lanes: Sequence[Lane], now: float
 ) -> Overloaded | NotReady | None:
     """Return why a newcomer is not let into this line before these lanes; None if it is."""
+    if ticket.low:
+        return None  # it waits for others as long as it is let, and nobody waits for it
     if not len(line):
         line.crowded = False
         if any(lane.has_room(ticket.alone) for lane in lanes):
@@ -110,7 +112,7 @@ def refusal(
 
 def in_vain(line: "Line[Ticket]", lanes: Sequence[Lane], now: float) -> list[Ticket]:
     """Return who waits at the old end of this line without hope of an answer."""
-    if not lanes or not len(line):
+    if not lanes or not (len(line) or line.low):
         return []
     outlook = Outlook.of(lanes, now)
     return [
@@ -119,7 +121,7 @@ def in_vain(line: "Line[Ticket]", lanes: Sequence[Lane], now: float) -> list[Tic
         if now
         > (
             outlook.good_start(ticket, few=1.5 * FEW)
-            if line.crowded and not ticket.again
+            if line.crowded and not ticket.again and not ticket.low
             else outlook.latest_start(ticket)
         )
     ]

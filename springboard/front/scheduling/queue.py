@@ -2,7 +2,9 @@
 
 TorchServe never holds more than its READY workers can take at once; everything else waits here, a line a
 variant, in which callers take turns. So a deadline counts, a client that goes away leaves, and a variant that
-dies gives its waiting requests to the living ones. overload.py tells who waits in vain.
+dies gives its waiting requests to the living ones. overload.py tells who waits in vain. Jobs only take turns
+that nobody waits for, and beside those a share of the others' so that they never starve (`async.least_share`
+in endpoint.yml, one in twenty by default).
 """
 
 import asyncio
@@ -42,8 +44,9 @@ class Queue:
         return len(self.lanes[variant].line) if variant in self.lanes else 0
 
     def oldest(self, now: float) -> float:
-        """Since how many seconds the oldest of all waits; 0 when nobody does."""
-        return max((now - ticket.since for line in self._lines for ticket in line.heads()), default=0.0)
+        """Since how many seconds the oldest of all waits, jobs aside; 0 when nobody does."""
+        waiting = (ticket for line in self._lines for ticket in line.heads() if not ticket.low)
+        return max((now - ticket.since for ticket in waiting), default=0.0)
 
     @property
     def busy(self) -> int:
@@ -66,12 +69,16 @@ class Queue:
         return any(lane.living and lane.weight for lane in self.lanes.values())
 
     def use(
-        self, variants: Sequence[Variant], shadow: Shadow | None, client_of: Callable[[Served], Backend]
+        self,
+        variants: Sequence[Variant],
+        shadow: Shadow | None,
+        client_of: Callable[[Served], Backend],
+        least_share: float = 0.0,
     ) -> None:
         """Serve these variants from now on.
 
         A release that stays at its address keeps its lane, and so its count of what is running. One that went
-        finishes what it has; who waited for it chooses anew.
+        finishes what it has; who waited for it chooses anew. `least_share`: of the turns, for jobs.
         """
         before = [*self._retired, *self.all_lanes]
         known = {(lane.served.address, lane.served.release): lane for lane in before}
@@ -85,6 +92,7 @@ class Queue:
             )
             lane.name, lane.served = name, served
             lane.backend.served = served
+            lane.line.least_share = least_share
             return lane
 
         self.lanes = {variant.name: lane_of(variant.name, variant) for variant in variants}

@@ -52,6 +52,8 @@ def test_docs_show_every_route(front: FrontProcess) -> None:
         "/predictions/{model}/{version}",
         "/endpoints/{name}/invocations",
         "/endpoints/{name}/invocations-response-stream",
+        "/endpoints/{name}/async-invocations",
+        "/endpoints/{name}/jobs/{inference_id}",
         "/endpoints/{name}",
         "/endpoints/{name}/requests/{inference_id}",
         "/metrics",

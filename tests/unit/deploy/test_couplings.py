@@ -65,6 +65,7 @@ def test_every_setting_can_be_given_by_a_variable() -> None:
         "cors": {"origins": ["https://pages.example"]},
         "cache": {"max_bytes": 1_000_000},
         "page": False,
+        "async": {"output": "s3://scores/dives", "max_concurrent": 2},
         "keep_warm_seconds": 60.0,
         "keep_releases": 5,
         "ready_timeout_seconds": 60.0,

@@ -7,6 +7,7 @@ from springboard.front.scheduling.line import Line
 class One:
     caller: str
     number: int = 0
+    low: bool = False
 
 
 def test_callers_take_turns_however_much_one_of_them_asks() -> None:
@@ -75,3 +76,39 @@ def test_what_is_before_one_that_waits_is_what_then_comes_before_it() -> None:
     places = {id(one): line.before(one) for one in line}
     order = [line.pop() for _ in range(len(line))]
     assert [places[id(one)] for one in order] == list(range(len(order)))
+
+
+def test_jobs_go_when_nobody_else_waits_and_count_for_nobody() -> None:
+    line = Line[One]()
+    line.append(One("worker", 1, low=True))
+    line.append(One("worker", 2, low=True))
+    line.append(One("a", 3))
+    line.put_first(One("worker", 0, low=True))
+    assert (len(line), line.low, line.ahead_of("b")) == (1, 3, 1)
+    assert [line.before(one) for one in line] == [0, 1, 2, 3]
+    assert [line.pop().number for _ in range(4)] == [3, 0, 1, 2]
+    assert line.head() is None
+
+
+def test_jobs_get_their_share_of_the_turns_however_many_others_wait() -> None:
+    line = Line[One]()
+    line.least_share = 0.125
+    for number in range(20):
+        line.append(One("worker", number, low=True))
+    taken = []
+    for number in range(90):
+        line.append(One("a", number))
+        line.append(One("b", number))
+        assert line.head() is not None
+        taken.append(line.pop())
+    low = [one.number for one in taken if one.low]
+    assert low == list(range(10))  # one after each eight of the others
+    assert not taken[0].low
+
+
+def test_a_job_that_leaves_the_line_is_gone() -> None:
+    line = Line[One]()
+    one = One("worker", low=True)
+    line.append(one)
+    line.remove(one)
+    assert (line.low, line.head()) == (0, None)

@@ -1,0 +1,96 @@
+"""`springboard work`: the worker, which scores the jobs that nobody waits for."""
+
+import logging
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from springboard.endpoint import document as endpoints
+from springboard.endpoint.asynchronous import Async
+from springboard.endpoint.document import EndpointFileError
+from springboard.jobs.asking import Asking
+from springboard.jobs.opening import open_queue, worker_token
+from springboard.jobs.queue import QueueAway
+from springboard.jobs.worker import Worker
+from springboard.system import logs
+
+log = logging.getLogger("springboard.jobs")
+
+_LOOK_SECONDS = 1.0
+
+
+def work(
+    endpoint_file: Annotated[Path, typer.Option(help="endpoint.yml, whose `async` says what to do.")],
+    front: Annotated[str, typer.Option(help="The front that scores.")] = "http://127.0.0.1:8080",
+    stop_within: Annotated[
+        float, typer.Option(min=0, help="Seconds after SIGTERM for what is at work; then it is given back.")
+    ] = 20,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
+) -> None:
+    """Score the jobs on the endpoint's queue until SIGTERM or Ctrl-C."""
+    logs.configure(log_json)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    _Shift(endpoint_file, front).run(stop, stop_within)
+    # Threads may still wait for the front; what they had is given back.
+    logging.shutdown()
+    os._exit(0)
+
+
+class _Shift:
+    """Has a worker at work as endpoint.yml says, and another one when that is edited."""
+
+    def __init__(self, path: Path, front: str) -> None:
+        self._path, self._front = path, front
+        self._now: tuple[str, Async | None] = ("", None)
+        self._worker: Worker | None = None
+        self._told = ""
+
+    def run(self, stop: threading.Event, stop_within: float) -> None:
+        while True:
+            self._look()
+            if stop.wait(_LOOK_SECONDS):
+                break
+        if self._worker:
+            log.info("ending: up to %g s for what is at work", stop_within)
+            self._worker.stop(stop_within)
+
+    def _look(self) -> None:
+        try:
+            endpoint = endpoints.load(self._path)
+        except EndpointFileError as error:
+            self._tell(f"waiting for a valid endpoint file: {error}")
+            return
+        wanted = (endpoint.endpoint, endpoint.asynchronous)
+        if wanted == self._now and (self._worker or endpoint.asynchronous is None):
+            return
+        before, self._worker = self._worker, None
+        if before:  # it ends what it has; a job that both could claim only one gets
+            threading.Thread(target=before.stop, args=(3600,), daemon=True).start()
+        self._now = wanted
+        if endpoint.asynchronous is None:
+            self._tell(f"{self._path} has no `async`: nothing to do")
+            return
+        try:
+            self._worker = self._begin(endpoint.endpoint, endpoint.asynchronous)
+        except (QueueAway, OSError) as error:
+            self._tell(f"cannot begin: {error}")
+
+    def _begin(self, name: str, settings: Async) -> Worker:
+        token = worker_token()
+        queue = open_queue(settings, name)
+        inputs = settings.inputs
+        worker = Worker(settings, name, queue, lambda pause: Asking(self._front, token, inputs, pause))
+        worker.start()
+        self._tell(f"working for {name}, up to {settings.max_concurrent} jobs at a time")
+        return worker
+
+    def _tell(self, what: str) -> None:
+        if what != self._told:
+            self._told = what
+            log.info("%s", what)

@@ -1,0 +1,57 @@
+"""The worker beside `springboard serve` on a developer's machine; on a host it is a unit of its own."""
+
+import asyncio
+import logging
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+from springboard.endpoint.document import Endpoint
+from springboard.front.front import Front
+from springboard.front.server import Companion
+from springboard.system.processes import Child
+
+log = logging.getLogger("springboard.children")
+
+_LOOK_SECONDS = 0.5
+_FIRST_BACKOFF, _LONGEST_BACKOFF = 0.5, 30.0
+_SETTLED_SECONDS = 60.0
+_STOP_SECONDS = 5
+
+
+def companion(url: str, endpoint: Endpoint, endpoint_file: Path | None) -> Companion:
+    """Return what keeps a worker at work for the front at `url`, while its endpoint has `async`."""
+    return lambda front: _keep_working(front, url, endpoint, endpoint_file)
+
+
+async def _keep_working(front: Front, url: str, endpoint: Endpoint, endpoint_file: Path | None) -> None:
+    with tempfile.TemporaryDirectory(prefix="springboard-") as folder:
+        path = endpoint_file or Path(folder) / "endpoint.yml"
+        if endpoint_file is None:
+            path.write_text(yaml.safe_dump(endpoint.model_dump(mode="json", by_alias=True)), encoding="utf-8")
+        child: Child | None = None
+        began, backoff = 0.0, _FIRST_BACKOFF
+        try:
+            while True:
+                if front.endpoint.asynchronous is not None and child is None:
+                    child, began = _start(path, url), time.monotonic()
+                if child is not None and not child.running:
+                    if time.monotonic() - began > _SETTLED_SECONDS:
+                        backoff = _FIRST_BACKOFF
+                    log.error("the worker ended, %s. Starting it again in %g s", child.ended(), backoff)
+                    child.stop(0)
+                    child = None
+                    await asyncio.sleep(backoff)
+                    backoff = min(2 * backoff, _LONGEST_BACKOFF)
+                await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            if child is not None:
+                await asyncio.to_thread(child.stop, _STOP_SECONDS + 5)
+
+
+def _start(path: Path, url: str) -> Child:
+    command = [sys.executable, "-m", "springboard", "work", "--endpoint-file", str(path), "--front", url]
+    return Child([*command, "--stop-within", str(_STOP_SECONDS)])

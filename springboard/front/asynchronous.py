@@ -1,0 +1,246 @@
+"""Asynchronous inference: a job taken in, and where it stands. Shapes are botocore's, InvokeEndpointAsync."""
+
+import asyncio
+import json
+import logging
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from model_handler.request.errors import InvalidRequest, ScoringError
+from model_handler.request.source import S3Object, parse
+from springboard.auth.check import address_of
+from springboard.auth.errors import NotAuthorized
+from springboard.endpoint.document import Endpoint
+from springboard.front import sagemaker as wire
+from springboard.front import schema
+from springboard.front.errors import (
+    BodyTooLarge,
+    ClientGone,
+    Draining,
+    InternalFailure,
+    InvalidHeader,
+    JobRefused,
+    JobsAway,
+    NoJobs,
+    UnknownEndpoint,
+    UnknownJob,
+)
+from springboard.front.exchange import CLIENT_GONE, tell_unauthorized
+from springboard.front.front import Front
+from springboard.front.intake.body import check_length, read_body
+from springboard.jobs.desk import Desk, NameTaken, OtherInput
+from springboard.jobs.job import Job, located
+from springboard.jobs.queue import QueueAway
+from springboard.jobs.store import StoreAway
+from springboard.system import logs
+
+log = logging.getLogger("springboard.exchange")
+
+MAX_INLINE_BYTES = 128_000
+_ASCII = re.compile(r"[\x20-\x7e\t]*")
+# botocore's patterns; paths of results climb nowhere.
+RULES: dict[str, tuple[re.Pattern[str], int]] = {
+    "InputLocation": (re.compile(r"(https|s3|file)://[^/]*/.*"), 1024),
+    "Content-Type": (_ASCII, 1024),
+    "Accept": (_ASCII, 1024),
+    "S3OutputPathExtension": (re.compile(r"(?!s3:|https:)[a-zA-Z0-9!_.*'()/-]+"), 512),
+    "Filename": (re.compile(r"(?!.*\..*\.)[a-zA-Z0-9][a-zA-Z0-9-_.]*"), 32),
+}
+# Bounds and defaults, in seconds.
+SECONDS = {"RequestTTLSeconds": (60, 21600, 21600), "InvocationTimeoutSeconds": (1, 3600, 900)}
+_S3_HOST = re.compile(r"(?:(?P<bucket>.+)\.)?s3[.-](?:[a-z0-9-]+\.)?amazonaws\.com(?:\.cn)?")
+_MAX_KEY_BYTES = 1024
+_NO_JOBS = (
+    "This server has no asynchronous inference: use InvokeEndpoint, which takes videos in S3 too, "
+    'with the body {"s3_uri": "s3://BUCKET/KEY"}, or have `async` set in its endpoint.yml.'
+)
+_T = TypeVar("_T")
+
+
+async def invoke_async(front: Front, request: Request) -> Response:
+    """Answer one request that nobody waits on: 202 with the job's id, and where its result will be."""
+    call = wire.Call(logs.request_id.get(), wire.Dialect.TYPED)
+    told = logs.told.get()
+    try:
+        job = await _taken_in(front, request, call)
+    except ScoringError as error:
+        if isinstance(error, NotAuthorized):
+            tell_unauthorized(front, request, error)
+        told["code"] = error.code
+        return wire.refusal(call, error)
+    except ClientGone:
+        return Response(status_code=CLIENT_GONE)
+    except Exception:
+        log.exception("a bug of ours")
+        return wire.refusal(call, InternalFailure(call.request_id))
+    told["inference_id"] = job.id
+    headers = {
+        f"{wire.PREFIX}OutputLocation": located(job.output),
+        f"{wire.PREFIX}FailureLocation": located(job.failure),
+    }
+    return Response(json.dumps({"InferenceId": job.id}), 202, headers, media_type="application/json")
+
+
+async def find_job(front: Front, job_id: str) -> schema.JobState:
+    """Say where a job stands; raise `UnknownJob`."""
+    standing = await _on_thread(front, lambda desk: desk.find(job_id))
+    if standing is None:
+        raise UnknownJob(f"There is no job {job_id}.")
+    job = standing.job
+    return schema.JobState(
+        inference_id=job.id,
+        state=standing.state,
+        output_location=located(job.output),
+        failure_location=located(job.failure),
+        received=job.received,
+        expires=job.expires,
+        failure_reason=standing.reason or None,
+    )
+
+
+async def _taken_in(front: Front, request: Request, call: wire.Call) -> Job:
+    if front.refusing:
+        raise Draining
+    if front.desk is None:
+        raise NoJobs(_NO_JOBS)
+    with front.accepted():
+        verify = front.auth.begin(request)
+        caller = front.auth.caller(request)
+        sender = f"{caller} {address_of(request)}" if verify else caller
+        async with front.admission.seat(sender) as seat:
+            limits = front.endpoint.limits.model_copy(update={"max_body_bytes": MAX_INLINE_BYTES})
+            try:
+                check_length(request, limits)
+                body = await read_body(request, seat, limits)
+            except BodyTooLarge:
+                raise JobRefused(
+                    f"An inline body may have {MAX_INLINE_BYTES:,} bytes; put a larger video into S3 and "
+                    f"send its {wire.PREFIX}InputLocation."
+                ) from None
+            if verify:
+                verify(body)
+            job, named = _read(front, request, call, body)
+            try:
+                return await _on_thread(front, lambda desk: desk.accept(job, named))
+            except OtherInput:
+                raise JobRefused(
+                    f"{wire.PREFIX}Inference-Id {job.id} is a job's with another input; take another id."
+                ) from None
+            except NameTaken:
+                raise JobRefused(
+                    f"{wire.PREFIX}Filename: {located(job.output)} is another job's; take another."
+                ) from None
+
+
+def _read(front: Front, request: Request, call: wire.Call, body: bytes) -> tuple[Job, bool]:
+    """Return the job that a request asks for, and whether the caller named its result."""
+    desk, endpoint = front.desk, front.endpoint
+    assert desk is not None  # noqa: S101 - the caller looked
+    if (name := request.path_params["name"]) != front.name:
+        raise UnknownEndpoint(f"Endpoint {name} was not found; this server has {front.name}.")
+    call = wire.read_call(request.headers, call)
+    said = {name: _header(request, name) for name in RULES}
+    ttl, timeout = (_seconds(request, name) for name in SECONDS)
+    if bool(said["InputLocation"]) == bool(body):
+        raise JobRefused(f"Send either {wire.PREFIX}InputLocation or a body, one of them.")
+    extension, filename = said["S3OutputPathExtension"], said["Filename"]
+    if any(step in ("", ".", "..") for step in extension.strip("/").split("/") if extension):
+        raise InvalidHeader(f"{wire.PREFIX}S3OutputPathExtension must be steps of a path, without . and ..")
+    job_id = call.inference_id or call.request_id
+    output, failure = desk.place(job_id, extension, filename)
+    if max(len(place.encode()) for place in (output, failure)) > _MAX_KEY_BYTES:
+        raise InvalidHeader(f"{wire.PREFIX}S3OutputPathExtension makes the result's place too long.")
+    now = time.time()
+    job = Job(
+        id=job_id,
+        endpoint=front.name,
+        input=_located(said["InputLocation"], endpoint) if said["InputLocation"] else "",
+        body=body,
+        content_type=said["Content-Type"] or (request.headers.get("Content-Type", "") if body else ""),
+        accept=said["Accept"],
+        received=now,
+        expires=now + ttl,
+        timeout=timeout,
+        output=output,
+        failure=failure,
+    )
+    return job, bool(extension or filename)
+
+
+def _header(request: Request, name: str) -> str:
+    value = request.headers.get(wire.PREFIX + name, "")
+    pattern, longest = RULES[name]
+    if value and (len(value) > longest or not pattern.fullmatch(value)):
+        raise InvalidHeader(
+            f"{wire.PREFIX}{name} must have at most {longest} characters and match {pattern.pattern}"
+        )
+    return value
+
+
+def _seconds(request: Request, name: str) -> int:
+    least, most, default = SECONDS[name]
+    value = request.headers.get(wire.PREFIX + name)
+    if value is None:
+        return default
+    if not re.fullmatch(r"[0-9]{1,6}", value) or not least <= int(value) <= most:
+        raise InvalidHeader(f"{wire.PREFIX}{name} must be a whole number from {least} to {most}.")
+    return int(value)
+
+
+def _located(location: str, endpoint: Endpoint) -> str:
+    """Return an input's place as the worker reads it, if this endpoint takes videos from there."""
+    if location.startswith("file://"):
+        return _file(location, endpoint)
+    uri = _s3_uri(location) if location.startswith("https://") else location
+    try:
+        source = parse(json.dumps({"s3_uri": uri}).encode())
+    except InvalidRequest as error:
+        raise JobRefused(f"{wire.PREFIX}InputLocation: {error.message}") from None
+    assert isinstance(source, S3Object)  # noqa: S101 - nothing else has an s3_uri
+    if source.bucket not in endpoint.allowed_buckets:
+        raise JobRefused(
+            f"{wire.PREFIX}InputLocation: this server may not read bucket {source.bucket!r}. Its operator "
+            "lists the buckets it may read."
+        )
+    return uri
+
+
+def _s3_uri(location: str) -> str:
+    parts = urlsplit(location)
+    host = _S3_HOST.fullmatch(parts.netloc)
+    if host is None or parts.query:
+        raise JobRefused(f"{wire.PREFIX}InputLocation is no address of S3; send s3://BUCKET/KEY.")
+    path = unquote(parts.path.removeprefix("/"))
+    return f"s3://{host['bucket']}/{path}" if host["bucket"] else f"s3://{path}"
+
+
+def _file(location: str, endpoint: Endpoint) -> str:
+    folders = endpoint.asynchronous.inputs if endpoint.asynchronous else ()
+    path = Path(unquote(urlsplit(location).path)).resolve()
+    if urlsplit(location).netloc or not any(path.is_relative_to(Path(one).resolve()) for one in folders):
+        raise JobRefused(
+            f"{wire.PREFIX}InputLocation: this server takes files of its own from these folders only: "
+            f"{', '.join(folders) or 'none'} (async.inputs)."
+        )
+    return location
+
+
+async def _on_thread(front: Front, call: Callable[[Desk], _T]) -> _T:
+    """Call with the endpoint's desk on a thread of its own kind; raise `JobsAway`, `NoJobs`."""
+    if (desk := front.desk) is None:
+        raise NoJobs(_NO_JOBS)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(front.job_threads, lambda: call(desk))
+    except (QueueAway, StoreAway) as error:
+        log.error("%s", error)
+        raise JobsAway(
+            "The queue of jobs or the place of their results cannot be reached; the server's log tells more. "
+            "The same Inference-Id may be sent again."
+        ) from None
