@@ -1,7 +1,10 @@
 """What systemd hands to a service and hears from it (sd_listen_fds(3), sd_notify(3)), without its library."""
 
+import logging
 import os
 import socket
+
+log = logging.getLogger("springboard.systemd")
 
 _FIRST_FD = 3
 
@@ -14,10 +17,15 @@ def take_socket() -> socket.socket | None:
     """
     if os.environ.pop("LISTEN_PID", "") != str(os.getpid()):
         return None
-    count = int(os.environ.pop("LISTEN_FDS", "0"))
-    if count != 1:
+    count = os.environ.pop("LISTEN_FDS", "0")
+    if count != "1":
         raise ValueError(f"systemd handed over {count} sockets; the .socket unit must have one ListenStream=")
-    taken = socket.socket(fileno=_FIRST_FD)
+    try:
+        taken = socket.socket(fileno=_FIRST_FD)
+    except OSError as error:
+        raise ValueError(
+            f"LISTEN_FDS is set, and what was handed over is no socket: {error.strerror}"
+        ) from error
     if taken.family not in (socket.AF_INET, socket.AF_INET6) or taken.type != socket.SOCK_STREAM:
         raise ValueError("systemd handed over something else than a TCP socket; give ListenStream= a port")
     taken.set_inheritable(False)
@@ -26,11 +34,22 @@ def take_socket() -> socket.socket | None:
 
 
 def notify(state: str) -> None:
-    """Tell systemd, where a unit of `Type=notify` runs us: `READY=1`, `STOPPING=1`."""
+    """Tell systemd, where a unit of `Type=notify` runs us: `READY=1`, `STOPPING=1`.
+
+    Where it cannot be told that is logged: callers are served all the same.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        # A name that begins with @ is in Linux's abstract namespace.
-        sender.connect("\0" + address[1:] if address.startswith("@") else address)
-        sender.sendall(state.encode())
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            # A name that begins with @ is in Linux's abstract namespace.
+            sender.connect("\0" + address[1:] if address.startswith("@") else address)
+            sender.sendall(state.encode())
+    except OSError as error:
+        log.warning(
+            "cannot tell systemd %s: NOTIFY_SOCKET is %r: %s; unset it outside of a unit of Type=notify",
+            state,
+            address,
+            error.strerror or error,
+        )

@@ -1,0 +1,48 @@
+"""What systemd hands over and hears, where it is not there or not as it should be."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from springboard.system import systemd
+
+
+@pytest.mark.parametrize(
+    "name", ["{folder}/away", "{folder}/file", "@away", "{folder}/" + "long" * 50, "vsock:2:1"]
+)
+def test_a_notify_socket_that_cannot_be_told_is_logged_and_ends_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    address = name.format(folder=tmp_path)
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    systemd.notify("READY=1")
+    (record,) = caplog.records
+    assert (record.name, record.levelname, record.exc_info) == ("springboard.systemd", "WARNING", None)
+    assert f"cannot tell systemd READY=1: NOTIFY_SOCKET is {address!r}" in record.getMessage()
+
+
+@pytest.mark.parametrize("address", ["notify", "@springboard-test-notify"])
+def test_a_notify_socket_is_told(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(address.replace("@", "\0"))
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        systemd.notify("STOPPING=1")
+        assert told.recv(100) == b"STOPPING=1"
+
+
+@pytest.mark.parametrize("count", ["0", "2", "one", "1"])
+def test_what_is_no_socket_is_refused_in_words(
+    count: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", count)
+    with (tmp_path / "file").open("w") as file:
+        monkeypatch.setattr(systemd, "_FIRST_FD", file.fileno())
+        with pytest.raises(
+            ValueError, match=f"systemd handed over {count} sockets|is no socket: Socket operation"
+        ):
+            systemd.take_socket()
