@@ -83,6 +83,14 @@ def test_rollback_without_hosts_says_what_to_do(tmp_path: Path) -> None:
     ("system", "version", "machine", "told", "said"),
     [
         ("Debian", "12.11", "x86_64", False, ""),
+        ("Debian", "13.1", "x86_64", False, ""),
+        (
+            "Debian",
+            "14.0",
+            "x86_64",
+            False,
+            "is Debian 14; Springboard was made for and tested on Debian 12 and",
+        ),
         ("Ubuntu", "24.04", "x86_64", False, ""),
         (
             "Ubuntu",
@@ -93,7 +101,7 @@ def test_rollback_without_hosts_says_what_to_do(tmp_path: Path) -> None:
         ),
         ("Ubuntu", "26.04", "x86_64", False, "-e springboard_untested_system=true"),
         ("Ubuntu", "26.04", "x86_64", True, ""),
-        ("Rocky", "9.4", "x86_64", True, "needs Debian 12 or Ubuntu 24.04 on x86_64"),
+        ("Rocky", "9.4", "x86_64", True, "needs Debian 12 or 13 or Ubuntu 24.04 on x86_64"),
     ],
 )
 def test_systems_that_were_not_tested_are_refused_unless_told(
@@ -140,6 +148,17 @@ def _tasks(found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield task
         for part in ("block", "rescue", "always"):
             yield from _tasks(task.get(part, []))
+
+
+def test_what_a_run_asks_other_hosts_it_asks_there() -> None:
+    """A play on this machine would hand its connection and its Python on, and ask this machine."""
+    asked = []
+    for path in (ROOT / "playbooks" / "tasks").glob("*.yml"):
+        for task in _tasks(yaml.safe_load(path.read_text())):
+            if task.get("delegate_to", "localhost") != "localhost":
+                asked.append(task["name"])
+                assert {"ansible_connection", "ansible_python_interpreter"} <= task["vars"].keys(), asked
+    assert len(asked) >= 3
 
 
 def test_no_private_key_is_printed_by_diff() -> None:
