@@ -2,10 +2,7 @@
 
 import base64
 import io
-import os
 import re
-import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +11,7 @@ from typing import Any
 import pytest
 
 from springboard.releases.registry import Registry
-from springboard.system.checkout import ROOT
-from springboard.system.processes import Child
-from tests.aws.harness import ANOTHER_KEY, PUBLIC_KEY, Aws, Checkout, Run, module
+from tests.aws.harness import ANOTHER_KEY, PUBLIC_KEY, Aws, Checkout, Run, module, stand_in
 from tests.aws.inspect import running, tagged
 from tests.aws.others import Others
 from tests.stands.release import publish
@@ -71,23 +66,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    folder = tmp_path_factory.mktemp("aws")
-    (folder / "amis.json").write_text("[]")  # moto's own 500 take seconds
-    with (folder / "log").open("w") as log:
-        command = [sys.executable, "-m", "tests.stands.aws"]
-        environment = os.environ | {
-            "MOTO_AMIS_PATH": str(folder / "amis.json"),
-            "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
-        }
-        child = Child(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
-    try:
-        assert child.process.stdout
-        with child.process.stdout as output:
-            url = output.readline().strip()
-        assert url, (folder / "log").read_text()
-        yield Aws(url, folder)
-    finally:
-        child.stop(5)
+    with stand_in(tmp_path_factory.mktemp("aws")) as standing:
+        yield standing
 
 
 @pytest.fixture(scope="package")

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,28 @@ class Aws:
         with urllib.request.urlopen(f"{self.url}/standin/publish-ami/{region}/{date}") as answer:
             body: bytes = answer.read()
         return body.decode()
+
+
+@contextmanager
+def stand_in(folder: Path, *listen: str) -> Iterator[Aws]:
+    """Run an empty stand-in AWS, at a given address and port; `folder` is for its log and its users' home."""
+    (folder / "amis.json").write_text("[]")  # moto's own 500 take seconds
+    with (folder / "log").open("w") as log:
+        command = [sys.executable, "-m", "tests.stands.aws", *listen]
+        environment = os.environ | {
+            "MOTO_AMIS_PATH": str(folder / "amis.json"),
+            "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
+            "S3_IGNORE_SUBDOMAIN_BUCKETNAME": "true",  # whatever name it is called by
+        }
+        child = Child(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        assert child.process.stdout
+        with child.process.stdout as output:
+            url = output.readline().strip()
+        assert url, (folder / "log").read_text()
+        yield Aws(url, folder)
+    finally:
+        child.stop(5)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Build a Debian 12 root filesystem that boots systemd as PID 1; half a minute to a minute, 221 MB.
+# Build a Debian root filesystem that boots systemd as PID 1; half a minute to a minute, 221 MB.
 # Takes this machine's own apt sources, pip configuration and extra CA files; names no mirror.
-# usage: build-rootfs.sh ROOT
+# usage: build-rootfs.sh ROOT SUITE   (bookworm is Debian 12, trixie 13)
 set -euo pipefail
-root=$1
+root=$1 suite=$2
 here=$(cd "$(dirname "$0")" && pwd)
 # What the cloud's images bring; what the project needs beyond that, its roles install.
 include=systemd,systemd-sysv,dbus,python3,python3-apt,ca-certificates,openssh-server,sudo,iproute2,curl,procps,tzdata
+ours=$(. /etc/os-release && echo "$VERSION_CODENAME")
+sed "s/\b$ours\b/$suite/g" /etc/apt/sources.list.d/debian.sources >"$root.sources"
 mmdebstrap --mode=root --variant=minbase --include=$include,libnss-systemd \
   --aptopt='Acquire::Check-Valid-Until "false"' \
   --aptopt='Acquire::Languages "none"' \
@@ -15,7 +17,8 @@ mmdebstrap --mode=root --variant=minbase --include=$include,libnss-systemd \
   --dpkgopt='path-exclude=/usr/share/doc/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' \
   --dpkgopt='force-unsafe-io' \
-  bookworm "$root" /etc/apt/sources.list.d/debian.sources
+  "$suite" "$root" "$root.sources"
+rm "$root.sources"
 # Nodes reach the registries the way this machine does.
 {
   echo '[global]'

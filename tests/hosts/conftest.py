@@ -14,7 +14,15 @@ from tests.hosts.served import Caller, Converged, Models
 
 # What goes on beside all the rest; each has hosts and a network of its own, and shares the converged host.
 # Who makes it in the first minutes are those of the other chain: here it is wanted last.
-EDGE_CHAIN = ("test_container", "test_edge", "test_gpu", "test_harness", "test_monitoring", "test_readme")
+EDGE_CHAIN = (
+    "test_container",
+    "test_debian13",
+    "test_edge",
+    "test_gpu",
+    "test_harness",
+    "test_monitoring",
+    "test_readme",
+)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks

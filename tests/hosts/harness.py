@@ -77,7 +77,7 @@ class Node:
         """Whether a command inside ends with 0."""
         return self.hosts.script("sh", self.name, *command, check=False).returncode == 0
 
-    def metadata(self, access_key: str, secret_key: str, region: str = "us-east-1") -> None:
+    def metadata(self, access_key: str, secret_key: str, token: str = "", region: str = "us-east-1") -> None:
         """Give the node an EC2 metadata service whose instance role has these credentials."""
         space = f"node{self.hosts.number}-{self.name}"
         subprocess.run(["ip", "-n", space, "addr", "add", "169.254.169.254/32", "dev", "lo"], check=True)
@@ -85,7 +85,7 @@ class Node:
         command = ["ip", "netns", "exec", space, sys.executable, str(HERE / "metadata.py")]
         self._services.append(
             subprocess.Popen(
-                [*command, access_key, secret_key, region],
+                [*command, access_key, secret_key, token, region],
                 start_new_session=True,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -149,13 +149,14 @@ class Hosts:
         *arguments: str,
         check: bool = True,
         input: str = "",  # noqa: A002
+        rootfs: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run node.sh."""
         # To a file, not a pipe: what it leaves running in the background must not hold us.
         with (self.base / "script.out").open("w+") as out:
             status = subprocess.run(
                 [SCRIPT, *arguments],
-                env=self.environment,
+                env={**self.environment, **({"NODE_ROOTFS": str(rootfs)} if rootfs else {})},
                 text=True,
                 input=input,
                 stdout=out,
@@ -167,10 +168,10 @@ class Hosts:
         assert not check or status == 0, f"node.sh {' '.join(arguments)}: {printed}"
         return subprocess.CompletedProcess(arguments, status, printed)
 
-    def start(self, name: str, layer: Path | None = None) -> Node:
-        """Boot a node, over a frozen layer or fresh, and wait for its sshd."""
+    def start(self, name: str, layer: Path | None = None, rootfs: Path | None = None) -> Node:
+        """Boot a node, over a frozen layer or fresh, of Debian 12 or else, and wait for its sshd."""
         octet = next(self._octets)  # never used again: nothing remembers a dead node's address
-        self.script("up", name, str(octet), *([str(layer)] if layer else []))
+        self.script("up", name, str(octet), *([str(layer)] if layer else []), rootfs=rootfs)
         self.nodes[name] = Node(name, f"10.213.{self.number}.{octet}", self)
         return self.nodes[name]
 
@@ -248,25 +249,25 @@ def _are_nodes(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(one, Node) for one in value)
 
 
-def rootfs() -> Path:
-    """Return the root filesystem of fresh nodes."""
+def rootfs(suite: str = "bookworm") -> Path:
+    """Return the root filesystem of fresh nodes of this Debian: bookworm is 12, trixie 13."""
     pip = subprocess.run(["pip", "config", "list"], capture_output=True, check=False).stdout
     ingredients = [HERE / "build-rootfs.sh", HERE / "pip-folders.sh", SITECUSTOMIZE]
     ingredients += [Path("/etc/apt/sources.list.d/debian.sources")]
     ingredients += sorted(Path("/usr/local/share/ca-certificates").glob("*.crt"))
 
     def make(draft: Path) -> None:
-        with (BUILD / "rootfs.log").open("w") as log:
+        with (BUILD / f"{suite}.log").open("w") as log:
             # Its mounts, in a namespace of their own, end with it however it ends.
-            command = ["unshare", "--mount", str(HERE / "build-rootfs.sh"), str(draft)]
+            command = ["unshare", "--mount", str(HERE / "build-rootfs.sh"), str(draft), suite]
             build = Child(command, stdout=log, stderr=log)
             try:
                 status = build.process.wait()
             finally:
                 build.stop(0)
-        assert status == 0, f"build-rootfs.sh: {(BUILD / 'rootfs.log').read_text()[-2000:]}"
+        assert status == 0, f"build-rootfs.sh: {(BUILD / f'{suite}.log').read_text()[-2000:]}"
 
-    return once("rootfs", digest(pip, *ingredients), make)
+    return once(suite, digest(pip, *ingredients), make)
 
 
 @contextmanager

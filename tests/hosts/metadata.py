@@ -1,7 +1,7 @@
 """An EC2 instance metadata service (IMDSv2 only) that hands out the role credentials it was given.
 
 Moto's invents credentials, and SeaweedFS accepts none that it does not know. Run in a node's network
-namespace: metadata.py ACCESS_KEY SECRET_KEY REGION
+namespace: metadata.py ACCESS_KEY SECRET_KEY TOKEN REGION
 """
 
 import json
@@ -21,14 +21,14 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(200, token)
 
     def do_GET(self) -> None:
-        access_key, secret_key, region = sys.argv[1:]
+        access_key, secret_key, token, region = sys.argv[1:]
         credentials = {
             "Code": "Success",
             "Type": "AWS-HMAC",
             "AccessKeyId": access_key,
             "SecretAccessKey": secret_key,
-            # Empty: SeaweedFS knows long-lived keys, and botocore then sends no token.
-            "Token": "",
+            # Empty for SeaweedFS, which knows long-lived keys: botocore then sends no token.
+            "Token": token,
             "Expiration": "2099-01-01T00:00:00Z",
         }
         pages = {

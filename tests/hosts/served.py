@@ -5,9 +5,10 @@ import os
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -15,6 +16,7 @@ import httpx
 from springboard.endpoint.names import archive_name
 from springboard.releases.registry import Registry
 from springboard.system.checkout import ROOT
+from tests.hosts.account import DEPLOYMENT, REGION, Account, account, boot_for_the_first_time
 from tests.hosts.harness import HERE, Hosts, Node, Play
 from tests.hosts.once import digest, once
 from tests.stands.seaweedfs import seaweedfs
@@ -62,7 +64,7 @@ def archives() -> Path:
 def _code() -> bytes:
     """Tell the project and these hosts from any other."""
     parts = "springboard model_handler playbooks inventory requirements demo/weights archive.sh ansible.cfg"
-    parts += " config.properties pyproject.toml"
+    parts += " config.properties pyproject.toml tests/stands tests/aws/harness.py"
     here = (path for path in HERE.iterdir() if path.is_file() and not path.name.startswith("test_"))
     return digest(*(ROOT / part for part in parts.split()), CLIP, *sorted(here))
 
@@ -100,47 +102,71 @@ def settings(models: Models) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Converged:
-    """A host after its first and second converge, and what it said; `layer` is its frozen root."""
+    """A host that site.yml brought up from nothing, and what was said; `layer` is its frozen root.
+
+    Of the account: what was `scored` before the teardown, and what that `left`. Plays are site.yml's, in an
+    empty account, with a release, and again; `check` is configure.yml's in check mode on the fresh host.
+    """
 
     layer: Path
     token: str
     check: Play
     touched_by_check: str
-    configure: Play
-    deploy: Play
+    empty: Play
+    site: Play
     again: Play
-    deploy_again: Play
+    teardown: Play
+    made: list[str]
+    scored: list[dict[str, Any]]
+    left: list[str]
 
 
 def converge(hosts: Hosts, models: Models) -> Converged:
-    """Return a host that was brought to serve 1.0.0, by this or another process, twice, and frozen."""
+    """Return a host that was brought to serve 1.0.0, by this or another process, and frozen."""
     key = digest(_code(), hosts.rootfs.name.encode())
     made = once("converged", key, lambda folder: _converge(hosts, models, folder))
     told = json.loads((made / "told.json").read_text())
-    plays = {name: Play(**play) for name, play in told["plays"].items()}
-    return Converged(layer=made / "layer", token=told["token"], touched_by_check=told["touched"], **plays)
+    plays: dict[str, Any] = {name: Play(**play) for name, play in told.pop("plays").items()}
+    return Converged(layer=made / "layer", **told, **plays)
 
 
 def _converge(hosts: Hosts, models: Models, folder: Path) -> None:
     node = hosts.start("converged")
-    given: dict[str, Any] = {"springboard": [node], **settings(models)}
-    node.metadata("host", "host-secret")
     node.sh("touch /before")
-    plays = {"check": hosts.play("configure.yml", check=True, **given)}
+    given = settings(models)
+    plays = {"check": hosts.play("configure.yml", check=True, springboard=[node], **given)}
     touched = node.sh(
         "find /etc /opt /usr/local /var/lib/springboard -newer /before -type f 2>/dev/null || true"
     )
-    plays["configure"] = hosts.play("configure.yml", **given)
-    assert plays["configure"].ok, plays["configure"].output
-    plays["deploy"] = hosts.play("deploy.yml", release="1.0.0", **given)
-    assert plays["deploy"].ok, plays["deploy"].output
-    plays["again"] = hosts.play("configure.yml", **given)
-    plays["deploy_again"] = hosts.play("deploy.yml", release="1.0.0", **given)
-    token = node.run("springboard", "keys", "create", "--bearer", "tests").strip().rpartition("=")[2]
     folder.mkdir()
+    boot_for_the_first_time(node)
+    with TemporaryDirectory() as work, account(node, Path(work), S3_PORT, **given) as ours:
+        told = {"touched_by_check": touched, **_live(ours, models, plays)}
     node.freeze("layer-converged").rename(folder / "layer")
-    told = {"token": token, "touched": touched, "plays": {name: asdict(play) for name, play in plays.items()}}
+    told |= {"plays": {name: asdict(play) for name, play in plays.items()}}
     (folder / "told.json").write_text(json.dumps(told))
+
+
+def _live(ours: Account, models: Models, plays: dict[str, Play]) -> dict[str, Any]:
+    """From the empty account to scores and back to nothing."""
+    plays["empty"] = ours.play("site")
+    ours.publish(models.archives["1.0.0"], CLIP)
+    ours.aws.client("s3", REGION).put_object(Bucket="dives", Key="good.mp4", Body=CLIP.read_bytes())
+    ours.lend_role()
+    ours.checkout.edit(springboard_release="1.0.0")
+    plays["site"] = ours.play("site")
+    assert plays["site"].ok, plays["empty"].output + plays["site"].output
+    plays["again"] = ours.play("site")
+    token = ours.node.run("springboard", "keys", "create", "--bearer", "tests").strip().rpartition("=")[2]
+    made = ours.left()
+    with closing(Caller(ours.node, token).client) as client:
+        answers = [client.post("/invocations", content=CLIP.read_bytes())]
+        answers.append(client.post("/invocations", json={"s3_uri": "s3://dives/good.mp4"}))
+    plays["teardown"] = ours.play(
+        "teardown", "-e", f"teardown_confirm={DEPLOYMENT}", "-e", "teardown_bucket=true"
+    )
+    scored = [{"status": answer.status_code, **answer.json()} for answer in answers]
+    return {"token": token, "scored": scored, "made": made, "left": ours.left()}
 
 
 def caller(node: Node, converged: Converged) -> "Caller":

@@ -44,10 +44,29 @@ def test_check_mode_on_a_fresh_host_changes_nothing(converged: Converged) -> Non
     assert converged.touched_by_check == ""
 
 
-def test_second_converge_changes_nothing(converged: Converged) -> None:
-    for play in (converged.again, converged.deploy_again):
-        assert play.ok, play.output
-        assert play.count("changed") == 0, play.output
+def test_from_an_empty_account_to_scored_dives_and_back_to_nothing(
+    converged: Converged, models: served.Models
+) -> None:
+    """By site.yml and teardown.yml, under the shipped policies, on a machine at its first boot."""
+    said = " ".join(converged.empty.output.split())
+    assert converged.empty.count("failed") == 1, converged.empty.output
+    assert "springboard-1 is set up and serves nothing: callers get 503. Publish a release" in said
+    assert converged.site.ok, converged.site.output
+    kinds = {one.split()[0] for one in converged.made}
+    assert {"instance", "elastic-ip", "security-group", "role", "vpc", "bucket"} <= kinds
+    golden = json.loads(models.archives["1.0.0"].with_suffix(".json").read_text())["golden"]
+    for scored in converged.scored:  # sent, and fetched by the instance's role
+        assert scored["status"] == 200, scored
+        assert scored["score"] == pytest.approx(golden["score"], abs=golden["tolerance"])
+    assert converged.teardown.ok, converged.teardown.output
+    assert converged.left == []
+
+
+def test_second_run_of_site_changes_nothing(converged: Converged) -> None:
+    """Nor does one with a release, but for that."""
+    assert converged.site.count("changed") == 1, converged.site.output
+    assert converged.again.ok, converged.again.output
+    assert converged.again.count("changed") == 0, converged.again.output
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """A stand-in AWS: moto's server with what it lacks for a GPU host.
 
-`python -m tests.stands.aws` prints its URL and serves until SIGTERM.
+`python -m tests.stands.aws [ADDRESS PORT]` prints its URL and serves until SIGTERM; by default
+on a free port of 127.0.0.1.
 
 Added to moto:
 - the Deep Learning Base AMI and Ubuntu's, and the public SSM parameters that name them, in every region of
@@ -17,7 +18,7 @@ Added to moto:
 - S3 as if asked over TLS, and conditions on If-None-Match, so that a bucket's policy lets the rest through;
 - the patterns and bounds of `aws_rules`, so that it refuses the words that AWS refuses.
 
-Users' policies are enforced (`aws_permissions`), signatures and bucket policies' principals are not.
+Policies of users and roles are enforced (`aws_permissions`), signatures and bucket policies' principals not.
 """
 
 import datetime
@@ -25,6 +26,7 @@ import io
 import json
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
@@ -175,7 +177,8 @@ class Gate:
         if found := re.fullmatch(r"/standin/publish-ami/([\w-]+)/(\d+)", environ["PATH_INFO"]):
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [publish_ami(found[1], found[2]).encode()]
-        if aws_room.tell(environ["PATH_INFO"], environ.get("QUERY_STRING", "")):
+        told = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
+        if aws_room.tell(*told) or aws_console.tell(*told):
             start_response("204 No Content", [])
             return []
         if found := re.fullmatch(r"/standin/asked/(\w+)", environ["PATH_INFO"]):
@@ -209,6 +212,7 @@ def _answered(environ: dict[str, Any]) -> tuple[str, str, bytes] | None:
         environ.get("QUERY_STRING", ""),
         target,
         body,
+        environ.get("HTTP_X_AMZ_SECURITY_TOKEN", ""),
     )
     if denied := aws_permissions.refused(request):
         return "403 Forbidden", *aws_permissions.answer(service, denied)
@@ -225,7 +229,7 @@ def _answered(environ: dict[str, Any]) -> tuple[str, str, bytes] | None:
 
 
 def main() -> None:
-    """Serve on a free port of 127.0.0.1 until SIGTERM."""
+    """Serve until SIGTERM."""
     setattr(ServiceQuotasBackend, "get_service_quota", _quota)  # noqa: B010 - mypy lets no method be assigned
     setattr(ServiceQuotasResponse, "request_service_quota_increase", _grant)  # noqa: B010
     setattr(ServiceQuotasResponse, "get_aws_default_service_quota", _default_quota)  # noqa: B010
@@ -237,9 +241,10 @@ def main() -> None:
     for region in REGIONS:
         publish_ami(region, "20260918")
         publish_ami(region, "20260918", "ubuntu-noble-24.04-amd64-server", UBUNTU_PARAMETER)
-    server = make_server("127.0.0.1", 0, Gate(), threaded=True)
+    address, port = sys.argv[1:] or ("127.0.0.1", "0")
+    server = make_server(address, int(port), Gate(), threaded=True)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
-    print(f"http://127.0.0.1:{server.port}", flush=True)
+    print(f"http://{address}:{server.port}", flush=True)
     server.serve_forever()
 
 

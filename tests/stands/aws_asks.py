@@ -92,6 +92,7 @@ class Request:
     query: str
     target: str
     body: bytes
+    token: str = ""
 
     @property
     def form(self) -> dict[str, str]:

@@ -1,13 +1,19 @@
 """What EC2 has of an instance's console: nothing for a while, then what cloud-init printed at the first boot.
 
+`GET /standin/machine?address=10.213.1.11&keys=ssh-ed25519+AAAA` makes every instance a machine that is there:
+its console has these keys, one a line, and new elastic IPs are its address.
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html ; cloud-init's lines are
 those of its tools/write-ssh-key-fingerprints, to a serial console, so that they end with CR LF.
 """
 
 import base64
 import hashlib
+from urllib.parse import parse_qsl
+
+from moto.ec2.models import elastic_ip_addresses
 
 _asked: dict[str, int] = {}
+_machine: dict[str, str] = {}
 
 KINDS = ("ecdsa-sha2-nistp256", "ssh-ed25519", "ssh-rsa")
 BOOT = """\
@@ -28,10 +34,20 @@ ip-10-77-0-10 login: """
 
 def keys(instance: str) -> list[str]:
     """Return an instance's public keys."""
+    if _machine:
+        return _machine["keys"].splitlines()
     return [
         f"{kind} {base64.b64encode(hashlib.sha256((instance + kind).encode()).digest()).decode()}"
         for kind in KINDS
     ]
+
+
+def tell(path: str, query: str) -> bool:
+    """Take what a test says; False where the path is not for here."""
+    if path == "/standin/machine":
+        _machine.update(parse_qsl(query))
+        setattr(elastic_ip_addresses, "random_ip", lambda: _machine["address"])  # noqa: B010 - mypy knows no assignment to it
+    return path == "/standin/machine"
 
 
 def find(form: dict[str, str]) -> tuple[str, bytes] | None:

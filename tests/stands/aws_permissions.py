@@ -1,8 +1,8 @@
-"""Whether a user's policies allow a request: by action, resource and condition, as IAM decides.
+"""Whether a user's or a role's policies allow a request: by action, resource and condition, as IAM decides.
 
 moto's own enforcement knows neither resources nor conditions: of it users, keys and policies are used.
 What a request needs is `aws_asks`' business.
-A key that belongs to no user is the account's owner, who may do all.
+A key that belongs to neither is the account's owner, who may do all.
 """
 
 import json
@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.iam.access_control import CreateAccessKeyFailure, IAMPolicy, IAMUserAccessKey
+from moto.iam.access_control import CreateAccessKeyFailure, IAMPolicy, create_access_key
 
 from tests.stands.aws_asks import Ask, Request, asks
 
@@ -22,12 +22,13 @@ _asked: dict[str, set[str]] = {}
 def refused(request: Request) -> Ask | None:
     """Return the first thing that the request's sender may not do; None where nothing is against it."""
     try:
-        user = IAMUserAccessKey(DEFAULT_ACCOUNT_ID, "aws", request.key, {})
+        headers = {"X-Amz-Security-Token": request.token} if request.token else {}
+        who = create_access_key(DEFAULT_ACCOUNT_ID, "aws", request.key, headers)
     except CreateAccessKeyFailure:
         return None
     statements = [
         statement
-        for policy in user.collect_policies()
+        for policy in who.collect_policies()
         for statement in IAMPolicy(policy)._policy_json["Statement"]
     ]
     for ask in asks(request):
