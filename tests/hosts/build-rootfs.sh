@@ -53,7 +53,7 @@ ln -sf /dev/null "$root/etc/systemd/system/console-getty.service"
 rm -f "$root/etc/resolv.conf"
 : >"$root/etc/resolv.conf"
 # Ansible's modules are compiled once, not once a task; node.sh brings the folder.
-cp --remove-destination "$here/../stands/compiled/sitecustomize.py" "$root/usr/lib/python3.11/"
+cp --remove-destination "$here/../stands/compiled/sitecustomize.py" "$root"/usr/lib/python3.1*/
 mkdir -p "$root/var/cache/compiled"
 # The apt module's cache_valid_time reads this time; mmdebstrap left the lists empty.
 touch -d @0 "$root/var/lib/apt/lists"
