@@ -1,6 +1,8 @@
 """A real S3 for tests: SeaweedFS, which checks signatures against the secrets it was given."""
 
 import json
+import os
+import secrets
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -77,7 +79,9 @@ def seaweedfs(
         "-volume.max=60",  # each bucket takes several
     ]
     with (folder / "log").open("wb") as log:
-        process = Child(command, stdout=log, stderr=log, cwd=folder)
+        # Without a key of its own it encrypts nothing that asks for it.
+        environment = {**os.environ, "WEED_S3_SSE_KEK": secrets.token_hex(32)}
+        process = Child(command, env=environment, stdout=log, stderr=log, cwd=folder)
     client = boto3.client(
         "s3",
         endpoint_url=url,
