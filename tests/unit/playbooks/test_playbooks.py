@@ -150,7 +150,7 @@ def _tasks(found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield from _tasks(task.get(part, []))
 
 
-@pytest.mark.parametrize("playbook", ["keys.yml", "replace.yml"])
+@pytest.mark.parametrize("playbook", ["keys.yml", "remove.yml", "replace.yml"])
 def test_what_a_run_asks_a_host_it_asks_there(playbook: str) -> None:
     """A play's connection and Python are its delegated tasks' too: those of this machine."""
     first = yaml.safe_load((ROOT / "playbooks" / playbook).read_text())[0]
