@@ -16,7 +16,7 @@ from springboard.system.processes import Child
 from tests.stands.waiting import wait_until
 
 PEERS = ROOT / "build" / "peers-venv" / "bin" / "python"
-BUCKET = "dives"
+OURS, BUCKET = "springboard", "dives"
 _START_SECONDS = 300.0
 
 Request = tuple[bytes, str]
@@ -60,7 +60,7 @@ def contenders(archive: Path, port: int, put: Callable[[bytes], str] | None = No
         python = PEERS if module in ("litserve", "bentoml", "ray", "mosec") else sys.executable
         return Contender(name, (str(python), "-m", f"bench.peers.with_{module}"), path=path, **how)  # type: ignore[arg-type] # of Contender
 
-    found = [Contender("springboard", ours)]
+    found = [Contender(OURS, ours)]
     if put:
         bucket = ("--allow-bucket", BUCKET)
         found.append(Contender("springboard, from S3", (*ours, *bucket), request=by_reference))

@@ -17,6 +17,8 @@ from bench.load import Load, drive
 
 _CLIENTS, _GONE = 8, 8
 _BACK_SECONDS = 60.0
+# What is lost is never answered by some.
+_PATIENCE_SECONDS = 60.0
 
 
 def lost(pid: int, url: str, request: Request, garbage: Request, each_s: float) -> dict[str, Any]:
@@ -44,7 +46,9 @@ def worker_killed(pid: int, url: str, request: Request, each_s: float) -> dict[s
     body, kind = request
     said: list[Load] = []
     load = threading.Thread(
-        target=lambda: said.append(drive(url, body, _CLIENTS, 4 * _CLIENTS, kind=kind, patience_s=120))
+        target=lambda: said.append(
+            drive(url, body, _CLIENTS, 4 * _CLIENTS, kind=kind, patience_s=_PATIENCE_SECONDS)
+        )
     )
     load.start()
     time.sleep(1.5 * each_s)  # in the middle of a video

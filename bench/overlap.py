@@ -3,8 +3,9 @@
 usage: python -m bench.overlap ARCHIVE CLIP [--rounds 4] [--clients 8]
 
 Every setting has a server of its own that stays up; a round loads one after the other, so that whatever else
-the machine does meets all alike. Prints dives a second and p50, and the median over rounds of the rate over
-the bare core's, which scores one video after the other in a process without any server.
+the machine does meets all alike. Read the CPU seconds of a dive over the bare core's, which scores one video
+after the other without any server: on a shared machine rates tell more of the neighbours, since who has more
+processes gets more of the cores.
 """
 
 import argparse
@@ -50,12 +51,15 @@ for line in sys.stdin:
 """
 
 
-def _bare(core: "subprocess.Popen[str]", count: int) -> float:
+def _bare(core: "subprocess.Popen[str]", count: int) -> tuple[float, float]:
+    """Return dives a second, and CPU seconds of each."""
     assert core.stdin
     assert core.stdout
+    before = machine.used(core.pid)["cpu_s"]
     core.stdin.write(f"{count}\n")
     core.stdin.flush()
-    return 1 / float(core.stdout.readline())
+    rate = 1 / float(core.stdout.readline())
+    return rate, (machine.used(core.pid)["cpu_s"] - before) / count
 
 
 def main() -> None:
@@ -79,52 +83,47 @@ def main() -> None:
                 command, cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
         )
-        urls = {}
+        pids, urls = dict[str, int](), dict[str, str]()
         for name in args.only:
             archive = with_config(args.archive, folder / name.replace(" ", "-"), SETTINGS[name])
             (port,) = free_ports(1)
             serve = ("-m", "springboard", "serve", "--archive", str(archive), "--port", str(port))
-            stack.enter_context(
-                running(Contender(f"overlap {name}", (sys.executable, *serve)), port, environment)
-            )
-            urls[name] = f"http://127.0.0.1:{port}/invocations"
-            for _ in range(2):
-                drive(urls[name], video, 4, 4)
-        bare, loads = [], dict[str, list[Load]]()
+            server = Contender(f"overlap {name}", (sys.executable, *serve))
+            pid, _ = stack.enter_context(running(server, port, environment))
+            pids[name], urls[name] = pid, f"http://127.0.0.1:{port}/invocations"
+            drive(urls[name], video, 2, 4)
+        bare, loads = list[tuple[float, float]](), dict[str, list[tuple[Load, float]]]()
         for turn in range(args.rounds):
-            order = list(urls) if turn % 2 else list(urls)[::-1]
             bare.append(_bare(core, args.clients))
-            for name in order:
-                loads.setdefault(name, []).append(drive(urls[name], video, args.clients, 2 * args.clients))
-            bare[-1] = statistics.mean((bare[-1], _bare(core, args.clients)))
+            for name in list(urls) if turn % 2 else list(urls)[::-1]:
+                before = machine.used(pids[name])["cpu_s"]
+                load = drive(urls[name], video, args.clients, 2 * args.clients)
+                spent = machine.used(pids[name])["cpu_s"] - before
+                loads.setdefault(name, []).append((load, spent / max(len(load.spent), 1)))
+            bare.append(_bare(core, args.clients))
             print(
                 f"round {turn + 1} at {time.strftime('%H:%M:%S')}, load {os.getloadavg()[0]:.1f}", flush=True
             )
-        alone = {name: drive(url, video, 1, 3) for name, url in urls.items()}
         core.communicate()
-    _show(bare, loads, alone)
+    _show(bare, loads)
 
 
-def _show(bare: list[float], loads: dict[str, list[Load]], alone: dict[str, Load]) -> None:
-    table = Table(
-        "setting", "dives/s", "p50 s", "longest s", "p50 s of one client", "x the bare core", "rounds"
-    )
-    table.add_row(
-        "the bare core",
-        f"{statistics.median(bare):.3f}",
-        "",
-        "",
-        f"{1 / statistics.median(bare):.3f}",
-        "1",
-        "",
-    )
+def _show(bare: list[tuple[float, float]], loads: dict[str, list[tuple[Load, float]]]) -> None:
+    table = Table("setting", "dives/s", "p50 s", "failed", "CPU s a dive", "over the bare core's", "by round")
+    rate, limit = (statistics.median(one) for one in zip(*bare, strict=True))
+    table.add_row("the bare core", f"{rate:.3f}", f"{1 / rate:.3f}", "", f"{limit:.3f}", "1", "")
     for name, said in loads.items():
-        rates = [len(one.spent) / one.seconds for one in said]
-        ratios = [rate / limit for rate, limit in zip(rates, bare, strict=True)]
-        spent = [took for one in said for took in one.spent]
-        figures = [statistics.median(rates), statistics.median(spent), max(spent), min(alone[name].spent)]
-        shown = [f"{one:.3f}" for one in [*figures, statistics.median(ratios)]]
-        table.add_row(name, *shown, " ".join(f"{one:.2f}" for one in ratios))
+        rates = [len(load.spent) / load.seconds for load, _ in said]
+        spent = [took for load, _ in said for took in load.spent] or [float("nan")]
+        failed = sum(sum(load.failed.values()) for load, _ in said)
+        cpu = [each for _, each in said]
+        ratios = [
+            each / statistics.mean((before[1], after[1]))
+            for each, before, after in zip(cpu, bare[::2], bare[1::2], strict=True)
+        ]
+        figures = f"{statistics.median(rates):.3f}", f"{statistics.median(spent):.3f}", str(failed)
+        shown = f"{statistics.median(cpu):.3f}", f"{statistics.median(ratios):.3f}"
+        table.add_row(name, *figures, *shown, " ".join(f"{one:.2f}" for one in ratios))
     Console(width=130).print(table)
     print(machine.described())
 
