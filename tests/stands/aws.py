@@ -12,6 +12,7 @@ Added to moto:
 - the console of instances, on which they print their SSH keys (`aws_console`);
 - an access key that AWS does not know, `UNKNOWN_KEY`;
 - wildcards in the filter of DescribeInstanceTypeOfferings;
+- elastic IPs of instances that are terminated are bound to nothing;
 - a volume made from nothing names its snapshot: "";
 - the description of a security group's rule whose source is another group;
 - tags of elastic IPs where DescribeTags is asked for that type alone;
@@ -117,6 +118,16 @@ def _with_snapshot(create: Callable[..., Volume]) -> Callable[..., Volume]:
         return volume
 
     return create_volume
+
+
+def _with_addresses(terminate: Callable[..., Any]) -> Callable[..., Any]:
+    def terminate_instances(backend: EC2Backend, instance_ids: list[str]) -> Any:
+        for address in backend.addresses:
+            if address.instance and address.instance.id in instance_ids:
+                backend.disassociate_address(association_id=address.association_id)
+        return terminate(backend, instance_ids)
+
+    return terminate_instances
 
 
 def _description(rule: SecurityGroupRule) -> str | None:
@@ -235,6 +246,7 @@ def main() -> None:
     setattr(ServiceQuotasResponse, "get_aws_default_service_quota", _default_quota)  # noqa: B010
     setattr(FakeBucket, "get_permission", _by_its_conditions(FakeBucket.get_permission))  # noqa: B010
     setattr(EC2Backend, "create_volume", _with_snapshot(EC2Backend.create_volume))  # noqa: B010
+    setattr(EC2Backend, "terminate_instances", _with_addresses(EC2Backend.terminate_instances))  # noqa: B010
     setattr(EC2Backend, "matches_filters", _offering_matches)  # noqa: B010
     setattr(SecurityGroupRule, "description", property(_description))  # noqa: B010
     EC2_PREFIX_TO_RESOURCE["eipalloc"] = "elastic-ip"
