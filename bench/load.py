@@ -99,4 +99,7 @@ def _said(answer: httpx.Response) -> str:
     """Return `SCORED`, or what came instead: a status, or a body without a score under 200."""
     if answer.status_code != 200:
         return str(answer.status_code)
-    return SCORED if "score" in answer.json() else "no score"
+    try:
+        return SCORED if "score" in answer.json() else "no score"
+    except ValueError:
+        return "no JSON"

@@ -36,6 +36,7 @@ def test_an_answer_without_a_score_is_a_failure_whatever_its_status() -> None:
     answer = httpx.Response(200, json={"error": {"code": "internal_error"}})
     assert load._said(answer) == "no score"
     assert load._said(httpx.Response(200, json={"score": 61.5})) == load.SCORED
+    assert load._said(httpx.Response(200, content=b"")) == "no JSON"
 
 
 def test_a_server_that_is_gone_is_counted_as_failures() -> None:
