@@ -15,6 +15,7 @@ import pytest
 from tests.hosts import harness
 from tests.hosts.account import boot_for_the_first_time
 from tests.hosts.harness import Hosts, Node, Play
+from tests.stands.front import write_endpoint
 
 SETTINGS: dict[str, Any] = {
     "springboard_models_bucket": "models",
@@ -42,8 +43,11 @@ def start(hosts: Hosts, name: str) -> Node:
 
 
 @pytest.fixture(scope="module")
-def debian13(hosts: Hosts) -> Iterator[Debian13]:
+def debian13(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian13]:
     node = start(hosts, "debian13")
+    # As a deployment leaves it, whose runtime is not there.
+    endpoint = write_endpoint(tmp_path_factory.mktemp("debian13") / "endpoint.yml", []).read_text()
+    node.run("sh", "-c", "mkdir /etc/springboard; cat >/etc/springboard/endpoint.yml", input=endpoint)
     without = ("--skip-tags", "worker,release")
     plays = [hosts.play("configure.yml", *without, springboard=[node], **SETTINGS) for _ in range(2)]
     for play in plays:
