@@ -65,8 +65,8 @@ class NotOursError(Exception):
     """The secret cannot be had; its text says what to do."""
 
 
-def find(client: Any, name: str, deployment: str, region: str) -> dict[str, str] | None:
-    """Return the secret's tags, None where there is none. Raises `NotOursError`."""
+def find(client: Any, name: str, deployment: str, region: str, leaving: bool) -> dict[str, str] | None:
+    """Return the secret's tags; None where there is none, or none but one that goes, for who is `leaving`."""
     try:
         found = client.describe_secret(SecretId=name)
     except client.exceptions.ResourceNotFoundException:
@@ -77,6 +77,8 @@ def find(client: Any, name: str, deployment: str, region: str) -> dict[str, str]
             f"the secret {name} is that of the deployment {tags[TAG]}; set springboard_keys_secret to "
             "another name"
         )
+    if found.get("DeletedDate") and leaving:
+        return None
     if found.get("DeletedDate"):
         raise NotOursError(
             f"the secret {name} is about to be deleted; bring it back with: aws secretsmanager "
@@ -123,7 +125,7 @@ def main() -> None:
     tags = asked["tags"] | {TAG: asked["deployment"]}
     try:
         client = boto3.client("secretsmanager", region_name=asked["region"])
-        found = find(client, name, asked["deployment"], asked["region"])
+        found = find(client, name, asked["deployment"], asked["region"], asked["state"] == "absent")
         if asked["state"] == "absent":
             changed = found is not None and TAG in found
             if changed and not check:
