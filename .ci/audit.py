@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-LISTS = ("worker", "front", "openvino", "dev", "docs", "peers", "torch-cuda")
+LISTS = ("worker", "front", "openvino", "dev", "docs", "peers", "quantise", "torch-cuda")
 OSV = "https://api.osv.dev/v1"
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -78,9 +79,16 @@ def contenders(archive: Path, port: int, put: Callable[[bytes], str] | None = No
     return [*found, Contender("the published way", published, slow=True)]
 
 
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def running(one: Contender, port: int, environment: Mapping[str, str]) -> Iterator[tuple[int, float]]:
     """Start a server; yields its process id and the seconds until it was ready."""
+    # Ray's processes end a while after their parent, and would answer for the next server.
+    wait_until(lambda: not _answers(port), f"port {port} to be left by the server before", 60)
     began = time.perf_counter()
     name = "".join(letter if letter.isalnum() else "-" for letter in one.name.lower())
     log = (ROOT / "build" / f"bench-{name}.log").open("wb")
