@@ -158,6 +158,13 @@ def test_what_a_run_asks_a_host_it_asks_there(playbook: str) -> None:
     assert "ansible_python_interpreter" not in first.get("vars", {})
 
 
+@pytest.mark.parametrize("file", sorted((ROOT / "playbooks/tasks").glob("*.yml")), ids=lambda file: file.stem)
+def test_a_host_that_may_be_out_of_reach_does_not_end_a_play_without_a_word(file: Path) -> None:
+    """Ansible takes such a host for ignored and, in a play with any_errors_fatal, ends all the same."""
+    for task in _tasks(yaml.safe_load(file.read_text())):
+        assert "ignore_unreachable" not in task or task["any_errors_fatal"] is False, task["name"]
+
+
 def test_no_private_key_is_printed_by_diff() -> None:
     """People add --diff to --check, in CI too; what only root may read is nothing for its log."""
     for path in (ROOT / "playbooks" / "roles").rglob("tasks/*.yml"):
