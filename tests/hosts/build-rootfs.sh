@@ -7,6 +7,7 @@ root=$1 suite=$2
 here=$(cd "$(dirname "$0")" && pwd)
 # What the cloud's images bring; what the project needs beyond that, its roles install.
 include=systemd,systemd-sysv,dbus,python3,python3-apt,ca-certificates,openssh-server,sudo,iproute2,curl,procps,tzdata
+# shellcheck source=/dev/null
 ours=$(. /etc/os-release && echo "$VERSION_CODENAME")
 sed "s/\b$ours\b/$suite/g" /etc/apt/sources.list.d/debian.sources >"$root.sources"
 mmdebstrap --mode=root --variant=minbase --include=$include,libnss-systemd \
