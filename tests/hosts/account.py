@@ -105,10 +105,8 @@ def _checkout(folder: Path, aws: Aws, node: Node, settings: dict[str, Any]) -> C
     shutil.copy(ROOT / "config.properties", folder)
     shutil.copy(node.hosts.base / "key.pub", folder)
     checkout.restrict(DEPLOYMENT)
-    provision = (folder / "build/policies/provision.json").read_text()
-    checkout.users["site"] = aws.user(f"{DEPLOYMENT}-site", provision)
-    deploy = f"arn:aws:iam::123456789012:policy/{DEPLOYMENT}-deploy"
-    aws.client("iam").attach_user_policy(UserName=f"{DEPLOYMENT}-site", PolicyArn=deploy)
+    both = ((folder / f"build/policies/{who}.json").read_text() for who in ("provision", "deploy"))
+    checkout.users["site"] = aws.user(f"{DEPLOYMENT}-site", *both)
     return checkout
 
 
