@@ -15,15 +15,13 @@ from springboard.front.front import Front
 from springboard.front.server import ChildFailed, Companion
 from springboard.system.checkout import ROOT
 from springboard.system.files import sha256
+from springboard.system.processes import Backoff
 from springboard.torchserve.archive import version_in
 from springboard.torchserve.process import TorchServe, TorchServeError
 
 log = logging.getLogger("springboard.children")
 
 _LOOK_SECONDS = 0.5
-_LONGEST_BACKOFF = 30.0
-# A child that lived this long died of something new.
-_SETTLED_SECONDS = 60.0
 # TorchServe gives a worker that keeps dying up after 300 s, for good, and lives on without any.
 _GIVEN_UP_SECONDS = 330.0
 
@@ -88,19 +86,17 @@ async def keep_running(child: TorchServe, front: Front) -> None:
 
     Raises `ChildFailed` when the first start does not get as far as a ready worker.
     """
-    backoff = 1.0
+    backoff = Backoff(1.0, 30.0)
     try:
         await asyncio.to_thread(child.start)
         await asyncio.to_thread(child.wait_ready)
         while True:
             began = time.monotonic()
             await _end_of(child, front)
-            if time.monotonic() - began > _SETTLED_SECONDS:
-                backoff = 1.0
-            log.error("TorchServe ended, %s. Starting it again in %g s", child.explain(), backoff)
+            pause = backoff.after(time.monotonic() - began)
+            log.error("TorchServe ended, %s. Starting it again in %g s", child.explain(), pause)
             await asyncio.to_thread(child.stop)
-            await asyncio.sleep(backoff)
-            backoff = min(2 * backoff, _LONGEST_BACKOFF)
+            await asyncio.sleep(pause)
             await asyncio.to_thread(child.start)
     except TorchServeError as error:
         raise ChildFailed(str(error)) from error

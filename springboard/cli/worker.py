@@ -12,13 +12,11 @@ import yaml
 from springboard.endpoint.document import Endpoint
 from springboard.front.front import Front
 from springboard.front.server import Companion
-from springboard.system.processes import Child
+from springboard.system.processes import Backoff, Child
 
 log = logging.getLogger("springboard.children")
 
 _LOOK_SECONDS = 0.5
-_FIRST_BACKOFF, _LONGEST_BACKOFF = 0.5, 30.0
-_SETTLED_SECONDS = 60.0
 _STOP_SECONDS = 5
 
 
@@ -33,19 +31,17 @@ async def _keep_working(front: Front, url: str, endpoint: Endpoint, endpoint_fil
         if endpoint_file is None:
             path.write_text(yaml.safe_dump(endpoint.model_dump(mode="json", by_alias=True)), encoding="utf-8")
         child: Child | None = None
-        began, backoff = 0.0, _FIRST_BACKOFF
+        began, backoff = 0.0, Backoff(0.5, 30.0)
         try:
             while True:
                 if front.endpoint.asynchronous is not None and child is None:
                     child, began = _start(path, url), time.monotonic()
                 if child is not None and not child.running:
-                    if time.monotonic() - began > _SETTLED_SECONDS:
-                        backoff = _FIRST_BACKOFF
-                    log.error("the worker ended, %s. Starting it again in %g s", child.ended(), backoff)
+                    pause = backoff.after(time.monotonic() - began)
+                    log.error("the worker ended, %s. Starting it again in %g s", child.ended(), pause)
                     child.stop(0)
                     child = None
-                    await asyncio.sleep(backoff)
-                    backoff = min(2 * backoff, _LONGEST_BACKOFF)
+                    await asyncio.sleep(pause)
                 await asyncio.sleep(_LOOK_SECONDS)
         finally:
             if child is not None:

@@ -6,7 +6,6 @@ import logging
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -36,7 +35,7 @@ from springboard.front.exchange import CLIENT_GONE, tell_unauthorized
 from springboard.front.front import Front
 from springboard.front.intake.body import check_length, read_body
 from springboard.jobs.desk import Desk, NameTaken, OtherInput
-from springboard.jobs.job import Job, located
+from springboard.jobs.job import Job, file_below, located
 from springboard.jobs.queue import QueueAway
 from springboard.jobs.store import StoreAway
 from springboard.system import logs
@@ -44,17 +43,6 @@ from springboard.system import logs
 log = logging.getLogger("springboard.exchange")
 
 MAX_INLINE_BYTES = 128_000
-_ASCII = re.compile(r"[\x20-\x7e\t]*")
-# botocore's patterns; paths of results climb nowhere.
-RULES: dict[str, tuple[re.Pattern[str], int]] = {
-    "InputLocation": (re.compile(r"(https|s3|file)://[^/]*/.*"), 1024),
-    "Content-Type": (_ASCII, 1024),
-    "Accept": (_ASCII, 1024),
-    "S3OutputPathExtension": (re.compile(r"(?!s3:|https:)[a-zA-Z0-9!_.*'()/-]+"), 512),
-    "Filename": (re.compile(r"(?!.*\..*\.)[a-zA-Z0-9][a-zA-Z0-9-_.]*"), 32),
-}
-# Bounds and defaults, in seconds.
-SECONDS = {"RequestTTLSeconds": (60, 21600, 21600), "InvocationTimeoutSeconds": (1, 3600, 900)}
 _S3_HOST = re.compile(r"(?:(?P<bucket>.+)\.)?s3[.-](?:[a-z0-9-]+\.)?amazonaws\.com(?:\.cn)?")
 _MAX_KEY_BYTES = 1024
 _NO_JOBS = (
@@ -146,8 +134,8 @@ def _read(front: Front, request: Request, call: wire.Call, body: bytes) -> tuple
     if (name := request.path_params["name"]) != front.name:
         raise UnknownEndpoint(f"Endpoint {name} was not found; this server has {front.name}.")
     call = wire.read_call(request.headers, call)
-    said = {name: _header(request, name) for name in RULES}
-    ttl, timeout = (_seconds(request, name) for name in SECONDS)
+    said = {name: _header(request, name) for name in wire.ASYNC_RULES}
+    ttl, timeout = (_seconds(request, name) for name in wire.ASYNC_SECONDS)
     if bool(said["InputLocation"]) == bool(body):
         raise JobRefused(f"Send either {wire.PREFIX}InputLocation or a body, one of them.")
     extension, filename = said["S3OutputPathExtension"], said["Filename"]
@@ -175,17 +163,13 @@ def _read(front: Front, request: Request, call: wire.Call, body: bytes) -> tuple
 
 
 def _header(request: Request, name: str) -> str:
-    value = request.headers.get(wire.PREFIX + name, "")
-    pattern, longest = RULES[name]
-    if value and (len(value) > longest or not pattern.fullmatch(value)):
-        raise InvalidHeader(
-            f"{wire.PREFIX}{name} must have at most {longest} characters and match {pattern.pattern}"
-        )
+    if value := request.headers.get(wire.PREFIX + name, ""):
+        wire.check(name, value, wire.ASYNC_RULES[name])
     return value
 
 
 def _seconds(request: Request, name: str) -> int:
-    least, most, default = SECONDS[name]
+    least, most, default = wire.ASYNC_SECONDS[name]
     value = request.headers.get(wire.PREFIX + name)
     if value is None:
         return default
@@ -223,8 +207,7 @@ def _s3_uri(location: str) -> str:
 
 def _file(location: str, endpoint: Endpoint) -> str:
     folders = endpoint.asynchronous.inputs if endpoint.asynchronous else ()
-    path = Path(unquote(urlsplit(location).path)).resolve()
-    if urlsplit(location).netloc or not any(path.is_relative_to(Path(one).resolve()) for one in folders):
+    if file_below(location, folders) is None:
         raise JobRefused(
             f"{wire.PREFIX}InputLocation: this server takes files of its own from these folders only: "
             f"{', '.join(folders) or 'none'} (async.inputs)."

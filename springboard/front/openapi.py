@@ -207,25 +207,25 @@ def _headers(status: str, scores: bool, typed: bool) -> dict[str, Any]:
     return headers | (_RETRY_AFTER if status in ("429", "503") else {})
 
 
-_ASYNC_HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "InputLocation": (
-        "Where the video lies, `s3://BUCKET/KEY`; or send it as the body.",
-        {"maxLength": 1024},
-    ),
-    "RequestTTLSeconds": (
-        "The job is not begun after so many seconds; 21600 by default.",
-        {"type": "integer", "minimum": 60, "maximum": 21600},
-    ),
-    "InvocationTimeoutSeconds": (
-        "The work may take so many seconds; 900 by default.",
-        {"type": "integer", "minimum": 1, "maximum": 3600},
-    ),
-    "S3OutputPathExtension": ("A path below the output's.", {"maxLength": 512}),
-    "Filename": ("The result's file name; by default the id with `.out`.", {"maxLength": 32}),
-    "Content-Type": ("What the body is; told in messages.", {"maxLength": 1024}),
-    "Accept": ("Told in messages.", {"maxLength": 1024}),
-    "Inference-Id": ("The job's id; the same with the same input is one job.", {"maxLength": 64}),
+_ASYNC_HEADERS = {
+    "InputLocation": "Where the video lies, `s3://BUCKET/KEY`; or send it as the body.",
+    "RequestTTLSeconds": "The job is not begun after so many seconds; 21600 by default.",
+    "InvocationTimeoutSeconds": "The work may take so many seconds; 900 by default.",
+    "S3OutputPathExtension": "A path below the output's.",
+    "Filename": "The result's file name; by default the id with `.out`.",
+    "Content-Type": "What the body is; told in messages.",
+    "Accept": "Told in messages.",
+    "Inference-Id": "The job's id; the same with the same input is one job.",
 }
+
+
+def _async_schema(name: str) -> dict[str, Any]:
+    if name in wire.ASYNC_SECONDS:
+        least, most, _ = wire.ASYNC_SECONDS[name]
+        return {"type": "integer", "minimum": least, "maximum": most}
+    return {"type": "string", "maxLength": (wire.ASYNC_RULES | wire.RULES)[name][1]}
+
+
 JOB: dict[str, Any] = {
     "parameters": [
         NAME,
@@ -235,9 +235,9 @@ JOB: dict[str, Any] = {
                 "in": "header",
                 "required": False,
                 "description": text,
-                "schema": {"type": "string", **bounds},
+                "schema": _async_schema(name),
             }
-            for name, (text, bounds) in _ASYNC_HEADERS.items()
+            for name, text in _ASYNC_HEADERS.items()
         ),
     ],
     "requestBody": {

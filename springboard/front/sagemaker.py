@@ -28,13 +28,26 @@ CACHE = "X-Springboard-Cache"
 # Below this are the paths of SageMaker's runtime.
 BELOW = "/endpoints/"
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
-# SageMaker's rules: pattern and greatest length.
-RULES = {
-    "Custom-Attributes": (re.compile(r"[\x20-\x7e\t]*"), 1024),
+_ASCII = re.compile(r"[\x20-\x7e\t]*")
+Rule = tuple[re.Pattern[str], int]
+"""SageMaker's rule for a header: pattern and greatest length."""
+
+RULES: dict[str, Rule] = {
+    "Custom-Attributes": (_ASCII, 1024),
     "Target-Variant": (_NAME, 63),
     "Session-Id": (re.compile(rf"{_NAME.pattern}(; ?Expires=[0-9TZ:-]+)?|NEW_SESSION"), 256),
     "Inference-Id": (re.compile(r"[\x21-\x7e][\x20-\x7e]*"), 64),
 }
+# InvokeEndpointAsync's own; paths of results climb nowhere.
+ASYNC_RULES: dict[str, Rule] = {
+    "InputLocation": (re.compile(r"(https|s3|file)://[^/]*/.*"), 1024),
+    "Content-Type": (_ASCII, 1024),
+    "Accept": (_ASCII, 1024),
+    "S3OutputPathExtension": (re.compile(r"(?!s3:|https:)[a-zA-Z0-9!_.*'()/-]+"), 512),
+    "Filename": (re.compile(r"(?!.*\..*\.)[a-zA-Z0-9][a-zA-Z0-9-_.]*"), 32),
+}
+# Bounds and defaults, in seconds.
+ASYNC_SECONDS = {"RequestTTLSeconds": (60, 21600, 21600), "InvocationTimeoutSeconds": (1, 3600, 900)}
 # What an answer can bring beside the score: `strip` shows what was scored.
 INCLUDABLE = ("strip",)
 _MAX_MESSAGE = 2048
@@ -89,16 +102,15 @@ def read_call(headers: Mapping[str, str], call: Call) -> Call:
     Raises `InvalidHeader` naming header and rule.
     """
     values: dict[str, str | None] = {}
-    for name, (pattern, longest) in RULES.items():
+    for name, rule in RULES.items():
         value = headers.get(PREFIX + name)
-        if value is not None and (len(value) > longest or not pattern.fullmatch(value)):
-            raise InvalidHeader(
-                f"{PREFIX}{name} must have at most {longest} characters and match {pattern.pattern}"
-            )
+        if value is not None:
+            check(name, value, rule)
         values[name] = value
     include = headers.get(INCLUDE, "")
     if include not in ("", *INCLUDABLE):
         raise InvalidHeader(f"{INCLUDE} must be {' or '.join(INCLUDABLE)}.")
+    low = _is_low(headers)
     new = values["Session-Id"] == "NEW_SESSION"
     return replace(
         call,
@@ -109,9 +121,18 @@ def read_call(headers: Mapping[str, str], call: Call) -> Call:
         inference_id=values["Inference-Id"],
         custom_attributes=values["Custom-Attributes"],
         include=include,
-        low=_is_low(headers),
-        work_seconds=_work_seconds(headers),
+        low=low,
+        work_seconds=_work_seconds(headers) if low else None,
     )
+
+
+def check(name: str, value: str, rule: Rule) -> None:
+    """Raise `InvalidHeader` where one of SageMaker's headers does not keep its rule."""
+    pattern, longest = rule
+    if len(value) > longest or not pattern.fullmatch(value):
+        raise InvalidHeader(
+            f"{PREFIX}{name} must have at most {longest} characters and match {pattern.pattern}"
+        )
 
 
 def _is_low(headers: Mapping[str, str]) -> bool:
@@ -124,7 +145,7 @@ def _is_low(headers: Mapping[str, str]) -> bool:
 def _work_seconds(headers: Mapping[str, str]) -> float | None:
     """Return the seconds of work that a request of low priority may take, from its turn on."""
     value = headers.get(WORK_SECONDS, "")
-    if not value or not _is_low(headers):
+    if not value:
         return None
     if not value.isdecimal() or len(value) > 4 or not 1 <= int(value) <= 3600:
         raise InvalidHeader(f"{WORK_SECONDS} must be a whole number from 1 to 3600.")

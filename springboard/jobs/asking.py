@@ -4,12 +4,10 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from springboard.jobs.job import LOW, PRIORITY, WORK_SECONDS, Job
+from springboard.jobs.job import LOW, PRIORITY, WORK_SECONDS, Job, file_below
 
 log = logging.getLogger("springboard.jobs")
 
@@ -62,7 +60,7 @@ class Asking:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         # Proxies of the environment are for elsewhere.
         self._client = httpx.Client(base_url=front, headers=headers, trust_env=False, limits=httpx.Limits())
-        self._inputs = tuple(Path(folder).resolve() for folder in inputs)
+        self._inputs = inputs
         self._pause = pause
 
     def close(self) -> None:
@@ -117,8 +115,7 @@ class Asking:
             return job.body, job.content_type or "application/octet-stream"
         if job.input.startswith("s3://"):
             return json.dumps({"s3_uri": job.input}).encode(), "application/json"
-        path = Path(unquote(urlsplit(job.input).path)).resolve()
-        if not any(path.is_relative_to(folder) for folder in self._inputs):
+        if (path := file_below(job.input, self._inputs)) is None:
             return Answer.failure(
                 "input_not_allowed", f"{job.input} is in none of the folders of async.inputs."
             )

@@ -2,8 +2,10 @@
 
 import json
 import time
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Self
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -75,6 +77,14 @@ def quoted(job_id: str) -> str:
 def located(place: str) -> str:
     """Return a place as callers read it: a file's has `file://` before it."""
     return place if "://" in place else f"file://{place}"
+
+
+def file_below(location: str, folders: Iterable[str]) -> Path | None:
+    """Return the file that a `file://` names, None where it lies in none of the folders, links followed."""
+    parts = urlsplit(location)
+    path = Path(unquote(parts.path)).resolve()
+    within = any(path.is_relative_to(Path(folder).resolve()) for folder in folders)
+    return path if within and not parts.netloc else None
 
 
 def reason_of(failure: bytes) -> str:

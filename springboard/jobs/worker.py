@@ -212,8 +212,9 @@ class Worker:
 
     def _give_back(self, held: _Held, seconds: float) -> None:
         with self._lock:
-            if self._held.pop(held, held.claim) is not None:
+            if held not in self._held:
                 return  # it was given back before
+            del self._held[held]
             try:
                 self._queue.extend(held.claim, seconds)
             except (LeaseLost, QueueAway) as error:

@@ -8,6 +8,21 @@ from contextlib import suppress
 from typing import Any
 
 
+class Backoff:
+    """How long to wait until what ended is started again: twice as long each time, until it has lasted."""
+
+    def __init__(self, first: float, longest: float, settled: float = 60.0) -> None:
+        """All in seconds; what lasted longer than `settled` ended of something new: `first` again."""
+        self._first, self._longest, self._settled = first, longest, settled
+        self._next = first
+
+    def after(self, lasted: float) -> float:
+        """Return the seconds to wait now."""
+        pause = self._first if lasted > self._settled else self._next
+        self._next = min(2 * pause, self._longest)
+        return pause
+
+
 class Child:
     """A process in a session of its own, with all that it starts.
 
