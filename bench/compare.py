@@ -119,9 +119,7 @@ def other_tables(found: dict[str, Any]) -> Iterator[Table]:
             )
         if server["sizes"]:
             loads = [server["sizes"][name] for name in names]
-            sizes.add_row(
-                server["name"], *(f"{one['rate_per_s']:.3f} ({one.get('p99_s', 0):.2f})" for one in loads)
-            )
+            sizes.add_row(server["name"], *(_rate(one) for one in loads))
         if out := server.get("lost"):
             killed, gone = out["killed"], out["gone"]
             waits = f"{gone['next_s'] / gone['alone_s']:.1f} x" if gone["next_s"] and gone["alone_s"] else "-"
@@ -132,6 +130,12 @@ def other_tables(found: dict[str, Any]) -> Iterator[Table]:
     for name in next(iter(found["cost_per_1000"].values()), {}):
         cost.add_row(name, *(f"{of[name]:.4f}" for of in found["cost_per_1000"].values()))
     yield cost
+
+
+def _rate(load: dict[str, Any]) -> str:
+    failed = sum(load["failed"].values())
+    scored = f"{load['rate_per_s']:.3f} ({load['p99_s']:.2f})" if "p99_s" in load else "-"
+    return f"{scored}, {failed} failed: {', '.join(load['failed'])}" if failed else scored
 
 
 def _failed(said: dict[str, Any]) -> str:
@@ -173,7 +177,7 @@ def _measure(args: argparse.Namespace, clip: Path, archive: Path, weights: Path)
     environment = os.environ | {WEIGHTS: str(weights), ARCHIVE: str(archive), PORT: str(port)}
     environment |= {"PYTHONPATH": str(ROOT), "SPRINGBOARD_CACHE": str(BUILD / "engines")}
     sizes = _QUICK_SIZES if args.quick else _SIZES
-    videos = {name: filmed(*size) for name, size in sizes.items()}
+    videos = {name: filmed(*size, clip) for name, size in sizes.items()}
 
     def loses(one: Contender) -> bool:
         return one.name == OURS if args.quick else not (one.slow or "S3" in one.name)
