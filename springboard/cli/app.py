@@ -2,7 +2,7 @@
 
 import typer
 
-from springboard.cli import ask, host, keys, releases
+from springboard.cli import ask, host, jobs, keys, releases
 from springboard.cli.serve import serve
 from springboard.cli.work import work
 
@@ -12,6 +12,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"auto_envvar_prefix": "SPRINGBOARD"},
 )
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(releases.app, name="releases")
 for command in (serve, work, ask.score, ask.top, host.deploy, host.rollback, host.check, host.tidy):

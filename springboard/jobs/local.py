@@ -1,21 +1,30 @@
 """The queue of one machine: localqueue, which is SQLite with leases. bench/queues.py says why this one."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from localqueue import DeliveryPolicy, DurabilityMode, Empty, LeaseExpired, LocalQueueError, SimpleQueue
 from localqueue import Job as Leased
 
 from springboard.jobs.job import Job
-from springboard.jobs.queue import Backlog, Claim, LeaseLost, QueueAway
+from springboard.jobs.queue import Backlog, Claim, DeadLetter, LeaseLost, QueueAway
 
 # We count attempts ourselves: whoever gives a job up writes its reason first.
 _NEVER = 1_000_000
 _KEEP_DONE_SECONDS = 3600.0
 _TIDY_SECONDS = 60.0
+_DROP = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1], timeout=30) as db:
+    db.execute("DELETE FROM messages WHERE id = ? AND failure_reason IS NOT NULL", (sys.argv[2],))
+db.close()
+"""
 
 
 class _Bytes:
@@ -84,6 +93,24 @@ class LocalQueue:
         with _explained(self._folder):
             found = self._queue.diagnostics()
         return Backlog(found.ready, found.processing, found.failed, found.oldest_available_age_seconds)
+
+    @contextmanager
+    def dead_letters(self, most: int) -> Iterator[list[DeadLetter]]:
+        """See `JobQueue`."""
+        with _explained(self._folder):
+            found = self._queue.list_failed(most)
+        yield [
+            DeadLetter(str(one.id), one.raw_payload, one.last_error or "", partial(self._drop, one.id))
+            for one in found
+        ]
+
+    def _drop(self, number: int) -> None:
+        # The library can only put a dead letter back, or purge all of them. In a process of its own: two
+        # builds of SQLite in one undo each other's locks (sqlite.org/howtocorrupt.html, 2.2.1).
+        command = [sys.executable, "-I", "-c", _DROP, str(self._folder / "localqueue.db"), str(number)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise QueueAway(f"the queue in {self._folder} cannot be used: {done.stderr.strip()[-500:]}")
 
     def close(self) -> None:
         """Close it."""

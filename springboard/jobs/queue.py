@@ -10,6 +10,8 @@ At least once: who is killed at work loses its lease, and the job is claimed aga
 another has, while that one extends its lease in time.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,6 +45,16 @@ class Backlog:
     oldest_seconds: float | None
 
 
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message that was given up, and why; `name` is the queue's own for it. `drop` forgets it."""
+
+    name: str
+    message: bytes
+    reason: str
+    drop: Callable[[], None]
+
+
 class JobQueue(Protocol):
     """A durable queue. All of it may block, and raises `QueueAway`; it may be called from several threads.
 
@@ -68,3 +80,6 @@ class JobQueue(Protocol):
 
     def backlog(self) -> Backlog:
         """Count."""
+
+    def dead_letters(self, most: int) -> AbstractContextManager[list[DeadLetter]]:
+        """Hold up to `most` dead letters, for people who look after them; none of them is claimed by that."""

@@ -4,8 +4,8 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
+from contextlib import contextmanager, suppress
+from functools import cached_property, partial
 from math import ceil
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from springboard.jobs.job import Job
-from springboard.jobs.queue import Backlog, Claim, LeaseLost, QueueAway
+from springboard.jobs.queue import Backlog, Claim, DeadLetter, LeaseLost, QueueAway
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -25,6 +25,8 @@ _LONGEST_WAIT = 20
 _CONFIG = Config(connect_timeout=3, read_timeout=30, retries={"total_max_attempts": 2, "mode": "standard"})
 _LOST = ("MessageNotInflight", "ReceiptHandleIsInvalid", "InvalidParameterValue")
 _LONGEST_REASON = 1000
+# Who looks at dead letters has them for so long at most.
+_HELD_SECONDS = 60
 
 
 class SqsQueue:
@@ -91,6 +93,43 @@ class SqsQueue:
         dead = self._counts(self._dead_letters) if self._dead_letters else (0, 0)
         waiting, leased = self._counts(self._url)
         return Backlog(waiting, leased, sum(dead), None)
+
+    @contextmanager
+    def dead_letters(self, most: int) -> Iterator[list[DeadLetter]]:
+        """See `JobQueue`; SQS shows a message only by hiding it from others, here until this ends."""
+        found: dict[str, tuple[DeadLetter, str]] = {}
+        try:
+            while self._dead_letters and len(found) < most and (more := self._hold(most - len(found))):
+                found |= more
+            yield [letter for letter, _ in found.values()]
+        finally:
+            for _, receipt in found.values():
+                with suppress(LeaseLost), self._explained():  # what was dropped meanwhile
+                    self._client.change_message_visibility(
+                        QueueUrl=self._dead_letters, ReceiptHandle=receipt, VisibilityTimeout=0
+                    )
+
+    def _hold(self, most: int) -> dict[str, tuple[DeadLetter, str]]:
+        with self._explained():
+            answer = self._client.receive_message(
+                QueueUrl=self._dead_letters,
+                MaxNumberOfMessages=min(most, 10),
+                WaitTimeSeconds=1,  # a short look asks only some of SQS' machines
+                VisibilityTimeout=_HELD_SECONDS,
+                MessageAttributeNames=["reason"],
+            )
+        held = {}
+        for one in answer.get("Messages", []):
+            told: Any = one.get("MessageAttributes", {})
+            reason = told.get("reason", {}).get("StringValue", "")
+            drop = partial(self._drop, one["ReceiptHandle"])
+            letter = DeadLetter(one["MessageId"], one["Body"].encode(), reason, drop)
+            held[letter.name] = (letter, one["ReceiptHandle"])
+        return held
+
+    def _drop(self, receipt: str) -> None:
+        with self._explained():
+            self._client.delete_message(QueueUrl=self._dead_letters, ReceiptHandle=receipt)
 
     def close(self) -> None:
         """Close its connections."""

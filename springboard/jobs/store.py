@@ -1,5 +1,6 @@
 """Where results go: objects in S3, or files in a folder. Each is written once and never changed."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-from springboard.system.files import write_new
+from springboard.system.files import write_atomically, write_new
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -49,6 +50,30 @@ class Store:
         except FileExistsError:
             return False
         return True
+
+    def put(self, place: str, content: bytes) -> None:
+        """Write, whatever was there: for records alone, results are `put_new`. Raises `StoreAway`."""
+        with _explained(place):
+            if place.startswith(_S3):
+                bucket, key = _split(place)
+                self._client.put_object(Bucket=bucket, Key=key, Body=content, ContentType="application/json")
+            else:
+                write_atomically(Path(place), content.decode())
+
+    def names(self, folder: str, suffix: str) -> Iterator[str]:
+        """Yield the names of what lies directly in a folder and ends so, in no order. Raises `StoreAway`."""
+        with _explained(folder):
+            if not folder.startswith(_S3):
+                with suppress(FileNotFoundError), os.scandir(folder) as entries:
+                    yield from (one.name for one in entries if one.name.endswith(suffix))
+                return
+            bucket, prefix = _split(f"{folder}/")
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=bucket, Prefix=prefix, Delimiter="/"
+            )
+            for page in pages:
+                names = (one["Key"].removeprefix(prefix) for one in page.get("Contents", []))
+                yield from (name for name in names if name.endswith(suffix))
 
     def get(self, place: str) -> bytes | None:
         """Return what is there, None where nothing is. Raises `StoreAway`."""

@@ -178,6 +178,9 @@ class Worker:
         claim, seconds = held.claim, round(time.monotonic() - began, 1)
         extra = {"inference_id": job.id, "attempt": claim.attempt, "seconds": seconds, "code": answer.code}
         if not answer.code:
+            if self._insist(lambda: self._store.has(job.failure)):  # it was cancelled meanwhile
+                self._queue.done(claim)
+                return
             self._insist(lambda: self._store.put_new(job.output, answer.content))
             self._notices.completed(job)
             self._queue.done(claim)

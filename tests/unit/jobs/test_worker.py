@@ -327,6 +327,23 @@ def test_a_place_that_is_away_for_a_while_costs_no_second_score(shop: Shop) -> N
     assert Path(one.output).read_bytes() == b'{"score": 50}'
 
 
+def test_a_job_that_was_cancelled_has_no_result_and_is_forgotten(shop: Shop) -> None:
+    waiting, at_work = shop.put(id="waiting"), shop.put(id="at work")
+    Store().put_new(waiting.failure, b'{"error": {"code": "cancelled", "message": "By an operator."}}')
+
+    def cancelled_meanwhile(one: Job) -> Answer:
+        Store().put_new(one.failure, b'{"error": {"code": "cancelled", "message": "By an operator."}}')
+        return _scored(one)
+
+    said = Said(cancelled_meanwhile)
+    with shop.working(lambda _: said):
+        shop.wait_empty()
+    assert said.asked == ["at work"]
+    assert not Path(waiting.output).exists()
+    assert not Path(at_work.output).exists()
+    assert shop.queue.backlog().dead == 0
+
+
 def test_a_message_that_is_no_job_goes_to_the_dead_letters(shop: Shop) -> None:
     shop.queue._queue.put(b'{"Event": "s3:TestEvent"}')
     with shop.working(lambda _: Said(_scored)):
