@@ -80,6 +80,12 @@ class Auth:
             return sigv4.begin(request, self.keys.valid())
         raise NotAuthorized(reason="scheme" if credentials else "missing")
 
+    def check_worker(self, request: Request) -> None:
+        """Let this machine's own worker in, and nobody else, in any mode; raise `NotAuthorized`."""
+        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+        if not self._is_worker(scheme, credentials):
+            raise NotAuthorized(reason="unknown_token")
+
     def caller(self, request: Request) -> str:
         """Return who sends a request that `begin` let in: their key's name, else their address.
 

@@ -15,6 +15,7 @@ from springboard.endpoint.document import EndpointFileError
 from springboard.jobs.asking import Asking
 from springboard.jobs.opening import open_queue, worker_token
 from springboard.jobs.queue import QueueAway
+from springboard.jobs.reporting import Reports
 from springboard.jobs.worker import Worker
 from springboard.system import logs
 
@@ -49,6 +50,7 @@ class _Shift:
         self._path, self._front = path, front
         self._now: tuple[str, Async | None] = ("", None)
         self._worker: Worker | None = None
+        self._reports: Reports | None = None
         self._told = ""
 
     def run(self, stop: threading.Event, stop_within: float) -> None:
@@ -59,6 +61,8 @@ class _Shift:
         if self._worker:
             log.info("ending: up to %g s for what is at work", stop_within)
             self._worker.stop(stop_within)
+        if self._reports:
+            self._reports.stop()
 
     def _look(self) -> None:
         try:
@@ -69,9 +73,9 @@ class _Shift:
         wanted = (endpoint.endpoint, endpoint.asynchronous)
         if wanted == self._now and (self._worker or endpoint.asynchronous is None):
             return
-        before, self._worker = self._worker, None
-        if before:  # it ends what it has; a job that both could claim only one gets
-            threading.Thread(target=before.stop, args=(3600,), daemon=True).start()
+        if self._worker:  # it ends what it has; a job that both could claim only one gets
+            threading.Thread(target=_end, args=(self._worker, self._reports), daemon=True).start()
+        self._worker = self._reports = None
         self._now = wanted
         if endpoint.asynchronous is None:
             self._tell(f"{self._path} has no `async`: nothing to do")
@@ -85,7 +89,15 @@ class _Shift:
         token = worker_token()
         queue = open_queue(settings, name)
         inputs = settings.inputs
-        worker = Worker(settings, name, queue, lambda pause: Asking(self._front, token, inputs, pause))
+        self._reports = reports = Reports(self._front, token, name)
+        reports.start()
+        worker = Worker(
+            settings,
+            name,
+            queue,
+            lambda pause: Asking(self._front, token, inputs, pause),
+            told=reports.add,
+        )
         worker.start()
         self._tell(f"working for {name}, up to {settings.max_concurrent} jobs at a time")
         return worker
@@ -94,3 +106,8 @@ class _Shift:
         if what != self._told:
             self._told = what
             log.info("%s", what)
+
+
+def _end(worker: Worker, reports: Reports) -> None:
+    worker.stop(3600)
+    reports.stop()

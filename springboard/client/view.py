@@ -108,7 +108,26 @@ def _header(view: View) -> RenderableType:
         "oldest": (_seconds(last.total("springboard_queue_oldest_seconds")), "bold"),
         "late": (f"{late:.1f}/s", "bold red" if late else "bold"),
     }
-    return Group(top, Text(), *map(_line, (figures, times)))
+    return Group(top, Text(), *map(_line, filter(None, (figures, times, _jobs(view)))))
+
+
+def _jobs(view: View) -> dict[str, tuple[str, str]]:
+    """Return the line of asynchronous jobs, nothing where none are taken."""
+    last = view.samples[-1]
+    if "springboard_job_workers" not in last.metrics:
+        return {}
+    workers, dead = last.total("springboard_job_workers"), last.total("springboard_jobs_dead")
+    waiting = last.total("springboard_jobs_waiting")
+    seen = "springboard_jobs_waiting" in last.metrics
+    oldest = _seconds(last.metrics.get("springboard_jobs_oldest_seconds", {}).get(frozenset()))
+    return {
+        "jobs waiting": (f"{waiting:.0f}" if seen else "unknown", "bold" if seen else "bold red"),
+        "at work": (f"{last.total('springboard_jobs_leased'):.0f}", "bold"),
+        "dead": (f"{dead:.0f}", "bold red" if dead else "bold"),
+        "oldest": (oldest, "bold"),
+        "done": (f"{view.rate('springboard_jobs_total'):.1f}/s", "bold"),
+        "workers": (f"{workers:.0f}", "bold" if workers else "bold red"),
+    }
 
 
 def _line(figures: Mapping[str, tuple[str, str]]) -> Text:

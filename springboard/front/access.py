@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from springboard.front import sagemaker as wire
 from springboard.front.front import Front
+from springboard.jobs import report
 from springboard.system import logs
 
 log = logging.getLogger("springboard.access")
@@ -58,7 +59,7 @@ class AccessLog:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            if not scope["path"].startswith(_QUIET):
+            if not (scope["path"].startswith(_QUIET) or scope["path"].endswith(f"/{report.NAME}")):
                 milliseconds = round((time.perf_counter() - began) * 1000, 1)
                 # The path as it was sent, without its query: no decoded line break, no secret from a URL.
                 path = scope["raw_path"][:_LONGEST].decode("latin-1")

@@ -16,6 +16,7 @@ from springboard.front.answers import Answers
 from springboard.front.intake.admission import Admission
 from springboard.front.intake.s3 import Downloads
 from springboard.front.intake.source import THREADS, Sources
+from springboard.front.metrics.jobs import LOOK_SECONDS
 from springboard.front.metrics.record import Metrics
 from springboard.front.scheduling.dispatch import Dispatcher
 from springboard.front.scheduling.places import Places
@@ -24,6 +25,7 @@ from springboard.front.scheduling.readiness import Readiness
 from springboard.front.scheduling.shadow import Mirror
 from springboard.jobs.desk import Desk
 from springboard.jobs.opening import worker_token
+from springboard.jobs.queue import QueueAway
 from springboard.torchserve.client import Backend
 
 if TYPE_CHECKING:  # the server imports it where it is asked for: OpenTelemetry takes time and memory
@@ -72,6 +74,7 @@ class Front:
         threads = ThreadPoolExecutor(endpoint.limits.s3_concurrency, thread_name_prefix="s3")
         self.downloads = Downloads(threads)
         self.desk: Desk | None = None
+        self._queue_away = False
         self.job_threads = ThreadPoolExecutor(JOB_THREADS, thread_name_prefix="jobs")
         self.sources = Sources(ThreadPoolExecutor(THREADS, thread_name_prefix="intake"))
         self.use(endpoint)
@@ -100,8 +103,10 @@ class Front:
         settings, before = endpoint.asynchronous, self.desk
         if settings is None:
             self.desk = None
+            self.metrics.jobs.begin(taking=False)
         elif before is None or (before.settings, before.endpoint) != (settings, endpoint.endpoint):
             self.desk = Desk(settings, endpoint.endpoint)
+            self.metrics.jobs.begin(taking=True)
             try:
                 self.auth.worker_token = worker_token()
             except (OSError, RuntimeError) as error:  # there may be no home either
@@ -113,6 +118,27 @@ class Front:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.metrics.lag.watch())
                 group.create_task(self.readiness.run(self._changed))
+                group.create_task(self._watch_jobs())
+
+    async def _watch_jobs(self) -> None:
+        while True:
+            await self.look_at_jobs()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look_at_jobs(self) -> None:
+        """See what the queue of jobs holds, if there is one."""
+        if (desk := self.desk) is None:
+            return
+        try:
+            backlog = await asyncio.get_running_loop().run_in_executor(self.job_threads, desk.backlog)
+        except QueueAway as error:
+            if not self._queue_away:
+                log.warning("the jobs that wait are not known: %s", error)
+            self._queue_away = True
+            return
+        self._queue_away = False
+        if desk is self.desk:  # not that of a file before
+            self.metrics.jobs.saw(backlog)
 
     @property
     def refusing(self) -> bool:

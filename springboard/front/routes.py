@@ -24,6 +24,7 @@ from springboard.front.paths import TrailingSlash, answer_head, unmatched
 from springboard.front.safety import SafeAnswers, policy_of_docs
 from springboard.front.sagemaker import Dialect
 from springboard.front.unread import Unread
+from springboard.jobs import report
 from springboard.refusal import Refusal
 from springboard.system.addresses import is_loopback
 
@@ -127,6 +128,13 @@ def _add_jobs(app: FastAPI, front: Front) -> None:
         """Say where a job stands: unfinished, completed, or failed and why."""
         _check_caller(front, request)
         return await find_job(front, request.path_params["inference_id"])
+
+    @app.post(f"/endpoints/{{name}}/{report.NAME}", status_code=204, include_in_schema=False)
+    async def take_report(request: Request) -> Response:
+        """Take what this machine's worker tells of its jobs."""
+        front.auth.check_worker(request)  # before its body is read
+        front.metrics.jobs.take(report.Report.model_validate_json(await request.body()))
+        return Response(status_code=204)
 
 
 def _add_torchserve(app: FastAPI, front: Front) -> None:

@@ -231,6 +231,16 @@ class QueueState(BaseModel):
     limits: dict[str, float]
 
 
+class JobsState(BaseModel):
+    """Jobs that nobody waits for, as of a few seconds ago; null where the queue cannot be reached."""
+
+    waiting: int | None
+    at_work: int | None = Field(description="Workers have them.")
+    dead: int | None = Field(description="Dead letters: they were given up.")
+    oldest_seconds: float | None = Field(description="How long the oldest waits; null also on SQS.")
+    workers: int = Field(description="Worker processes that this server heard of lately.")
+
+
 class EndpointState(BaseModel):
     """The endpoint now."""
 
@@ -240,4 +250,5 @@ class EndpointState(BaseModel):
     variants: list[VariantState]
     shadow: VariantState | None
     queue: QueueState
+    jobs: JobsState | None = Field(description="Null without `async` in endpoint.yml.")
     last_errors: list[LastError] = Field(description="At most 20, newest first; those of every caller.")

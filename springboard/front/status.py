@@ -25,7 +25,21 @@ def describe(front: Front) -> schema.EndpointState:
             held_bytes=admission.bytes,
             limits=front.endpoint.limits.model_dump(),
         ),
+        jobs=_jobs(front),
         last_errors=[schema.LastError(**asdict(one)) for one in reversed(front.metrics.last_refused)],
+    )
+
+
+def _jobs(front: Front) -> schema.JobsState | None:
+    figures, backlog = front.metrics.jobs, front.metrics.jobs.backlog
+    if not figures.taking:
+        return None
+    return schema.JobsState(
+        waiting=backlog.waiting if backlog else None,
+        at_work=backlog.leased if backlog else None,
+        dead=backlog.dead if backlog else None,
+        oldest_seconds=backlog.oldest_seconds if backlog else None,
+        workers=figures.workers,
     )
 
 

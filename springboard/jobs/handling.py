@@ -11,7 +11,7 @@ from typing import Literal
 from urllib.parse import unquote
 
 from springboard.jobs.desk import Desk, Standing
-from springboard.jobs.job import Job, NoJob
+from springboard.jobs.job import CANCELLED, Job, NoJob
 from springboard.jobs.queue import DeadLetter
 
 # So many dead letters are looked through.
@@ -61,7 +61,7 @@ class Handling(Desk):
         standing = self._known(job_id)
         if standing.state != "unfinished":
             raise Refused(f"Job {job_id} has {standing.state}.")
-        error = {"code": "cancelled", "message": "The job was cancelled by an operator."}
+        error = {"code": CANCELLED, "message": "The job was cancelled by an operator."}
         self._store.put_new(standing.job.failure, json.dumps({"error": error}).encode())
 
     def drop(self, name: str) -> int:

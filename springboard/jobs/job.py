@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 # What a worker tells the front of a job beside its video: it waits for everybody, and may take so long.
 PRIORITY, LOW = "X-Springboard-Priority", "low"
 WORK_SECONDS = "X-Springboard-Work-Seconds"
+# The code of what an operator gave up.
+CANCELLED = "cancelled"
 
 
 class NoJob(Exception):

@@ -10,14 +10,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from springboard.endpoint.asynchronous import Async
 from springboard.jobs.asking import EXPIRED, Answer, Asking, Stopped
-from springboard.jobs.job import Job, NoJob, reason_of
+from springboard.jobs.job import CANCELLED, Job, NoJob, reason_of
 from springboard.jobs.notices import Notices
 from springboard.jobs.queue import Claim, JobQueue, LeaseLost, QueueAway
+from springboard.jobs.report import Ended, Outcome
 from springboard.jobs.store import Store, StoreAway
 
 log = logging.getLogger("springboard.jobs")
@@ -34,6 +35,13 @@ _T = TypeVar("_T")
 class _Held:
     claim: Claim
     job_id: str = ""
+    received: float = 0.0
+    began: float = field(default_factory=time.time)
+
+    def ended(self, outcome: Outcome) -> Ended:
+        queued = max(self.began - self.received, 0.0) if self.received else 0.0
+        worked = max(time.time() - self.began, 0.0)
+        return Ended(outcome=outcome, attempt=self.claim.attempt, queued=queued, worked=worked)
 
 
 class Worker:
@@ -46,12 +54,17 @@ class Worker:
         queue: JobQueue,
         asking: Callable[[Callable[[float], bool]], Asking],
         store: Store | None = None,
+        told: Callable[[Ended], None] = lambda _: None,
     ) -> None:
-        """`endpoint`: whose jobs these are; `asking` makes what asks the front, given what it pauses with."""
+        """`endpoint`: whose jobs these are; `asking` makes what asks the front, given what it pauses with.
+
+        `told` is called with each claim that ended.
+        """
         self._settings = settings
         self._endpoint = endpoint
         self._queue = queue
         self._store = store or Store()
+        self._told = told
         self._notices = Notices(settings)
         self._stopping = threading.Event()
         self._asking = asking(self._stopping.wait)
@@ -132,9 +145,11 @@ class Worker:
                 log.warning("the lease of job %s was not extended: %s", held.job_id, error)
 
     def _work(self, held: _Held) -> None:
+        outcome: Outcome | None = "again"
         try:
-            self._finish(held)
+            outcome = self._finish(held)
         except LeaseLost:
+            outcome = None
             log.info("job %s is another worker's by now", held.job_id)
         except (Stopped, StoreAway, QueueAway) as error:
             log.warning("job %s goes back to the queue: %s", held.job_id, error or "this worker ends")
@@ -145,24 +160,29 @@ class Worker:
         finally:
             self._held.pop(held, None)
             self._room.release()
+        if outcome:
+            self._told(held.ended(outcome))
 
-    def _finish(self, held: _Held) -> None:
+    def _finish(self, held: _Held) -> Outcome | None:
+        """Work on a job to some end; return which, None where it had ended before."""
         try:
             job = Job.read(held.claim.message)
         except NoJob as error:
             log.error("a message on the queue is no job (%s); it goes to the dead letters", error)
             self._queue.dead(held.claim, f"no_job: {error}")
-            return
-        held.job_id = job.id
-        began = time.monotonic()
+            return "dead"
+        held.job_id, held.received = job.id, job.received
         if self._insist(lambda: self._store.has(job.output)):
             self._notices.completed(job)  # who wrote it may have been cut off before telling
             self._queue.done(held.claim)
         elif failure := self._insist(lambda: self._store.get(job.failure)):
-            self._notices.failed(job, reason_of(failure))
+            reason = reason_of(failure)
+            self._notices.failed(job, reason)
             self._queue.done(held.claim)
+            return "cancelled" if reason.startswith(CANCELLED) else None
         else:
-            self._end(held, job, self._answer(held.claim, job), began)
+            return self._end(held, job, self._answer(held.claim, job))
+        return None
 
     def _answer(self, claim: Claim, job: Job) -> Answer:
         if job.endpoint != self._endpoint:
@@ -174,31 +194,32 @@ class Worker:
             return Answer.failure("gave_up", f"The job was begun {most} times and never ended.", deadly=True)
         return self._asking.score(job)
 
-    def _end(self, held: _Held, job: Job, answer: Answer, began: float) -> None:
-        claim, seconds = held.claim, round(time.monotonic() - began, 1)
+    def _end(self, held: _Held, job: Job, answer: Answer) -> Outcome:
+        claim, seconds = held.claim, round(time.time() - held.began, 1)
         extra = {"inference_id": job.id, "attempt": claim.attempt, "seconds": seconds, "code": answer.code}
         if not answer.code:
-            if self._insist(lambda: self._store.has(job.failure)):  # it was cancelled meanwhile
+            if self._insist(lambda: self._store.has(job.failure)):  # an operator's doing, meanwhile
                 self._queue.done(claim)
-                return
+                return "cancelled"
             self._insist(lambda: self._store.put_new(job.output, answer.content))
             self._notices.completed(job)
             self._queue.done(claim)
             log.info("job scored", extra=extra)
-            return
+            return "completed"
         if answer.try_again and claim.attempt < self._settings.max_attempts:
             pause = min(_AGAIN_SECONDS * 2 ** (claim.attempt - 1), _LONGEST_AGAIN_SECONDS)
             log.warning("job failed, and is tried again in %g s", pause, extra=extra)
             self._give_back(held, pause)
-            return
+            return "again"
         reason = f"{answer.code}: {answer.message}"
         self._insist(lambda: self._store.put_new(job.failure, answer.content))
         self._notices.failed(job, reason)
+        log.warning("job failed: %s", answer.message, extra=extra)
         if answer.try_again or answer.deadly:
             self._queue.dead(claim, reason)
-        else:
-            self._queue.done(claim)
-        log.warning("job failed: %s", answer.message, extra=extra)
+            return "dead"
+        self._queue.done(claim)
+        return "expired" if answer is EXPIRED else "failed"
 
     def _insist(self, call: Callable[[], _T]) -> _T:
         """Call until the store is there; raise what it says after some minutes, or when this worker ends."""

@@ -33,6 +33,7 @@ from tests.stands.webhook import Webhook
 
 RULES = ROOT / "monitoring" / "rules"
 STAND_IN_NVML = ROOT / "tests" / "stands" / "nvml"
+JOBS = "/endpoints/dive-scoring/async-invocations"
 NEEDED = {
     "prometheus": "prometheus",
     "promtool": "prometheus",
@@ -141,6 +142,7 @@ def stack(folder: Path) -> Iterator[Stack]:
                 *("--metrics", "callers", "--log-json"),
                 environment={
                     "PYTHONPATH": f"{STAND_IN_NVML}:{os.environ.get('PYTHONPATH', '')}",
+                    "STATE_DIRECTORY": str(folder),
                     "SPRINGBOARD_STAND_IN_XIDS": str(folder / "xids"),
                     # S3 that nobody reaches.
                     "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",
@@ -160,6 +162,7 @@ def stack(folder: Path) -> Iterator[Stack]:
                 "shadow": shadow,
                 "limits": {"max_body_bytes": 1_000_000, "deadline_seconds": 30},
                 "allowed_buckets": ["dives"],
+                "async": {"output": f"{folder}/scores", "queue": f"{folder}/jobs"},
             },
         )
         run.callback(one.client.close)
@@ -303,6 +306,10 @@ def mixed_load(one: Stack) -> Iterator[None]:
     ours = {"Authorization": f"Bearer {one.token}"}
     with ExitStack() as opened:
 
+        def hands_in() -> None:
+            one.client.post(f"{one.front.url}{JOBS}", content=b"score=60", headers=ours)
+            time.sleep(0.5)
+
         def caller(headers: dict[str, str]) -> Callable[[], None]:
             client = opened.enter_context(httpx.Client(base_url=one.front.url, headers=headers, timeout=60))
             turn = itertools.cycle(bodies)
@@ -313,5 +320,5 @@ def mixed_load(one: Stack) -> Iterator[None]:
 
             return call
 
-        with at_work(*map(caller, (ours, ours, {}))):
+        with at_work(hands_in, *map(caller, (ours, ours, {}))):
             yield

@@ -226,7 +226,18 @@ ON_A_HOST = {
         "journalctl",
         "jq",
     ),
-    *("ls", "nvidia-smi", "openssl", "promtool", "sort", "springboard", "systemctl", "tail", "uname"),
+    *(
+        "ls",
+        "nvidia-smi",
+        "openssl",
+        "promtool",
+        "runuser",
+        "sort",
+        "springboard",
+        "systemctl",
+        "tail",
+        "uname",
+    ),
     *("timedatectl", "uniq"),
 }
 

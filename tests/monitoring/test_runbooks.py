@@ -96,6 +96,9 @@ PROMISES = {
     "SpringboardUnitFailed": {"-p err": "not taken over"},
     "SpringboardUnreachable": {"/ping": "ready"},
     "SpringboardWatchdog": {"grep -i notify": "Notify attempt failed"},
+    "SpringboardJobsUnattended": {"tail": "takes no reports"},
+    "SpringboardJobsNotFalling": {".code": r"\d+ not_a_dive", "-p warning": "S3 refused"},
+    "SpringboardJobsDead": {"tail": "S3 refused"},
     "SpringboardWorkersMissing": {"torchserve@": "worker process died"},
 }
 
@@ -157,6 +160,9 @@ def host(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
         Entry("prometheus-alertmanager.service", PROMETHEUS[-1]),
         Entry("springboard-front.service", "springboard-front.service: Main process exited, code=killed"),
         Entry("certbot.service", "certbot.errors.Failed: could not renew"),
+        Entry("springboard-jobs.service", '{"message": "job failed: x", "code": "not_a_dive"}', 4),
+        Entry("springboard-jobs.service", '{"message": "S3 refused s3://scores/1.out (AccessDenied)"}', 4),
+        Entry("springboard-jobs.service", '{"message": "the front takes no reports of jobs"}', 4),
         Entry("springboard-front.service", '{"message": "no GPU metrics: NVML Shared Library Not Found"}'),
     ]
     install(folder, [*worker_of(failed["request_id"]), *workers, *front, *others])

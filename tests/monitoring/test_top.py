@@ -37,6 +37,7 @@ def test_once_shows_everything_within_a_small_terminal(stack: Stack) -> None:
         *("dive-scoring", "InService", "requests", "failed", "refused", "queued", "retries"),
         *("stable", "canary", "shadow", "1.0.0", "1.1.0", "2/2", "p50", "p90", "p99"),
         *("queue", "decode", "gate", "score", "of 100 requests", "GPU 0", "of 24 GB"),
+        *("jobs waiting", "dead", "workers"),
         *("answers p50", "waits p90", "oldest", "late"),
     ):
         assert word in done.stdout, f"{word} in {done.stdout}"

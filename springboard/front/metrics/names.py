@@ -16,6 +16,8 @@ _ATTEMPT_SECONDS = tuple(float(f"{0.005 * 1.25**step:.3g}") for step in range(43
 _CLIP_SECONDS = tuple(float(f"{0.0005 * 1.25**step:.3g}") for step in range(48))
 _POINTS = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110)
 _DIFFERENCES = (0, 0.01, 0.1, 0.25, 0.5, 1, 2, 5, 10, 25)
+# A job may wait for as long as its RequestTTLSeconds.
+_JOB_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 1800, 3600, 7200, 21600)
 _VARIANT = ("variant", "release")
 
 
@@ -227,6 +229,42 @@ REFERENCE_SD = Declared(
     "gauge",
     "Standard deviation of the release's scores over its reference clips.",
     _VARIANT,
+)
+JOBS_WAITING = Declared(
+    "springboard_jobs_waiting",
+    "gauge",
+    "Asynchronous jobs on the queue that no worker has; as of a few seconds ago.",
+)
+JOBS_LEASED = Declared("springboard_jobs_leased", "gauge", "Asynchronous jobs that a worker has.")
+JOBS_DEAD = Declared("springboard_jobs_dead", "gauge", "Dead letters: jobs that were given up.")
+JOBS_OLDEST = Declared(
+    "springboard_jobs_oldest_seconds",
+    "gauge",
+    "For how long the oldest of them waits; SQS does not tell, CloudWatch does.",
+)
+JOB_WORKERS = Declared(
+    "springboard_job_workers", "gauge", "Processes of `springboard work` that this front heard of lately."
+)
+JOBS = Declared(
+    "springboard_jobs",
+    "counter",
+    "Asynchronous jobs that ended, by how; `dead` are those that were given up.",
+    ("outcome",),
+)
+JOB_ATTEMPTS = Declared(
+    "springboard_job_attempts", "counter", "Claims of jobs that ended, also those that are begun again."
+)
+JOB_QUEUED = Declared(
+    "springboard_job_queued_seconds",
+    "histogram",
+    "From when a job was handed in until it was first begun.",
+    buckets=_JOB_SECONDS,
+)
+JOB_WORKED = Declared(
+    "springboard_job_work_seconds",
+    "histogram",
+    "From a job's claim to its end, waiting for a turn in the front included.",
+    buckets=_JOB_SECONDS,
 )
 
 # In this file's order; the reference in docs/ is made from it.

@@ -15,6 +15,7 @@ from model_handler.request.errors import ScoringError
 from springboard import __version__
 from springboard.auth.errors import REASONS
 from springboard.front.metrics import names
+from springboard.front.metrics.jobs import JobFigures
 from springboard.front.metrics.lag import Lag
 from springboard.front.metrics.state import State, StateCollector
 from springboard.front.scheduling.comparison import SCORED, UNSCORED, Comparison, Fact
@@ -108,6 +109,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         self._begin()
         registry.register(StateCollector(state))
+        self.jobs = JobFigures(registry, clock)
         self.gpus = GpuWatch()
         registry.register(self.gpus)
 
