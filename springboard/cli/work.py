@@ -4,18 +4,21 @@ import logging
 import os
 import signal
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from localqueue import LocalQueueError
 
 from springboard.endpoint import document as endpoints
 from springboard.endpoint.asynchronous import Async
 from springboard.endpoint.document import EndpointFileError
 from springboard.jobs.asking import Asking
-from springboard.jobs.opening import open_queue, worker_token
+from springboard.jobs.opening import open_queue, state_folder, worker_token
 from springboard.jobs.queue import QueueAway
 from springboard.jobs.reporting import Reports
+from springboard.jobs.webhook import Hooks
 from springboard.jobs.worker import Worker
 from springboard.system import logs
 
@@ -49,8 +52,7 @@ class _Shift:
     def __init__(self, path: Path, front: str) -> None:
         self._path, self._front = path, front
         self._now: tuple[str, Async | None] = ("", None)
-        self._worker: Worker | None = None
-        self._reports: Reports | None = None
+        self._crew: _Crew | None = None
         self._told = ""
 
     def run(self, stop: threading.Event, stop_within: float) -> None:
@@ -58,11 +60,9 @@ class _Shift:
             self._look()
             if stop.wait(_LOOK_SECONDS):
                 break
-        if self._worker:
+        if self._crew:
             log.info("ending: up to %g s for what is at work", stop_within)
-            self._worker.stop(stop_within)
-        if self._reports:
-            self._reports.stop()
+            self._crew.stop(stop_within)
 
     def _look(self) -> None:
         try:
@@ -71,36 +71,38 @@ class _Shift:
             self._tell(f"waiting for a valid endpoint file: {error}")
             return
         wanted = (endpoint.endpoint, endpoint.asynchronous)
-        if wanted == self._now and (self._worker or endpoint.asynchronous is None):
+        if wanted == self._now and (self._crew or endpoint.asynchronous is None):
             return
-        if self._worker:  # it ends what it has; a job that both could claim only one gets
-            threading.Thread(target=_end, args=(self._worker, self._reports), daemon=True).start()
-        self._worker = self._reports = None
+        before, self._crew = self._crew, None
+        if before:  # it ends what it has; a job that both could claim only one gets
+            threading.Thread(target=before.stop, args=(3600,), daemon=True).start()
         self._now = wanted
         if endpoint.asynchronous is None:
             self._tell(f"{self._path} has no `async`: nothing to do")
             return
         try:
-            self._worker = self._begin(endpoint.endpoint, endpoint.asynchronous)
-        except (QueueAway, OSError) as error:
+            self._crew = self._begin(endpoint.endpoint, endpoint.asynchronous)
+        except (QueueAway, LocalQueueError, OSError) as error:
             self._tell(f"cannot begin: {error}")
 
-    def _begin(self, name: str, settings: Async) -> Worker:
+    def _begin(self, name: str, settings: Async) -> "_Crew":
         token = worker_token()
         queue = open_queue(settings, name)
-        inputs = settings.inputs
-        self._reports = reports = Reports(self._front, token, name)
-        reports.start()
+        hooks = Hooks(settings.webhook, state_folder() / "webhook") if settings.webhook else None
+        reports = Reports(self._front, token, name)
         worker = Worker(
             settings,
             name,
             queue,
-            lambda pause: Asking(self._front, token, inputs, pause),
+            lambda pause: Asking(self._front, token, settings.inputs, pause),
             told=reports.add,
+            hooks=hooks,
         )
-        worker.start()
+        for one in (hooks, reports, worker):
+            if one:
+                one.start()
         self._tell(f"working for {name}, up to {settings.max_concurrent} jobs at a time")
-        return worker
+        return _Crew(worker, reports, hooks)
 
     def _tell(self, what: str) -> None:
         if what != self._told:
@@ -108,6 +110,14 @@ class _Shift:
             log.info("%s", what)
 
 
-def _end(worker: Worker, reports: Reports) -> None:
-    worker.stop(3600)
-    reports.stop()
+@dataclass(frozen=True)
+class _Crew:
+    worker: Worker
+    reports: Reports
+    hooks: Hooks | None
+
+    def stop(self, seconds: float) -> None:
+        self.worker.stop(seconds)
+        self.reports.stop()
+        if self.hooks:
+            self.hooks.stop()

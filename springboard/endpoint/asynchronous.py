@@ -1,8 +1,10 @@
 """Asynchronous inference as `async:` in endpoint.yml sets it up."""
 
-from typing import Annotated
+from ipaddress import ip_network
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from springboard.system.documents import Strict
 
@@ -12,6 +14,36 @@ Place = Annotated[
     Field(pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/]+)*|(/[^/]+)+)/?$", max_length=512),
 ]
 Topic = Annotated[str, Field(pattern=r"^arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+(\.fifo)?$")]
+
+
+class Webhook(Strict):
+    """A URL that is told of each job's end."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/@?#]+(/\S*)?$", max_length=2048)]
+    """Where SageMaker's message is posted to; `https`, unless its host is in `networks`."""
+    hosts: Annotated[tuple[str, ...], Field(min_length=1)]
+    """The hosts that may be posted to; that of `url` must be one of them."""
+    secret_file: Annotated[str, Field(pattern=r"^(/[^/]+)+$")]
+    """A file with the secret, 16 characters or more, that messages are signed with (HMAC-SHA256)."""
+    networks: tuple[str, ...] = ()
+    """Private networks that its host may be in (`10.0.0.0/8`); by default only the public internet."""
+
+    @field_validator("networks")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for one in networks:
+            ip_network(one)
+        return networks
+
+    @model_validator(mode="after")
+    def _host_is_listed(self) -> Self:
+        parts = urlsplit(self.url)
+        _ = parts.port  # raises ValueError
+        if (parts.hostname or "") not in {one.lower() for one in self.hosts}:
+            raise ValueError(f"the host of url, {parts.hostname}, is not among hosts")
+        if parts.scheme == "http" and not self.networks:
+            raise ValueError("url must begin with https://, except to hosts in networks")
+        return self
 
 
 class Async(Strict):
@@ -27,6 +59,8 @@ class Async(Strict):
     """The SNS topic that is told of each result."""
     error_topic: Topic | None = None
     """The SNS topic that is told of each failure."""
+    webhook: Webhook | None = None
+    """Who is told of each job's end beside the topics."""
     max_concurrent: Annotated[int, Field(ge=1, le=64)] = 4
     """How many jobs one worker process has at a time. As many as the host's workers keep those busy."""
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3

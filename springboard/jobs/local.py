@@ -35,6 +35,18 @@ class _Bytes:
         return data
 
 
+def open_simple(folder: Path, name: str, lease_seconds: float) -> SimpleQueue[bytes]:
+    """Open a queue of bytes, or make it; raise OSError and `LocalQueueError`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return SimpleQueue[bytes](
+        str(folder),
+        name,
+        delivery=DeliveryPolicy(lease_seconds=lease_seconds, max_retries=_NEVER),
+        durability=DurabilityMode.DURABLE,
+        serializer=_Bytes(),
+    )
+
+
 class LocalQueue:
     """A `JobQueue` in a folder, which any processes of this machine may use at once."""
 
@@ -43,14 +55,7 @@ class LocalQueue:
     def __init__(self, folder: Path, lease_seconds: float = 30.0) -> None:
         """Open it, or make it. Raises `QueueAway`."""
         with _explained(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._queue = SimpleQueue[bytes](
-                str(folder),
-                "jobs",
-                delivery=DeliveryPolicy(lease_seconds=lease_seconds, max_retries=_NEVER),
-                durability=DurabilityMode.DURABLE,
-                serializer=_Bytes(),
-            )
+            self._queue = open_simple(folder, "jobs", lease_seconds)
         self._folder = folder
         self._tidying = threading.Lock()
         self._tidied = 0.0

@@ -1,4 +1,4 @@
-"""What SNS is told of a job's end, as SageMaker words it.
+"""What SNS and the webhook are told of a job's end, as SageMaker words it.
 
 docs.aws.amazon.com/sagemaker/latest/dg/async-inference-check-predictions.html
 """
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from localqueue import LocalQueueError
 
 from springboard.endpoint.asynchronous import Async
 from springboard.jobs.job import Job, located
+from springboard.jobs.webhook import Hooks
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -25,28 +27,37 @@ _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempt
 
 
 class Notices:
-    """Tells topics. A result does not wait for a topic that is away: that is logged."""
+    """Tells topics and the webhook. A result does not wait for a topic that is away: that is logged."""
 
-    def __init__(self, settings: Async) -> None:
-        """Topics as `settings` name them; each in the region that its name says."""
+    def __init__(self, settings: Async, hooks: Hooks | None = None) -> None:
+        """Topics as `settings` name them, each in the region that its name says; `hooks` for the webhook."""
         self._settings = settings
+        self._hooks = hooks
+        self._region = (boto3.Session().region_name or "") if hooks else ""
         self._clients: dict[str, SNSClient] = {}
 
     def completed(self, job: Job) -> None:
         """Tell of a result."""
-        if topic := self._settings.success_topic:
-            response = {"contentType": "application/json", "outputLocation": located(job.output)}
-            self._publish(topic, job, "Completed", {"responseParameters": response})
+        response = {"contentType": "application/json", "outputLocation": located(job.output)}
+        self._tell(self._settings.success_topic, job, "Completed", {"responseParameters": response})
 
     def failed(self, job: Job, reason: str) -> None:
         """Tell of a failure."""
-        if topic := self._settings.error_topic:
-            self._publish(topic, job, "Failed", {"failureReason": reason})
+        self._tell(self._settings.error_topic, job, "Failed", {"failureReason": reason})
 
     def close(self) -> None:
         """Close its connections."""
         for client in self._clients.values():
             client.close()
+
+    def _tell(self, topic: str | None, job: Job, status: str, more: dict[str, Any]) -> None:
+        if topic:
+            self._publish(topic, job, status, more)
+        if self._hooks:
+            try:
+                self._hooks.tell(document(job, status, self._region, more), f"{job.run}/{job.id}/{status}")
+            except (LocalQueueError, OSError, RuntimeError) as error:
+                log.error("the webhook will not be told of job %s: %s", job.id, error)
 
     def _publish(self, topic: str, job: Job, status: str, more: dict[str, Any]) -> None:
         region = topic.split(":")[3]

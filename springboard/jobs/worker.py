@@ -20,6 +20,7 @@ from springboard.jobs.notices import Notices
 from springboard.jobs.queue import Claim, JobQueue, LeaseLost, QueueAway
 from springboard.jobs.report import Ended, Outcome
 from springboard.jobs.store import Store, StoreAway
+from springboard.jobs.webhook import Hooks
 
 log = logging.getLogger("springboard.jobs")
 
@@ -55,17 +56,18 @@ class Worker:
         asking: Callable[[Callable[[float], bool]], Asking],
         store: Store | None = None,
         told: Callable[[Ended], None] = lambda _: None,
+        hooks: Hooks | None = None,
     ) -> None:
         """`endpoint`: whose jobs these are; `asking` makes what asks the front, given what it pauses with.
 
-        `told` is called with each claim that ended.
+        `told` is called with each claim that ended; `hooks` is who tells the webhook.
         """
         self._settings = settings
         self._endpoint = endpoint
         self._queue = queue
         self._store = store or Store()
         self._told = told
-        self._notices = Notices(settings)
+        self._notices = Notices(settings, hooks)
         self._stopping = threading.Event()
         self._asking = asking(self._stopping.wait)
         self._held: dict[_Held, None] = {}
