@@ -4,6 +4,7 @@ import typer
 
 from springboard.cli import ask, host, jobs, keys, releases
 from springboard.cli.serve import serve
+from springboard.cli.watch import watch
 from springboard.cli.work import work
 
 # Every option has a variable, for containers, where nobody types: SPRINGBOARD_SERVE_PORT is serve --port.
@@ -15,7 +16,7 @@ app = typer.Typer(
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(releases.app, name="releases")
-for command in (serve, work, ask.score, ask.top, host.deploy, host.rollback, host.check, host.tidy):
+for command in (serve, work, watch, ask.score, ask.top, host.deploy, host.rollback, host.check, host.tidy):
     app.command()(command)
 
 

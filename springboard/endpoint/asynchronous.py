@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from springboard.system.documents import Strict
 
+_S3_PLACE = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/]+)*/?$"
 # A prefix of a bucket, or a folder of this machine.
 Place = Annotated[
     str,
@@ -61,6 +62,8 @@ class Async(Strict):
     """The SNS topic that is told of each failure."""
     webhook: Webhook | None = None
     """Who is told of each job's end beside the topics."""
+    uploads: Annotated[str, Field(pattern=_S3_PLACE, max_length=512)] | None = None
+    """Where callers put videos by presigned addresses; its bucket must tell `queue` of new objects."""
     max_concurrent: Annotated[int, Field(ge=1, le=64)] = 4
     """How many jobs one worker process has at a time. As many as the host's workers keep those busy."""
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3

@@ -161,6 +161,9 @@ class Endpoint(Strict):
         addresses = [one.address for one in served]
         if doubled := {address for address in addresses if addresses.count(address) > 1}:
             raise ValueError(f"each variant needs a TorchServe of its own: {', '.join(sorted(doubled))}")
+        uploads = (self.asynchronous and self.asynchronous.uploads) or ""
+        if uploads and (bucket := uploads.split("/")[2]) not in self.allowed_buckets:
+            raise ValueError(f"the bucket of async.uploads, {bucket}, must be among allowed_buckets")
         return self
 
 

@@ -35,7 +35,7 @@ from springboard.front.exchange import CLIENT_GONE, tell_unauthorized
 from springboard.front.front import Front
 from springboard.front.intake.body import check_length, read_body
 from springboard.jobs.desk import Desk, NameTaken, OtherInput
-from springboard.jobs.job import Job, file_below, located
+from springboard.jobs.job import Job, file_below, located, quoted
 from springboard.jobs.queue import QueueAway
 from springboard.jobs.store import StoreAway
 from springboard.system import logs
@@ -49,15 +49,19 @@ _NO_JOBS = (
     "This server has no asynchronous inference: use InvokeEndpoint, which takes videos in S3 too, "
     'with the body {"s3_uri": "s3://BUCKET/KEY"}, or have `async` set in its endpoint.yml.'
 )
+_NO_UPLOADS = "Put the video into S3 and send its InputLocation to async-invocations."
 _T = TypeVar("_T")
 
 
-async def invoke_async(front: Front, request: Request) -> Response:
-    """Answer one request that nobody waits on: 202 with the job's id, and where its result will be."""
+async def invoke_async(front: Front, request: Request, *, upload: bool = False) -> Response:
+    """Answer one request that nobody waits on: 202 with the job's id, and where its result will be.
+
+    With `upload` the video is still to come, to the address that is told, and the answer is 200.
+    """
     call = wire.Call(logs.request_id.get(), wire.Dialect.TYPED)
     told = logs.told.get()
     try:
-        job = await _taken_in(front, request, call)
+        job, address = await _taken_in(front, request, call, upload)
     except ScoringError as error:
         if isinstance(error, NotAuthorized):
             tell_unauthorized(front, request, error)
@@ -73,7 +77,10 @@ async def invoke_async(front: Front, request: Request) -> Response:
         f"{wire.PREFIX}OutputLocation": located(job.output),
         f"{wire.PREFIX}FailureLocation": located(job.failure),
     }
-    return Response(json.dumps({"InferenceId": job.id}), 202, headers, media_type="application/json")
+    said = {"InferenceId": job.id}
+    if upload:
+        said |= {"InputLocation": job.input, "UploadUrl": address}
+    return Response(json.dumps(said), 200 if upload else 202, headers, media_type="application/json")
 
 
 async def find_job(front: Front, job_id: str) -> schema.JobState:
@@ -93,7 +100,7 @@ async def find_job(front: Front, job_id: str) -> schema.JobState:
     )
 
 
-async def _taken_in(front: Front, request: Request, call: wire.Call) -> Job:
+async def _taken_in(front: Front, request: Request, call: wire.Call, upload: bool) -> tuple[Job, str]:
     if front.refusing:
         raise Draining
     if front.desk is None:
@@ -114,9 +121,13 @@ async def _taken_in(front: Front, request: Request, call: wire.Call) -> Job:
                 ) from None
             if verify:
                 verify(body)
-            job, named = _read(front, request, call, body)
+            if upload and (body or request.headers.get(f"{wire.PREFIX}InputLocation")):
+                raise JobRefused("Send no video here, and no InputLocation: put the video to the UploadUrl.")
+            job, named = _read(front, request, call, None if upload else body)
             try:
-                return await _on_thread(front, lambda desk: desk.accept(job, named))
+                if upload:
+                    return await _on_thread(front, lambda desk: desk.promise(job, named))
+                return await _on_thread(front, lambda desk: (desk.accept(job, named), ""))
             except OtherInput:
                 raise JobRefused(
                     f"{wire.PREFIX}Inference-Id {job.id} is a job's with another input; take another id."
@@ -127,8 +138,11 @@ async def _taken_in(front: Front, request: Request, call: wire.Call) -> Job:
                 ) from None
 
 
-def _read(front: Front, request: Request, call: wire.Call, body: bytes) -> tuple[Job, bool]:
-    """Return the job that a request asks for, and whether the caller named its result."""
+def _read(front: Front, request: Request, call: wire.Call, body: bytes | None) -> tuple[Job, bool]:
+    """Return the job that a request asks for, and whether the caller named its result.
+
+    Without any `body` its video will be put where `uploads` says.
+    """
     desk, endpoint = front.desk, front.endpoint
     assert desk is not None  # noqa: S101 - the caller looked
     if (name := request.path_params["name"]) != front.name:
@@ -136,7 +150,7 @@ def _read(front: Front, request: Request, call: wire.Call, body: bytes) -> tuple
     call = wire.read_call(request.headers, call)
     said = {name: _header(request, name) for name in wire.ASYNC_RULES}
     ttl, timeout = (_seconds(request, name) for name in wire.ASYNC_SECONDS)
-    if bool(said["InputLocation"]) == bool(body):
+    if body is not None and bool(said["InputLocation"]) == bool(body):
         raise JobRefused(f"Send either {wire.PREFIX}InputLocation or a body, one of them.")
     extension, filename = said["S3OutputPathExtension"], said["Filename"]
     if any(step in ("", ".", "..") for step in extension.strip("/").split("/") if extension):
@@ -145,12 +159,14 @@ def _read(front: Front, request: Request, call: wire.Call, body: bytes) -> tuple
     output, failure = desk.place(job_id, extension, filename)
     if max(len(place.encode()) for place in (output, failure)) > _MAX_KEY_BYTES:
         raise InvalidHeader(f"{wire.PREFIX}S3OutputPathExtension makes the result's place too long.")
+    if body is None:
+        said["InputLocation"] = _upload_of(job_id, endpoint)
     now = time.time()
     job = Job(
         id=job_id,
         endpoint=front.name,
         input=_located(said["InputLocation"], endpoint) if said["InputLocation"] else "",
-        body=body,
+        body=body or b"",
         content_type=said["Content-Type"] or (request.headers.get("Content-Type", "") if body else ""),
         accept=said["Accept"],
         received=now,
@@ -160,6 +176,13 @@ def _read(front: Front, request: Request, call: wire.Call, body: bytes) -> tuple
         failure=failure,
     )
     return job, bool(extension or filename)
+
+
+def _upload_of(job_id: str, endpoint: Endpoint) -> str:
+    """Return where a job's video is to be put."""
+    if not (endpoint.asynchronous and endpoint.asynchronous.uploads):
+        raise NoJobs("This server takes no uploads: its operator has set no async.uploads. " + _NO_UPLOADS)
+    return f"{endpoint.asynchronous.uploads.rstrip('/')}/{quoted(job_id)}"
 
 
 def _header(request: Request, name: str) -> str:

@@ -87,6 +87,10 @@ ASYNC: Responses = {
         "description": "ServiceUnavailable: the queue is away, or the server is shutting down.",
     },
 }
+UPLOAD: Responses = {
+    200: {**ASYNC[202], "model": schema.Upload, "description": "The job begins when the video is there."},
+    **{code: ASYNC[code] for code in (400, 403, 429, 500, 503)},
+}
 STREAM: Responses = {
     **SAGEMAKER,
     200: {
@@ -217,6 +221,7 @@ _ASYNC_HEADERS = {
     "Accept": "Told in messages.",
     "Inference-Id": "The job's id; the same with the same input is one job.",
 }
+_NOT_OF_UPLOADS = tuple(wire.PREFIX + name for name in ("InputLocation", "Content-Type"))
 
 
 def _async_schema(name: str) -> dict[str, Any]:
@@ -245,6 +250,10 @@ JOB: dict[str, Any] = {
         "description": "A video of up to 128,000 bytes, where no InputLocation is sent.",
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     },
+}
+
+UPLOADED: dict[str, Any] = {
+    "parameters": [one for one in JOB["parameters"] if one["name"] not in _NOT_OF_UPLOADS]
 }
 
 # Not `video/*` beside it: generators of clients know no ranges and leave it out with a warning.

@@ -118,6 +118,17 @@ def _add_jobs(app: FastAPI, front: Front) -> None:
         """Have a video scored when there is time, as SageMaker's InvokeEndpointAsync does."""
         return await invoke_async(front, request)
 
+    @app.post(
+        "/endpoints/{name}/uploads",
+        response_model=schema.Upload,
+        responses=openapi.UPLOAD,
+        openapi_extra=openapi.UPLOADED,
+        tags=["jobs"],
+    )
+    async def upload(request: Request) -> Response:
+        """Return an address in S3 that a video may be put to, which is then scored when there is time."""
+        return await invoke_async(front, request, upload=True)
+
     @app.get(
         "/endpoints/{name}/jobs/{inference_id}",
         responses=openapi.errors(400, 403, 404, 503),

@@ -175,6 +175,14 @@ class Accepted(BaseModel):
     InferenceId: str
 
 
+class Upload(BaseModel):
+    """Where a video is to be put, with HTTP PUT, within the hour; headers tell where its result will be."""
+
+    InferenceId: str
+    InputLocation: str
+    UploadUrl: str
+
+
 class JobState(BaseModel):
     """Where a job stands."""
 

@@ -5,6 +5,7 @@ result is not scored again, so a message too many costs one look.
 """
 
 import hashlib
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -36,16 +37,19 @@ class Standing:
 class Desk:
     """Takes jobs in for one endpoint. All of it may block, and raises `QueueAway` and `StoreAway`."""
 
-    def __init__(self, settings: Async, endpoint: str, store: Store | None = None) -> None:
-        """Open nothing yet."""
+    def __init__(
+        self, settings: Async, endpoint: str, store: Store | None = None, queue: JobQueue | None = None
+    ) -> None:
+        """Open nothing yet; `queue` if it is open already."""
         self.settings = settings
         self.endpoint = endpoint
         self._store = store or Store()
         self._root = settings.output.rstrip("/")
+        self._opened = queue
 
     @cached_property
     def _queue(self) -> JobQueue:
-        return open_queue(self.settings, self.endpoint)
+        return self._opened or open_queue(self.settings, self.endpoint)
 
     def place(self, job_id: str, extension: str = "", filename: str = "") -> tuple[str, str]:
         """Return where a job's result goes, and where its failure."""
@@ -57,18 +61,30 @@ class Desk:
 
         Raises `OtherInput`, `NameTaken`.
         """
+        known, is_new = self._recorded(job, named)
+        if is_new or not (self._store.has(known.output) or self._store.has(known.failure)):
+            self._queue.put(known)
+        return known
+
+    def promise(self, job: Job, named: bool) -> tuple[Job, str]:
+        """Return a job as it is known, and an address that its input may be put to with HTTP PUT until then.
+
+        It is on the queue when S3 tells of that. Raises as `accept`.
+        """
+        known, _ = self._recorded(job, named)
+        return known, self._store.address_to_put(known.input, max(int(known.expires - time.time()), 1))
+
+    def _recorded(self, job: Job, named: bool) -> tuple[Job, bool]:
+        """Return a job as its record says, and whether that was only written now."""
         if named:
             self._take_name(job)
-        known = job
-        if not self._store.put_new(self._record(job.id), job.written()):
-            found = self._store.get(self._record(job.id))
-            known = Job.read(found) if found else job
-            if not known.same_as(job):
-                raise OtherInput
-            if self._store.has(known.output) or self._store.has(known.failure):
-                return known
-        self._queue.put(known)
-        return known
+        if self._store.put_new(self._record(job.id), job.written()):
+            return job, True
+        found = self._store.get(self._record(job.id))
+        known = Job.read(found) if found else job
+        if not known.same_as(job):
+            raise OtherInput
+        return known, False
 
     def find(self, job_id: str) -> Standing | None:
         """Return where a job stands, None where there is none."""

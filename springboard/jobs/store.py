@@ -16,8 +16,15 @@ from springboard.system.files import write_atomically, write_new
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2, "mode": "standard"})
+_CONFIG = Config(
+    connect_timeout=3,
+    read_timeout=10,
+    retries={"total_max_attempts": 2, "mode": "standard"},
+    signature_version="s3v4",  # of presigned addresses, too
+)
 _S3 = "s3://"
+# An hour: those of a role end with its credentials anyway.
+_LONGEST_PUT = 3600
 # Of two that write the same at the same time S3 tells one that it should try again.
 _CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _ABSENT = ("NoSuchKey", "404")
@@ -97,6 +104,14 @@ class Store:
         except FileNotFoundError:
             return False
         return True
+
+    def address_to_put(self, place: str, seconds: int) -> str:
+        """Return a presigned URL that one object may be put to for so long. Raises `StoreAway`."""
+        bucket, key = _split(place)
+        with _explained(place):
+            return self._client.generate_presigned_url(
+                "put_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=min(seconds, _LONGEST_PUT)
+            )
 
     def remove(self, place: str) -> None:
         """Remove what is there, if anything is. Raises `StoreAway`."""

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from springboard.endpoint.asynchronous import Async
+from springboard.jobs import drops
 from springboard.jobs.asking import EXPIRED, Answer, Asking, Stopped
+from springboard.jobs.desk import Desk
 from springboard.jobs.job import CANCELLED, Job, NoJob, reason_of
 from springboard.jobs.notices import Notices
 from springboard.jobs.queue import Claim, JobQueue, LeaseLost, QueueAway
@@ -66,6 +68,7 @@ class Worker:
         self._endpoint = endpoint
         self._queue = queue
         self._store = store or Store()
+        self._desk = Desk(settings, endpoint, self._store, queue)
         self._told = told
         self._notices = Notices(settings, hooks)
         self._stopping = threading.Event()
@@ -169,10 +172,8 @@ class Worker:
         """Work on a job to some end; return which, None where it had ended before."""
         try:
             job = Job.read(held.claim.message)
-        except NoJob as error:
-            log.error("a message on the queue is no job (%s); it goes to the dead letters", error)
-            self._queue.dead(held.claim, f"no_job: {error}")
-            return "dead"
+        except NoJob:
+            return self._take_drops(held)
         held.job_id, held.received = job.id, job.received
         if self._insist(lambda: self._store.has(job.output)):
             self._notices.completed(job)  # who wrote it may have been cut off before telling
@@ -184,6 +185,19 @@ class Worker:
             return "cancelled" if reason.startswith(CANCELLED) else None
         else:
             return self._end(held, job, self._answer(held.claim, job))
+        return None
+
+    def _take_drops(self, held: _Held) -> Outcome | None:
+        """Make jobs of S3's message of new objects. Who is cut off between makes the same ones again."""
+        try:
+            found = drops.read(held.claim.message)
+        except NoJob as error:
+            log.error("a message on the queue is no job (%s); it goes to the dead letters", error)
+            self._queue.dead(held.claim, f"no_job: {error}")
+            return "dead"
+        for one in found:
+            drops.take_in(self._desk, one)
+        self._queue.done(held.claim)
         return None
 
     def _answer(self, claim: Claim, job: Job) -> Answer:
