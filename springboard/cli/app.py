@@ -3,6 +3,7 @@
 import typer
 
 from springboard.cli import ask, host, jobs, keys, releases
+from springboard.cli.batch import batch
 from springboard.cli.serve import serve
 from springboard.cli.watch import watch
 from springboard.cli.work import work
@@ -16,7 +17,18 @@ app = typer.Typer(
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(releases.app, name="releases")
-for command in (serve, work, watch, ask.score, ask.top, host.deploy, host.rollback, host.check, host.tidy):
+for command in (
+    serve,
+    work,
+    watch,
+    batch,
+    ask.score,
+    ask.top,
+    host.deploy,
+    host.rollback,
+    host.check,
+    host.tidy,
+):
     app.command()(command)
 
 

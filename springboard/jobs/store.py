@@ -82,6 +82,27 @@ class Store:
                 names = (one["Key"].removeprefix(prefix) for one in page.get("Contents", []))
                 yield from (name for name in names if name.endswith(suffix))
 
+    def below(self, folder: str, after: str = "") -> Iterator[str]:
+        """Yield the paths of all below a folder, always in the same order, those after one if given.
+
+        Holds a page of S3's, or the names in one folder, at a time. Raises `StoreAway`.
+        """
+        with _explained(folder):
+            if not folder.startswith(_S3):
+                if not os.path.isdir(folder):
+                    return
+                yield from _files(folder, "", after.split("/") if after else [])
+                return
+            bucket, prefix = _split(f"{folder.rstrip('/')}/")
+            # What is equal to the prefix would be what consoles show as the folder.
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=bucket, Prefix=prefix, StartAfter=prefix + after
+            )
+            for page in pages:
+                for one in page.get("Contents", []):
+                    if not one["Key"].endswith("/"):  # what consoles show as a folder
+                        yield one["Key"].removeprefix(prefix)
+
     def get(self, place: str) -> bytes | None:
         """Return what is there, None where nothing is. Raises `StoreAway`."""
         try:
@@ -132,6 +153,20 @@ class Store:
 def _split(place: str) -> tuple[str, str]:
     bucket, _, key = place.removeprefix(_S3).partition("/")
     return bucket, key
+
+
+def _files(root: str, path: str, after: list[str]) -> Iterator[str]:
+    """Yield files below `root`/`path`, by the order of their steps, those past the steps of `after`."""
+    for name in sorted(os.listdir(os.path.join(root, path))):
+        if after and name < after[0]:
+            continue
+        step = f"{path}/{name}" if path else name
+        on_the_way = bool(after) and name == after[0]
+        full = os.path.join(root, step)
+        if os.path.isdir(full) and not os.path.islink(full):
+            yield from _files(root, step, after[1:] if on_the_way else [])
+        elif os.path.isfile(full) and not (on_the_way and len(after) == 1):
+            yield step
 
 
 @contextmanager

@@ -1,0 +1,154 @@
+"""`springboard batch`: all videos of a folder or a prefix of S3, as SageMaker's batch transform has them."""
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote, unquote, urlsplit
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from springboard.cli.said import explained, fail, say
+from springboard.endpoint import document as endpoints
+from springboard.endpoint.document import Endpoint, EndpointFileError
+from springboard.jobs.batch import Batch, OtherBatch, Tally
+from springboard.jobs.opening import open_queue
+from springboard.jobs.queue import QueueAway
+from springboard.jobs.store import Store, StoreAway
+
+_S3 = "s3://"
+
+
+def batch(
+    source: Annotated[str, typer.Argument(help="s3://BUCKET/PREFIX, or a folder of `async.inputs`.")],
+    output: Annotated[str, typer.Argument(help="s3://BUCKET/PREFIX or a folder, that the worker may write.")],
+    endpoint_file: Annotated[
+        Path, typer.Option(envvar="SPRINGBOARD_ENDPOINT_FILE", help="endpoint.yml, with `async`.")
+    ] = Path("/etc/springboard/endpoint.yml"),
+    manifest: Annotated[
+        Path | None, typer.Option(help="A file with a path below SOURCE in each line: only those.")
+    ] = None,
+    pattern: Annotated[str, typer.Option("--filter", help="Only paths that are like this.")] = "*",
+    at_once: Annotated[int, typer.Option(min=1, max=100_000, help="So many jobs at most.")] = 200,
+    price_per_hour: Annotated[
+        float, typer.Option(min=0, help="What all hosts that work on it cost in an hour.")
+    ] = 0,
+) -> None:
+    """Have all videos of SOURCE scored by the workers of the endpoint's queue; results go to OUTPUT in parts.
+
+    Each result is a line of OUTPUT/part-N.jsonl, each failure with its reason one of OUTPUT/failures-N.jsonl.
+    Stop it and start it again, here or elsewhere: it goes on; when all is done it only says so. Exit status
+    1 where videos failed, 130 where it was stopped.
+    """
+    with explained(EndpointFileError, QueueAway, StoreAway):
+        endpoint = endpoints.load(endpoint_file)
+        if (settings := endpoint.asynchronous) is None:
+            fail(f"{endpoint_file} has no `async`, so nothing is scored that nobody waits for")
+        source, output = _place(source), _place(output)
+        _check(source, output, endpoint)
+        store = Store()
+        work = Batch(output, endpoint.endpoint, open_queue(settings, endpoint.endpoint), store, at_once)
+        said = {"source": source, "filter": pattern, "manifest": manifest.read_text() if manifest else None}
+        try:
+            work.prepare(json.dumps(said), lambda after: _places(store, source, manifest, pattern, after))
+        except OtherBatch:
+            fail(f"{output} is that of another batch (SOURCE, --filter or --manifest differ); take another")
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        whole = _show(work, stop, price_per_hour)
+    say(json.dumps(_summary(work, price_per_hour), indent=2))
+    if not whole:
+        typer.echo("springboard: stopped; the same command goes on", err=True)
+        raise typer.Exit(130)
+    raise typer.Exit(1 if work.tally.failed else 0)
+
+
+def _show(work: Batch, stop: threading.Event, price: float) -> bool:
+    """Run it, with a line of how it goes on the terminal, if that is one."""
+    console = Console(stderr=True)
+    began, done_before = time.monotonic(), 0
+    with Live("", console=console, transient=True, auto_refresh=False) as live:
+
+        def told(tally: Tally) -> None:
+            nonlocal done_before
+            if not done_before:
+                done_before = tally.done or -1
+            rate = max(tally.done - max(done_before, 0), 0) / max(time.monotonic() - began, 1)
+            live.update(_line(work.total, tally, rate, price), refresh=True)
+
+        return work.run(stop, told)
+
+
+def _line(total: int, tally: Tally, rate: float, price: float) -> str:
+    left = f"{(total - tally.done) / rate / 60:.0f} min left" if rate else "no rate yet"
+    failed = ", ".join(f"{code} {count}" for code, count in tally.failed.most_common(4))
+    parts = [f"{tally.done:,} of {total:,}", f"{rate:.1f}/s", left, f"failed: {failed}" if failed else ""]
+    if price:
+        parts.append(f"{tally.seconds / 3600 * price:.2f} so far")
+    return "   ".join(filter(None, parts))
+
+
+def _summary(work: Batch, price: float) -> dict[str, Any]:
+    tally = work.tally
+    summary: dict[str, Any] = {
+        "videos": work.total,
+        "scored": tally.scored,
+        "failed": dict(tally.failed.most_common()),
+        "seconds": round(tally.seconds, 1),
+        "videos_per_second": round(tally.done / tally.seconds, 2) if tally.seconds else None,
+        "seconds_p50": tally.quantile(0.5),
+        "seconds_p99": tally.quantile(0.99),
+    }
+    if price:
+        cost = tally.seconds / 3600 * price
+        summary |= {
+            "cost": round(cost, 4),
+            "cost_per_thousand": round(1000 * cost / tally.done, 4) if tally.done else None,
+        }
+    return summary
+
+
+def _place(given: str) -> str:
+    return given.rstrip("/") if given.startswith(_S3) else str(Path(given).resolve())
+
+
+def _check(source: str, output: str, endpoint: Endpoint) -> None:
+    assert endpoint.asynchronous  # noqa: S101 - the caller looked
+    inputs = endpoint.asynchronous.inputs
+    if source.startswith(_S3):
+        if (bucket := source.split("/")[2]) not in endpoint.allowed_buckets:
+            fail(f"the server may not read bucket {bucket}: it is not among allowed_buckets")
+    elif not Path(source).is_dir():
+        fail(f"{source} is no folder")
+    elif not any(Path(source).is_relative_to(Path(one).resolve()) for one in inputs):
+        fail(f"the worker takes no files from {source}: it is in none of the folders of async.inputs")
+    if f"{output}/".startswith(f"{source}/"):
+        fail(f"{output} lies within {source}: results would be taken for videos")
+
+
+def _places(store: Store, source: str, manifest: Path | None, pattern: str, after: str) -> Iterator[str]:
+    """Yield the places of what is to be scored, those after one of them."""
+    root = source if source.startswith(_S3) else f"file://{quote(source)}"
+    last = after.removeprefix(f"{root}/") if after else ""
+    if not source.startswith(_S3):
+        last = unquote(urlsplit(last).path)
+    for path in _listed(manifest, last) if manifest else store.below(source, last):
+        hidden = any(step.startswith(".") for step in path.split("/"))
+        if not hidden and fnmatch(path, pattern):
+            yield f"{root}/{path if source.startswith(_S3) else quote(path)}"
+
+
+def _listed(manifest: Path, after: str) -> Iterator[str]:
+    past = not after
+    for line in manifest.read_text().splitlines():
+        path = line.strip().lstrip("/")
+        if path and past:
+            yield path
+        past = past or path == after
