@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from springboard.endpoint.asynchronous import Async
+from springboard.endpoint.capture import Capture
 from springboard.endpoint.document import Cache, Cors, Limits
 from springboard.endpoint.names import Name, Release
 from springboard.system import documents
@@ -83,6 +84,8 @@ class Host(Strict):
     """Whether browsers get the web page, as in endpoint.yml."""
     asynchronous: Async | None = Field(default=None, alias="async")
     """Asynchronous inference, as in endpoint.yml."""
+    capture: Capture | None = None
+    """Which requests and answers are kept, as in endpoint.yml."""
     models: str
     """The registry, s3://BUCKET."""
     release_signers: tuple[SignersKey, ...] = ()

@@ -69,9 +69,11 @@ class Traffic:
             return
         # Left out where it says nothing: a front from before it must be able to read the file.
         endpoint, fields = self._endpoint(variants), Endpoint.model_fields
-        optional = ("cache", "cors", "page", "asynchronous")
+        optional = ("cache", "cors", "page", "asynchronous", "capture")
         unsaid = {name for name in optional if getattr(endpoint, name) == fields[name].default}
         document = endpoint.model_dump(mode="json", by_alias=True, exclude=unsaid)
+        if jobs := document.get("async"):
+            document["async"] = {name: value for name, value in jobs.items() if value is not None}
         text = _HEADER + yaml.safe_dump(document, sort_keys=False)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._path, text)
@@ -98,6 +100,7 @@ class Traffic:
             cors=self._host.cors,
             cache=self._host.cache,
             page=self._host.page,
+            capture=self._host.capture,
         )
         return made.model_copy(update={"asynchronous": self._host.asynchronous})
 

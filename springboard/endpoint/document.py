@@ -7,6 +7,7 @@ import httpx
 from pydantic import Field, model_validator
 
 from springboard.endpoint.asynchronous import Async
+from springboard.endpoint.capture import Capture
 from springboard.endpoint.names import Address, Name, Release
 from springboard.system import documents
 from springboard.system.documents import Strict
@@ -149,6 +150,8 @@ class Endpoint(Strict):
     """Whether browsers get the web page at `/`, and `/status`."""
     asynchronous: Async | None = Field(default=None, alias="async")
     """Asynchronous inference; none: it is off."""
+    capture: Capture | None = None
+    """Which requests and answers are kept; none: none of them."""
 
     @model_validator(mode="after")
     def _sound(self) -> Self:

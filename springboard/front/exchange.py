@@ -17,6 +17,7 @@ from springboard.endpoint.document import Endpoint
 from springboard.endpoint.names import MODEL
 from springboard.front import answers
 from springboard.front import sagemaker as wire
+from springboard.front.capture import Seen
 from springboard.front.errors import (
     ClientGone,
     Draining,
@@ -254,6 +255,9 @@ class _Exchange:
         self._status = scored.answer.status
         points = front.metrics.record_answer(scored, s3_seconds)
         front.mirror.offer(source, scored.answer, call.request_id)
+        content_type = self._request.headers.get("Content-Type", "")
+        answer, inference_id = scored.answer.body, call.inference_id or call.request_id
+        front.capture.offer(lambda: Seen(scored.variant, content_type, source, answer, inference_id))
         if asked is not None and ticket.lane is not None and ticket.lane.served.release == scored.release:
             front.answers.put(ticket.lane.served, asked, scored.answer)
         stages = {"queue": scored.queued_seconds * 1000}

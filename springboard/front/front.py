@@ -13,6 +13,7 @@ import httpx
 from springboard.auth.check import Auth
 from springboard.endpoint.document import Endpoint
 from springboard.front.answers import Answers
+from springboard.front.capture import Capturer
 from springboard.front.intake.admission import Admission
 from springboard.front.intake.s3 import Downloads
 from springboard.front.intake.source import THREADS, Sources
@@ -35,6 +36,8 @@ log = logging.getLogger("springboard.front")
 
 # So many jobs are handed in at a time: each is a write and a message.
 JOB_THREADS = 8
+# What was captured may take so long to be written when this server ends.
+_CAPTURE_SECONDS = 5.0
 
 
 NOTHING_DEPLOYED = "no release is deployed yet; run playbooks/deploy.yml -e release=X.Y.Z"
@@ -77,6 +80,7 @@ class Front:
         self._queue_away = False
         self.job_threads = ThreadPoolExecutor(JOB_THREADS, thread_name_prefix="jobs")
         self.sources = Sources(ThreadPoolExecutor(THREADS, thread_name_prefix="intake"))
+        self.capture = Capturer(lambda outcome: self.metrics.captured.labels(outcome).inc())
         self.use(endpoint)
 
     @property
@@ -94,6 +98,7 @@ class Front:
             endpoint.variants, endpoint.shadow, lambda served: Backend(self._client, served), share
         )
         self._take_jobs(endpoint)
+        self.capture.use(endpoint.capture, self.name)
         for variant in endpoint.variants:
             self.metrics.expect(self.name, variant.name, variant.release)
         self._changed.set()
@@ -177,3 +182,4 @@ class Front:
                 await self._idle.wait()
         except TimeoutError:
             log.warning("%d requests were not finished within their deadline", self.active)
+        await asyncio.to_thread(self.capture.close, _CAPTURE_SECONDS)

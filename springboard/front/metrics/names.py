@@ -230,6 +230,12 @@ REFERENCE_SD = Declared(
     "Standard deviation of the release's scores over its reference clips.",
     _VARIANT,
 )
+CAPTURED = Declared(
+    "springboard_captured",
+    "counter",
+    "Requests that were to be captured, `written` or, where that did not keep up, `dropped`.",
+    ("outcome",),
+)
 JOBS_WAITING = Declared(
     "springboard_jobs_waiting",
     "gauge",

@@ -99,6 +99,7 @@ class Metrics:
         self.gate_refusals = names.GATE_REFUSALS.counter(registry)
         self.shadow_requests = names.SHADOW_REQUESTS.counter(registry)
         self.shadow_difference = names.SHADOW_DIFFERENCE.histogram(registry)
+        self.captured = names.CAPTURED.counter(registry)
         self.config_valid = names.CONFIG_VALID.gauge(registry)
         self.config_valid.set(1)
         self.config_modified = names.CONFIG_MODIFIED.gauge(registry)
@@ -120,6 +121,8 @@ class Metrics:
         for reason in REASONS:
             self.not_authorized.labels(reason)
         self.answers.labels("", "", "not_authorized")
+        for outcome in ("written", "dropped"):
+            self.captured.labels(outcome)
 
     def record_caller(self, caller: str, outcome: str) -> None:
         """Count a request of the key of this name; empty where no key was accepted."""

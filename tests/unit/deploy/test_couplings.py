@@ -66,6 +66,7 @@ def test_every_setting_can_be_given_by_a_variable() -> None:
         "cache": {"max_bytes": 1_000_000},
         "page": False,
         "async": {"output": "s3://scores/dives", "max_concurrent": 2},
+        "capture": {"destination": "s3://captured/dives", "sampling_percentage": 5},
         "keep_warm_seconds": 60.0,
         "keep_releases": 5,
         "ready_timeout_seconds": 60.0,
