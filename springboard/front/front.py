@@ -136,9 +136,9 @@ class Front:
             return
         try:
             backlog = await asyncio.get_running_loop().run_in_executor(self.job_threads, desk.backlog)
-        except QueueAway as error:
+        except Exception as error:  # whatever it is, callers are served on
             if not self._queue_away:
-                log.warning("the jobs that wait are not known: %s", error)
+                log.warning("the jobs that wait are not known: %s", error, exc_info=_unknown(error))
             self._queue_away = True
             return
         self._queue_away = False
@@ -183,3 +183,8 @@ class Front:
         except TimeoutError:
             log.warning("%d requests were not finished within their deadline", self.active)
         await asyncio.to_thread(self.capture.close, _CAPTURE_SECONDS)
+
+
+def _unknown(error: Exception) -> Exception | None:
+    """Return an error that is a bug of ours, to be logged with its way."""
+    return None if isinstance(error, QueueAway) else error

@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from springboard.endpoint.asynchronous import Async
 from springboard.jobs import drops
 from springboard.jobs.asking import EXPIRED, Answer, Asking, Stopped
-from springboard.jobs.desk import Desk
+from springboard.jobs.desk import Desk, OtherInput
 from springboard.jobs.job import CANCELLED, Job, NoJob, reason_of
 from springboard.jobs.notices import Notices
 from springboard.jobs.queue import Claim, JobQueue, LeaseLost, QueueAway
@@ -195,8 +196,13 @@ class Worker:
             log.error("a message on the queue is no job (%s); it goes to the dead letters", error)
             self._queue.dead(held.claim, f"no_job: {error}")
             return "dead"
-        for one in found:
-            drops.take_in(self._desk, one)
+        try:
+            for one in found:
+                self._insist(partial(drops.take_in, self._desk, one))
+        except OtherInput:
+            log.error("an event of S3 names a job that has another input; it goes to the dead letters")
+            self._queue.dead(held.claim, "other_input: its job has another input")
+            return "dead"
         self._queue.done(held.claim)
         return None
 

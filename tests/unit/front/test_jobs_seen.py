@@ -84,6 +84,18 @@ def test_a_queue_that_is_away_is_told_once_and_not_as_empty(
     assert _describe(model)["waiting"] is None
 
 
+def test_a_front_that_cannot_even_find_its_queue_serves_on(
+    model: Scoring, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_home() -> Backlog:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(model.front.desk, "backlog", no_home)
+    asyncio.run(model.front.look_at_jobs())
+    assert "home directory" in caplog.text
+    assert _describe(model)["waiting"] is None
+
+
 def test_what_the_worker_reports_is_counted(model: Scoring) -> None:
     reports = Reports(model.url, model.front.auth.worker_token, "dive-scoring")
     for outcome, attempt in (("again", 1), ("completed", 2), ("completed", 1), ("dead", 3)):

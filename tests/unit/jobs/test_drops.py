@@ -16,7 +16,7 @@ from springboard.jobs.job import NoJob
 from springboard.jobs.store import Store
 from tests.stands.cloud import Cloud, environment
 from tests.stands.scoring import scoring
-from tests.unit.jobs.test_worker import Said, Shop, _scored
+from tests.unit.jobs.test_worker import Flaky, Said, Shop, _scored
 
 TIME = "2026-11-28T19:00:00.000Z"
 
@@ -152,6 +152,21 @@ def test_a_burst_with_duplicates_and_test_messages_scores_each_video_once(shop: 
     assert len(results) == 20
     assert {path.read_bytes() for path in results} == {b'{"score": 50}'}
     assert shop.queue.backlog().dead == 0
+
+
+def test_an_event_whose_job_is_another_is_given_up_and_one_that_meets_no_store_is_not(shop: Shop) -> None:
+    desk = Desk(shop.settings, "dive-scoring", queue=shop.queue)
+    (one,) = drops.read(json.dumps(message(record("in/1.mp4"))).encode())
+    made = one.job(desk)
+    other = made.model_copy(update={"input": "s3://dives/other"})
+    Store().put_new(f"{shop.folder}/scores/.jobs/{made.id}.json", other.written())
+    said = Said(_scored)
+    shop.queue._queue.put(json.dumps(message(record("in/1.mp4"))).encode())
+    shop.queue._queue.put(json.dumps(message(record("in/2.mp4"))).encode())
+    with shop.working(lambda _: said, Flaky(1)):
+        shop.wait_empty()
+    assert len(said.asked) == 1
+    assert shop.queue.backlog().dead == 1
 
 
 def test_results_in_the_same_bucket_are_not_taken_for_videos(tmp_path: Path, aws: Cloud) -> None:
