@@ -1,6 +1,7 @@
 """`springboard batch`: all videos of a folder or a prefix of S3, as SageMaker's batch transform has them."""
 
 import json
+import os
 import signal
 import threading
 import time
@@ -142,6 +143,8 @@ def _places(store: Store, source: str, manifest: Path | None, pattern: str, afte
     for path in _listed(manifest, last) if manifest else store.below(source, last):
         hidden = any(step.startswith(".") for step in path.split("/"))
         if not hidden and fnmatch(path, pattern):
+            if os.fsencode(path).decode(errors="ignore") != path:
+                fail(f"{path!a} below {source} has a name that is no UTF-8; rename it")
             yield f"{root}/{path if source.startswith(_S3) else quote(path)}"
 
 

@@ -20,7 +20,6 @@ WORK_SECONDS = 900.0
 # Of a result's path, in S3 and in a folder; what is longer has the job's id for a name.
 _LONGEST_KEY, _LONGEST_STEP = 900, 220
 _TEST = "s3:TestEvent"
-_PLAIN = "!_.*'() -"
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,8 @@ class Dropped:
         job_id = f"drop-{digest[:32]}"
         output, failure = desk.place(job_id)
         steps = "/".join(map(_step, self.key.split("/")))
-        if len(steps) <= _LONGEST_KEY and max(map(len, steps.split("/"))) <= _LONGEST_STEP:
+        longest = max(len(step.encode()) for step in steps.split("/"))
+        if len(steps.encode()) <= _LONGEST_KEY and longest <= _LONGEST_STEP:
             name = f"{steps}.{digest[:8]}"
             output, _ = desk.place(job_id, filename=f"{name}.out")
             failure = f"{desk.settings.failures}/{name}-error.out"
@@ -106,5 +106,7 @@ def _dropped(told: dict[str, Any], key: str, at: str) -> Dropped:
 
 
 def _step(step: str) -> str:
-    """Return a step of a path that climbs nowhere, the same as it was where it is plain."""
-    return quote(step, safe=_PLAIN) if step.strip(".") else quote(step).replace(".", "%2E") or "%"
+    """Return a step of a path that climbs nowhere, the same as it was where it can be."""
+    if step.strip(".") and step.isprintable():
+        return step
+    return quote(step, safe="").replace(".", "%2E") or "%"

@@ -76,7 +76,11 @@ class Folder:
         for path in paths:
             steps = path.relative_to(self._place).parts
             hidden = any(step.startswith(".") for step in steps) or path.name.lower().endswith(_PARTIAL)
-            if steps and not hidden and fnmatch(path.name, self._pattern):
+            if not steps or hidden or not fnmatch(path.name, self._pattern):
+                continue
+            if os.fsencode(path).decode(errors="ignore") != str(path):
+                log.error("%a is not scored: its name is no UTF-8; rename it", str(path))
+            else:
                 self._waiting.setdefault(path, ("", time.monotonic()))
 
     def _take(self, path: Path, version: str) -> bool:

@@ -1,6 +1,7 @@
 """A batch: each video once, whatever stops it, in memory that does not grow; a second run does nothing."""
 
 import json
+import os
 import threading
 import time
 import tracemalloc
@@ -232,6 +233,13 @@ def test_the_command_scores_a_folder_and_sums_up(shop: Shop) -> None:
     assert time.monotonic() - began < 30
     other = _command(shop.folder, *words[:2], "--filter", "*")
     assert (other.exit_code, "another batch" in other.stderr) == (2, True)
+
+
+def test_a_name_that_no_result_could_tell_is_said(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/in/\xff.mp4")).write_bytes(b"x")
+    done = _command(tmp_path, f"{tmp_path}/in", f"{tmp_path}/out")
+    assert (done.exit_code, "no UTF-8" in done.stderr) == (2, True), done.output
 
 
 def test_a_manifest_says_which(shop: Shop) -> None:

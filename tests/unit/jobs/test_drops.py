@@ -13,9 +13,12 @@ from springboard.jobs import drops
 from springboard.jobs.desk import Desk
 from springboard.jobs.drops import Dropped
 from springboard.jobs.job import NoJob
+from springboard.jobs.sqs import SqsQueue
 from springboard.jobs.store import Store
+from springboard.jobs.worker import Worker
 from tests.stands.cloud import Cloud, environment
 from tests.stands.scoring import scoring
+from tests.stands.waiting import wait_until
 from tests.unit.jobs.test_worker import Flaky, Said, Shop, _scored
 
 TIME = "2026-11-28T19:00:00.000Z"
@@ -152,6 +155,42 @@ def test_a_burst_with_duplicates_and_test_messages_scores_each_video_once(shop: 
     assert len(results) == 20
     assert {path.read_bytes() for path in results} == {b'{"score": 50}'}
     assert shop.queue.backlog().dead == 0
+
+
+def test_a_put_into_a_bucket_that_tells_the_queue_comes_to_its_answer(aws: Cloud) -> None:
+    """S3's own messages, its test message too, as moto sends them: from the put to the answer's object."""
+    s3, sqs = aws.client("s3"), aws.client("sqs")
+    s3.create_bucket(Bucket="drops")
+    url, dead = aws.queue()
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    rule = {"Key": {"FilterRules": [{"Name": "prefix", "Value": "in/"}]}}
+    told = {"QueueArn": arn, "Events": ["s3:ObjectCreated:*"], "Filter": rule}
+    s3.put_bucket_notification_configuration(
+        Bucket="drops", NotificationConfiguration={"QueueConfigurations": [told]}
+    )
+    settings = Async.model_validate({"output": "s3://drops/scores", "queue": url})
+    said = Said(_scored)
+    with environment(**aws.environment):
+        worker = Worker(settings, "dive-scoring", SqsQueue(url), lambda _: said, Store(s3))
+        worker.start()
+        try:
+            for key in ("in/heat 3/054ä.mp4", "in/heat 3/055.mp4", "elsewhere/1.mp4"):
+                s3.put_object(Bucket="drops", Key=key, Body=b"a dive")
+
+            def results() -> list[str]:
+                found = s3.list_objects_v2(Bucket="drops", Prefix="scores/in/").get("Contents", [])
+                return [one["Key"] for one in found]
+
+            wait_until(lambda: len(results()) == 2, "both answers", 60)
+        finally:
+            worker.stop(10)
+        first, second = results()
+    assert first.startswith("scores/in/heat 3/054ä.mp4.")
+    assert second.startswith("scores/in/heat 3/055.mp4.")
+    assert s3.get_object(Bucket="drops", Key=second)["Body"].read() == b'{"score": 50}'
+    assert len(said.asked) == 2
+    letters = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["ApproximateNumberOfMessages"])
+    assert letters["Attributes"]["ApproximateNumberOfMessages"] == "0"
 
 
 def test_an_event_whose_job_is_another_is_given_up_and_one_that_meets_no_store_is_not(shop: Shop) -> None:

@@ -116,6 +116,7 @@ def test_what_is_no_whole_video_is_left_alone(watched: Watched) -> None:
     (watched.place / "empty.mp4").touch()
     (watched.place / "link.mp4").symlink_to("/etc/hostname")
     os.mkfifo(watched.place / "pipe.mp4")
+    Path(os.fsdecode(os.fsencode(watched.place) + b"/\xff.mp4")).write_bytes(b"x")
     (watched.place / "good.mp4").write_bytes(b"x")
     folder = watched.folder("*.mp4", settle=0)
     for _ in range(3):
