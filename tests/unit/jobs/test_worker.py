@@ -345,7 +345,7 @@ def test_a_job_that_was_cancelled_has_no_result_and_is_forgotten(shop: Shop) -> 
 
 
 def test_a_message_that_is_no_job_goes_to_the_dead_letters(shop: Shop) -> None:
-    shop.queue._queue.put(b'{"Event": "s3:TestEvent"}')
+    shop.queue._queue.put(b'{"hello": "world"}')
     with shop.working(lambda _: Said(_scored)):
         wait_until(lambda: shop.queue.backlog().dead == 1, "the dead letter")
 
