@@ -163,6 +163,7 @@ def stack(folder: Path) -> Iterator[Stack]:
                 "limits": {"max_body_bytes": 1_000_000, "deadline_seconds": 30},
                 "allowed_buckets": ["dives"],
                 "async": {"output": f"{folder}/scores", "queue": f"{folder}/jobs"},
+                "capture": {"destination": f"{folder}/captured", "flush_seconds": 1},
             },
         )
         run.callback(one.client.close)
