@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from springboard.auth import sigv4
 from springboard.auth.errors import NotAuthorized
-from springboard.auth.keys import Keys
+from springboard.auth.keys import AccessKey, Keys, Token
 from springboard.system import addresses
 
 # Checks a body; None where the headers have told everything.
@@ -96,13 +96,30 @@ class Auth:
             return address_of(request)
         if self._is_worker(scheme, credentials):
             return WORKER
+        key = self._key(request)
+        return f"key {key.name}" if key else address_of(request)
+
+    def is_admin(self, request: Request) -> bool:
+        """Whether whoever sent a request that `begin` and its function let in may use the control plane."""
+        if Mode.NONE in self.modes:
+            return True
+        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+        if self._is_worker(scheme, credentials):
+            return False
+        key = self._key(request)
+        return key is not None and key.role == "admin"
+
+    def _key(self, request: Request) -> AccessKey | Token | None:
+        """Return the key that a request claims to be of."""
+        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+        known: dict[str, AccessKey | Token]
         if scheme.lower() == "bearer":
             given = hashlib.sha256(credentials.strip().encode(errors="replace")).hexdigest()
-            names = {token.sha256: token.name for token in self.keys.tokens}
+            known = {token.sha256: token for token in self.keys.tokens}
         else:
             given = sigv4.key_id(request)
-            names = {key.access_key_id: key.name for key in self.keys.access_keys}
-        return f"key {names[given]}" if given in names else address_of(request)
+            known = {key.access_key_id: key for key in self.keys.access_keys}
+        return known.get(given)
 
     def _is_worker(self, scheme: str, credentials: str) -> bool:
         given = credentials.strip().encode(errors="replace")

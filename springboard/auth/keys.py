@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -23,6 +23,10 @@ class KeysFileError(Exception):
     """The file of keys cannot be read or written; the message says why."""
 
 
+# What a key may do: have videos scored, or that and the control plane's operations.
+Role = Literal["invoke", "admin"]
+
+
 class AccessKey(Strict):
     """A pair that signs requests, like AWS's own."""
 
@@ -32,6 +36,8 @@ class AccessKey(Strict):
     created: datetime
     ends: AwareDatetime | None = None
     """From when it is refused; one that was rotated is good until then, beside its successor."""
+    role: Role = "invoke"
+    """What it may do."""
 
 
 class Token(Strict):
@@ -41,6 +47,8 @@ class Token(Strict):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     created: datetime
     ends: AwareDatetime | None = None
+    """As an access key's."""
+    role: Role = "invoke"
     """As an access key's."""
 
 
@@ -88,8 +96,12 @@ class Keys(Strict):
         return [*self.access_keys, *self.tokens]
 
     def text(self) -> str:
-        """Return them as their file has them; without `ends` where none ends, as earlier versions read it."""
-        return json.dumps(self.model_dump(mode="json", exclude_none=True), indent=2) + "\n"
+        """Return them as their file has them; without `ends` and `role` where earlier versions need none."""
+        document = self.model_dump(mode="json", exclude_none=True)
+        for one in (*document["access_keys"], *document["tokens"]):
+            if one["role"] == "invoke":
+                del one["role"]
+        return json.dumps(document, indent=2) + "\n"
 
     def named(self) -> list[str]:
         """Return the names, an access key's with its id, which is no secret."""
@@ -115,24 +127,24 @@ def load(path: Path) -> Keys:
     return documents.load(path, Keys, KeysFileError, as_json=True, missing=Keys())
 
 
-def create_access_key(path: Path, name: str) -> AccessKey:
+def create_access_key(path: Path, name: str, role: Role = "invoke") -> AccessKey:
     """Issue an access key and store it. Raises `KeysFileError`."""
     keys = _free(path, name)
-    key = _access_key(name)
+    key = _access_key(name, role)
     _save(path, keys.and_(Keys(access_keys=(key,))))
     return key
 
 
-def create_token(path: Path, name: str) -> str:
+def create_token(path: Path, name: str, role: Role = "invoke") -> str:
     """Issue a bearer token, store its hash, return it: it is shown once. Raises `KeysFileError`."""
     keys = _free(path, name)
-    token, stored = _token(name)
+    token, stored = _token(name, role)
     _save(path, keys.and_(Keys(tokens=(stored,))))
     return token
 
 
 def rotate(path: Path, name: str, overlap: timedelta) -> AccessKey | str:
-    """Issue a successor of the same name and kind; what it replaces is good for `overlap` more.
+    """Issue a successor of the same name, kind and role; what it replaces is good for `overlap` more.
 
     Returns the access key, or the token. Raises `KeysFileError`.
     """
@@ -141,11 +153,12 @@ def rotate(path: Path, name: str, overlap: timedelta) -> AccessKey | str:
     # Who rotates twice within an overlap does not prolong the first one's.
     ending = [one.model_copy(update={"ends": min(one.ends or ends, ends)}) for one in keys.of([name]).all()]
     kept = keys.without([name]).and_(_sorted_out(ending) if overlap else Keys())
+    role: Role = ending[-1].role if ending else "invoke"
     if any(isinstance(one, Token) for one in ending):
-        token, stored = _token(name)
+        token, stored = _token(name, role)
         _save(path, kept.and_(Keys(tokens=(stored,))))
         return token
-    key = _access_key(name)
+    key = _access_key(name, role)
     _save(path, kept.and_(Keys(access_keys=(key,))))
     return key
 
@@ -191,19 +204,20 @@ def _sorted_out(them: Sequence[AccessKey | Token]) -> Keys:
     )
 
 
-def _access_key(name: str) -> AccessKey:
+def _access_key(name: str, role: Role) -> AccessKey:
     return AccessKey(
         name=name,
         access_key_id="SB" + secrets.token_hex(9).upper(),
         secret_access_key=secrets.token_urlsafe(30),
         created=datetime.now(UTC),
+        role=role,
     )
 
 
-def _token(name: str) -> tuple[str, Token]:
+def _token(name: str, role: Role) -> tuple[str, Token]:
     token = secrets.token_urlsafe(32)
     digest = hashlib.sha256(token.encode()).hexdigest()
-    return token, Token(name=name, sha256=digest, created=datetime.now(UTC))
+    return token, Token(name=name, sha256=digest, created=datetime.now(UTC), role=role)
 
 
 def _known(path: Path, name: str) -> Keys:

@@ -30,6 +30,9 @@ def create(
     bearer: Annotated[
         bool, typer.Option("--bearer", help="A bearer token in place of an access key.")
     ] = False,
+    admin: Annotated[
+        bool, typer.Option("--admin", help="May use the control plane too (serve --control).")
+    ] = False,
     out: Out = None,
     keys_file: KeysFile = DEFAULT,
 ) -> None:
@@ -37,7 +40,7 @@ def create(
     with explained(KeysFileError):
         _is_free(out)
         issue = keys.create_token if bearer else keys.create_access_key
-        _show(issue(keys_file, name), out)
+        _show(issue(keys_file, name, "admin" if admin else "invoke"), out)
 
 
 @app.command()
@@ -82,7 +85,8 @@ def list_keys(keys_file: KeysFile = DEFAULT) -> None:
     for one in issued.all():
         kind = f"access key {one.access_key_id}" if isinstance(one, AccessKey) else "bearer token"
         until = f"\tuntil {one.ends:%Y-%m-%d %H:%M %Z}" if one.ends else ""
-        typer.echo(f"{one.name}\t{kind}\tsince {one.created:%Y-%m-%d}{until}")
+        role = "\tadmin" if one.role == "admin" else ""
+        typer.echo(f"{one.name}\t{kind}\tsince {one.created:%Y-%m-%d}{until}{role}")
 
 
 @app.command()

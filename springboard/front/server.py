@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import uvicorn
+from fastapi import FastAPI
 
 from springboard.auth import keys
 from springboard.auth.check import Auth, MetricsRule, Mode
@@ -47,6 +48,7 @@ class Options:
     `page`: the web page too, where the endpoint file does not say otherwise.
     `allow_hosts`: names that callers know a server by which asks nobody for keys and listens on loopback,
     beside loopback's own; `*` is all of them.
+    `add_routes`: puts more routes into the application, the control plane's.
     """
 
     auth: frozenset[Mode] = frozenset({Mode.NONE})
@@ -58,6 +60,7 @@ class Options:
     has_successor: bool = False
     page: bool = True
     allow_hosts: tuple[str, ...] = ()
+    add_routes: Callable[[FastAPI, Front], None] | None = None
 
 
 # Something that runs beside the server until cancelled; when it fails, the server ends.
@@ -93,13 +96,12 @@ async def serve(
         front = Front(endpoint, Auth(options.auth, accepted), client, options.has_successor)
         front.traces = _traces()
         trusts_machine = Mode.NONE in options.auth and is_loopback(listening.getsockname()[0])
+        hosts = options.allow_hosts if trusts_machine else ("*",)
+        app = create_app(front, options.metrics_rule, options.page, hosts)
+        if options.add_routes:
+            options.add_routes(app, front)
         config = uvicorn.Config(
-            create_app(
-                front,
-                options.metrics_rule,
-                options.page,
-                options.allow_hosts if trusts_machine else ("*",),
-            ),
+            app,
             http=Connection,
             ws="none",
             log_config=None,

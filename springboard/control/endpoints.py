@@ -1,0 +1,263 @@
+"""Endpoints: their operations, and what Describe tells of them. The agent has what runs follow from it.
+
+An endpoint's document holds what serves (`serving`), what shall (`wanted`) and how far that is: `status` is
+SageMaker's. Both hold the models as they were when the call came: what is deleted later takes nothing away.
+"""
+
+import threading
+import time
+from typing import Any
+
+from springboard.control import listing
+from springboard.control.documents import Answer, Documents, Operation, container
+from springboard.control.errors import ControlError, LimitExceeded
+from springboard.control.names import CONFIG, ENDPOINT, MODEL, SAID
+from springboard.control.store import Document
+
+CREATING, UPDATING, IN_SERVICE, DELETING, FAILED = "Creating", "Updating", "InService", "Deleting", "Failed"
+ROLLING_BACK = "RollingBack"
+BUSY = (CREATING, UPDATING, ROLLING_BACK, DELETING)
+# One server has one endpoint: its queue, its limits and its figures are the endpoint's.
+MOST_ENDPOINTS = 1
+_BAKING = "canary"
+
+
+class Endpoints:
+    """The operations on endpoints, by their names in SageMaker's API."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+        self._store, self._identity = documents.store, documents.identity
+        self._creating = threading.Lock()
+        self.operations: dict[str, Operation] = {
+            "CreateEndpoint": self._create,
+            "DescribeEndpoint": self._describe,
+            "ListEndpoints": self._list,
+            "UpdateEndpoint": self._update,
+            "UpdateEndpointWeightsAndCapacities": self._weigh,
+            "DeleteEndpoint": self._delete,
+        }
+
+    def _create(self, asked: Document) -> Answer:
+        name = asked["EndpointName"]
+        wanted = self._wanted(asked["EndpointConfigName"], asked.get("DeploymentConfig"))
+        document = {"status": CREATING, "modified": time.time(), "wanted": wanted, "serving": None}
+        with self._creating:
+            there = [one["name"] for one in self._store.every(ENDPOINT)]
+            if name not in there and len(there) >= MOST_ENDPOINTS:
+                raise LimitExceeded("Number of endpoints on this server", MOST_ENDPOINTS, len(there))
+            arn = self._documents.create(ENDPOINT, name, document, asked.get("Tags", []))
+        return {"EndpointArn": arn}
+
+    def _update(self, asked: Document) -> Answer:
+        self._documents.find(ENDPOINT, asked["EndpointName"])
+        wanted = self._wanted(asked["EndpointConfigName"], asked.get("DeploymentConfig"))
+        left_out = {one["VariantPropertyType"] for one in asked.get("ExcludeRetainedVariantProperties", [])}
+
+        def how(document: Document) -> Document:
+            self._check_idle(document)
+            made = {**wanted}
+            if asked.get("RetainDeploymentConfig") and made["deployment"] is None:
+                made["deployment"] = document.get("last_deployment")
+            if asked.get("RetainAllVariantProperties") and "DesiredWeight" not in left_out:
+                made["variants"] = _retaining(made["variants"], document["serving"]["variants"])
+            return _begun(document, made)
+
+        return self._changed(asked["EndpointName"], how)
+
+    def _weigh(self, asked: Document) -> Answer:
+        def how(document: Document) -> Document:
+            self._check_idle(document)
+            serving = document["serving"]
+            variants = {one["name"]: dict(one) for one in serving["variants"]}
+            given = asked["DesiredWeightsAndCapacities"]
+            if unknown := [one["VariantName"] for one in given if one["VariantName"] not in variants]:
+                named = ", ".join(f'"{name}"' for name in unknown)
+                raise ControlError(
+                    f"The variant name(s) {named} is/are not present within endpoint configuration "
+                    f'"{serving["config"]}".'
+                )
+            for one in given:
+                self._check_capacity(one)
+                if "DesiredWeight" in one:
+                    variants[one["VariantName"]]["weight"] = one["DesiredWeight"]
+            if not any(one["weight"] for one in variants.values()):
+                raise ControlError("At least one variant needs a weight above 0.")
+            return _begun(document, {**serving, "variants": list(variants.values()), "deployment": None})
+
+        return self._changed(asked["EndpointName"], how)
+
+    def _delete(self, asked: Document) -> Answer:
+        def how(document: Document) -> Document:
+            if document["status"] != FAILED:
+                self._check_idle(document)
+            return {**document, "status": DELETING, "modified": time.time()}
+
+        self._changed(asked["EndpointName"], how)
+        return {}
+
+    def _describe(self, asked: Document) -> Answer:
+        document, _ = self._documents.find(ENDPOINT, asked["EndpointName"])
+        return described(document, self._identity.arn(ENDPOINT, document["name"]))
+
+    def _list(self, asked: Document) -> Answer:
+        found = listing.chosen(self._store.every(ENDPOINT), asked)
+        shown, token = listing.page(found, asked, lambda one: one["name"])
+        rows = [
+            {
+                "EndpointName": one["name"],
+                "EndpointArn": self._identity.arn(ENDPOINT, one["name"]),
+                "CreationTime": one["created"],
+                "LastModifiedTime": one["modified"],
+                "EndpointStatus": one["status"],
+            }
+            for one in shown
+        ]
+        return {"Endpoints": rows, "NextToken": token}
+
+    def _changed(self, name: str, how: Any) -> Answer:
+        if self._store.change(ENDPOINT, name, how) is None:
+            raise self._documents.missing(ENDPOINT, name)
+        return {"EndpointArn": self._identity.arn(ENDPOINT, name)}
+
+    def _check_idle(self, document: Document) -> None:
+        if document["status"] != IN_SERVICE:
+            arn = self._identity.arn(ENDPOINT, document["name"])
+            if document["status"] == FAILED:
+                raise ControlError(
+                    f'Cannot update endpoint "{arn}" that failed; delete it and create it anew.'
+                )
+            raise ControlError(f'Cannot update in-progress {SAID[ENDPOINT]} "{arn}".')
+
+    def _check_capacity(self, one: Document) -> None:
+        if "ServerlessUpdateConfig" in one:
+            raise ControlError("ServerlessUpdateConfig has no counterpart on one's own machine.")
+        if (count := one.get("DesiredInstanceCount", 1)) != 1:
+            self._documents.no_counterpart(
+                f"Variant {one['VariantName']} is to have {count} instances, and this is one machine."
+            )
+
+    def _wanted(self, config: str, deployment: Document | None) -> Document:
+        """Return what an endpoint of this configuration serves, its models written out."""
+        said = self._documents.find(CONFIG, config)[0]["said"]
+        if len(said["ProductionVariants"]) > 1 or len(said.get("ShadowProductionVariants", [])) > 1:
+            raise ControlError(
+                f"Endpoint configuration {config} has several variants, and this server runs one production "
+                "variant an endpoint, and one shadow. A new model beside the old one is tried with "
+                "UpdateEndpoint and a BlueGreenUpdatePolicy."
+            )
+        self._check_deployment(deployment or {})
+        return {
+            "config": config,
+            "deployment": deployment,
+            "variants": [self._variant(one) for one in said["ProductionVariants"]],
+            "shadows": [self._variant(one) for one in said.get("ShadowProductionVariants", [])],
+            "async": said.get("AsyncInferenceConfig"),
+        }
+
+    def _variant(self, variant: Document) -> Document:
+        model = self._documents.find(MODEL, variant["ModelName"])[0]["said"]
+        weight, count = variant["InitialVariantWeight"], variant.get("InitialInstanceCount", 1)
+        return {"name": variant["VariantName"], "weight": weight, "instances": count, "model": model}
+
+    def _check_deployment(self, deployment: Document) -> None:
+        blue_green, rolling = deployment.get("BlueGreenUpdatePolicy"), deployment.get("RollingUpdatePolicy")
+        if blue_green and rolling:
+            raise ControlError("Give BlueGreenUpdatePolicy or RollingUpdatePolicy, not both.")
+        if deployment.get("AutoRollbackConfiguration", {}).get("Alarms"):
+            self._documents.no_counterpart(
+                "AutoRollbackConfiguration names alarms, which this server does not read: a trial is judged "
+                "by its own figures (errors, times, scores), and rolls back by itself."
+            )
+        routing = (blue_green or {}).get("TrafficRoutingConfiguration", {})
+        kind = routing.get("Type", "ALL_AT_ONCE")
+        named = {"CANARY": "CanarySize", "LINEAR": "LinearStepSize"}.get(kind)
+        if named and named not in routing:
+            raise ControlError(f"TrafficRoutingConfiguration of type {kind} needs {named}.")
+        for size in (routing.get(named or ""), (rolling or {}).get("MaximumBatchSize")):
+            _check_size(size)
+
+
+def _check_size(size: Document | None) -> None:
+    if size is None:
+        return
+    if size["Type"] != "CAPACITY_PERCENT":
+        raise ControlError(
+            "Sizes are of Type CAPACITY_PERCENT here: this is one machine, not several instances."
+        )
+    if size["Value"] > 50:
+        raise ControlError(f"A size of CAPACITY_PERCENT is at most 50, found {size['Value']}.")
+
+
+def _retaining(wanted: list[Document], serving: list[Document]) -> list[Document]:
+    weights = {one["name"]: one["weight"] for one in serving}
+    return [{**one, "weight": weights.get(one["name"], one["weight"])} for one in wanted]
+
+
+def _begun(document: Document, wanted: Document) -> Document:
+    now = time.time()
+    return {**document, "status": UPDATING, "modified": now, "began": now, "wanted": wanted, "stage": ""}
+
+
+def described(document: Document, arn: str) -> Answer:
+    """Return what DescribeEndpoint tells."""
+    serving, wanted = document["serving"], document["wanted"]
+    pending = document["status"] in (UPDATING, ROLLING_BACK)
+    shown = serving or wanted
+    return {
+        "EndpointName": document["name"],
+        "EndpointArn": arn,
+        "EndpointConfigName": shown["config"],
+        "ProductionVariants": [_shown(one, document, old=pending) for one in serving["variants"]]
+        if serving
+        else None,
+        "ShadowProductionVariants": [_shown(one, document) for one in serving["shadows"]]
+        if serving and serving["shadows"]
+        else None,
+        "EndpointStatus": document["status"],
+        "FailureReason": document.get("failure") or None,
+        "CreationTime": document["created"],
+        "LastModifiedTime": document["modified"],
+        "LastDeploymentConfig": document.get("last_deployment"),
+        "AsyncInferenceConfig": shown["async"],
+        "PendingDeploymentSummary": _pending(document) if pending else None,
+    }
+
+
+def _shown(variant: Document, document: Document, old: bool = False) -> Answer:
+    share = 1 - document.get("share", 0) / 100 if old else 1
+    image = container(variant["model"]).get("Image")
+    deployed = {"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": document["created"]}
+    return {
+        "VariantName": variant["name"],
+        "DeployedImages": [deployed] if image else None,
+        "CurrentWeight": variant["weight"] * share,
+        "DesiredWeight": variant["weight"],
+        "CurrentInstanceCount": 1,
+        "DesiredInstanceCount": variant["instances"],
+    }
+
+
+def _pending(document: Document) -> Answer:
+    wanted, stage = document["wanted"], document.get("stage", "")
+    share = document.get("share", 0) / 100
+    status = {"": "Creating", "starting": "Creating"}.get(stage, "Updating")
+    if stage.startswith(_BAKING):
+        status = "Baking"
+    began = document["began"]
+    said = {"Status": status, "StatusMessage": stage or None, "StartTime": began}
+    return {
+        "EndpointConfigName": wanted["config"],
+        "StartTime": began,
+        "ProductionVariants": [
+            {
+                "VariantName": one["name"],
+                "CurrentWeight": one["weight"] * share,
+                "DesiredWeight": one["weight"],
+                "CurrentInstanceCount": 1,
+                "DesiredInstanceCount": one["instances"],
+                "VariantStatus": [said],
+            }
+            for one in wanted["variants"]
+        ],
+    }
