@@ -3,6 +3,7 @@
 The rooms; each line may use the ones below it, and `make check` sees to it:
 
     cli                              the `springboard` command; one file a command group
+    control                          SageMaker's control plane: its documents, the agent that deploys them
     front     deploy     client      the server callers talk to; a host's releases; what asks a server
     auth    torchserve   releases    keys and signatures; all that knows TorchServe; releases in S3
     jobs                             videos that nobody waits for: their queue, their worker, their results

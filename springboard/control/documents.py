@@ -87,9 +87,8 @@ class Documents:
             self.no_counterpart("DataCaptureConfig is not offered: this server keeps no videos.")
         for variant in asked["ProductionVariants"]:
             if (count := variant.get("InitialInstanceCount", 1)) != 1:
-                self.no_counterpart(
-                    f"Variant {variant['VariantName']} has InitialInstanceCount {count}, and this is one machine."
-                )
+                name = variant["VariantName"]
+                self.no_counterpart(f"Variant {name} has InitialInstanceCount {count}; this is one machine.")
         for variant in [*asked["ProductionVariants"], *asked.get("ShadowProductionVariants", [])]:
             self.find(MODEL, variant["ModelName"])
         tags = asked.pop("Tags", [])
@@ -175,8 +174,8 @@ def container(model: Document) -> Document:
 def location(model: Document) -> str:
     """Return where a model's data are, `s3://...`; empty where it names none."""
     held = container(model)
-    source = held.get("ModelDataSource", {}).get("S3DataSource", {}).get("S3Uri", "")
-    return held.get("ModelDataUrl", "") or source
+    source = held.get("ModelDataSource", {}).get("S3DataSource", {})
+    return str(held.get("ModelDataUrl") or source.get("S3Uri", ""))
 
 
 def _check_model(asked: Document) -> None:

@@ -182,9 +182,7 @@ def _check_size(size: Document | None) -> None:
     if size is None:
         return
     if size["Type"] != "CAPACITY_PERCENT":
-        raise ControlError(
-            "Sizes are of Type CAPACITY_PERCENT here: this is one machine, not several instances."
-        )
+        raise ControlError("Sizes are of Type CAPACITY_PERCENT here: this is one machine, not several.")
     if size["Value"] > 50:
         raise ControlError(f"A size of CAPACITY_PERCENT is at most 50, found {size['Value']}.")
 

@@ -1,7 +1,7 @@
 """SageMaker's API as botocore's service model describes it: requests checked by it, answers written by it.
 
-One walk over a shape checks types, what is required, bounds, lengths, patterns and enums, and another leaves out
-of an answer what is not set: `sagemaker-core` and others validate answers, and take neither `{}` nor null for it.
+One walk over a shape checks types, what is required, bounds, lengths, patterns and enums, and another leaves
+out of an answer what is not set: `sagemaker-core` validates answers, and takes neither `{}` nor null for it.
 """
 
 import math
@@ -45,7 +45,7 @@ def operation(name: str) -> OperationModel | None:
 
 
 def checked(shape: Shape | None, value: object) -> dict[str, Any]:
-    """Return a request as its shape has it, without what it does not know and without nulls, as AWS ignores them.
+    """Return a request as its shape has it, without nulls and what it does not know, which AWS ignores too.
 
     Raises `SerializationError` for a value of another type, else `ControlError` with every fault.
     """

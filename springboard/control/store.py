@@ -1,13 +1,12 @@
 """Where the control plane's documents are: each one a JSON file, replaced whole and only by who has read it.
 
-One folder on one machine. A document's version is its text: whoever writes says which text they have read, and
-is refused where another was quicker.
+One folder on one machine. A document's version is its text: whoever writes says which text they have read,
+and is refused where another was quicker.
 """
 
 import fcntl
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,8 +27,6 @@ class Folder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        # flock(2) is between processes; of one's own threads each opens a file of its own, so it holds there too.
-        self._threads = threading.Lock()
 
     def read(self, kind: str, name: str) -> tuple[Document, str] | None:
         """Return a document and its version, None where there is none."""
@@ -94,7 +91,8 @@ class Folder:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        with self._threads, (self._folder / ".lock").open("w") as held:
+        # Each call opens the file anew, so that flock(2) keeps threads apart as it does processes.
+        with (self._folder / ".lock").open("w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             yield
 

@@ -136,3 +136,15 @@ def test_keys_that_playbooks_place_are_not_edited_on_the_host(tmp_path: Path) ->
         with pytest.raises(keys.KeysFileError, match=r"playbooks/keys.yml with -e create=NAME"):
             edit(path, "ci" if edit is keys.revoke else "app")
     assert keys.read_in(path, keys.Keys(), exactly=True) == ["ci"]
+
+
+def test_an_administrators_key_stays_one_when_rotated_and_others_are_as_before(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    assert keys.create_access_key(path, "app").role == "invoke"
+    assert "role" not in path.read_text()
+    keys.create_access_key(path, "ops", "admin")
+    keys.create_token(path, "ci", "admin")
+    for name in ("ops", "ci"):
+        keys.rotate(path, name, timedelta(days=1))
+    roles = [(one.name, one.role) for one in keys.load(path).all()]
+    assert roles == [("app", "invoke"), *[("ops", "admin")] * 2, *[("ci", "admin")] * 2]

@@ -133,7 +133,8 @@ def test_every_pattern_and_type_of_our_operations_can_be_checked(plane: Plane) -
     documents = Documents(Folder(plane.store._folder), IDENTITY)
     for name in documents.operations | Endpoints(documents).operations:
         model = shapes.operation(name)
-        assert model and model.input_shape
+        assert model is not None
+        assert model.input_shape is not None
         for pattern in _patterns(model.input_shape, set()):
             shapes.compiled(pattern)
     assert shapes.compiled(r"([\p{L}\p{Z}\p{N}_.:/=+\-@]*)").fullmatch("Größe 中 1")
