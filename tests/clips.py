@@ -38,26 +38,29 @@ def encode(
 ) -> bytes:
     """Encode frames as a video file."""
     file = io.BytesIO()
-    with av.open(file, "w", format=container) as output:
-        sound = output.add_stream("aac", rate=44100, layout="mono") if audio else None
-        if codec:
-            if codec == "libx265":
-                options.setdefault("x265-params", "log-level=error")
-            stream = cast(VideoStream, output.add_stream(codec, rate=fps, options=options))
-            stream.height, stream.width = frames.shape[1:3]
-            stream.pix_fmt = _PIXELS.get(codec, "yuv420p")
-            for frame in frames:
-                output.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
-            output.mux(stream.encode())
-        if sound:
-            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-            silence.sample_rate, silence.pts = 44100, 0
-            output.mux(sound.encode(silence))
-            output.mux(sound.encode())
-    if codec == "libsvtav1":
-        # It makes root's threads real-time ones, its caller's too, and what that starts: two such processes
-        # leave nobody else a core, each other neither.
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    try:
+        with av.open(file, "w", format=container) as output:
+            sound = output.add_stream("aac", rate=44100, layout="mono") if audio else None
+            if codec:
+                if codec == "libx265":
+                    options.setdefault("x265-params", "log-level=error")
+                stream = cast(VideoStream, output.add_stream(codec, rate=fps, options=options))
+                stream.height, stream.width = frames.shape[1:3]
+                stream.pix_fmt = _PIXELS.get(codec, "yuv420p")
+                for frame in frames:
+                    output.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+                output.mux(stream.encode())
+            if sound:
+                silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+                silence.sample_rate, silence.pts = 44100, 0
+                output.mux(sound.encode(silence))
+                output.mux(sound.encode())
+    finally:
+        if codec == "libsvtav1":
+            # It makes root's threads real-time ones, its caller's too, and what that starts: two such
+            # processes leave nobody else a core, each other neither.
+            for thread in (0, os.getpid()):
+                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
     return file.getvalue()
 
 

@@ -1,5 +1,10 @@
-"""What is compiled for Ansible's modules, kept for all processes of the tests: see `sitecustomize`."""
+"""What is made of Ansible's modules for each task and each run, kept for all processes of the tests.
 
+What Python compiles of them, here and on hosts: see `sitecustomize`. The archives that they are sent in: see
+`callbacks/kept_modules`.
+"""
+
+from hashlib import sha256
 from pathlib import Path
 
 from springboard.system.checkout import ROOT
@@ -9,6 +14,14 @@ KEPT = ROOT / "build/compiled"
 
 
 def keeping() -> dict[str, str]:
-    """Return the environment of an Ansible of this machine's that keeps it, too."""
+    """Return the environment of an Ansible of this machine's that keeps both."""
     KEPT.mkdir(parents=True, exist_ok=True)
-    return {"PYTHONPATH": str(SITECUSTOMIZE.parent), "COMPILED_FOLDER": str(KEPT)}
+    locked = sha256((ROOT / "requirements" / "dev.txt").read_bytes()).hexdigest()[:12]
+    here = str(SITECUSTOMIZE.parent)
+    return {
+        "PYTHONPATH": here,
+        "COMPILED_FOLDER": str(KEPT),
+        "ANSIBLE_CALLBACK_PLUGINS": f"{here}/callbacks",
+        "ANSIBLE_CALLBACKS_ENABLED": "kept_modules",
+        "KEPT_MODULES": str(ROOT / "build" / f"modules-{locked}"),
+    }

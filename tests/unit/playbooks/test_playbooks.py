@@ -117,12 +117,6 @@ def test_systems_that_were_not_tested_are_refused_unless_told(
     assert said in " ".join(done.stdout.split())
 
 
-def test_ansible_lint_is_content_at_profile_production() -> None:
-    done = run("ansible-lint", "--nocolor", "playbooks", "inventory")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Profile 'production' was required, and it passed" in done.stderr
-
-
 @pytest.mark.parametrize("playbook", ["configure.yml", "monitor.yml"])
 def test_plays_that_install_packages_wait_for_the_machine_and_are_never_asked(playbook: str) -> None:
     """A machine that boots for the first time holds apt; debconf and needrestart ask, or restart things."""
