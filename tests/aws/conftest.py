@@ -30,6 +30,7 @@ LIFE = [
     "replaced",
     "removed",
     "moved",
+    "unwatched",
     "torn_down",
     "emptied",
 ]
@@ -269,26 +270,53 @@ def removed(pool: Checkout, replaced: object) -> dict[str, Run]:
 
 
 @pytest.fixture(scope="package")
-def moved(aws: Aws, pool: Checkout, removed: object, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The bucket holds a release, and beside the deployment is one in another region, of other names."""
-    registry = Registry(f"s3://{BUCKET}", aws.client("s3", REGION, pool.users["deploy"]))
-    publish(registry, tmp_path_factory.mktemp("release"), "1.0.0")
-    assert registry.versions() == ["1.0.0"]
-    aws.grant(ELSEWHERE, 8)
+def there(aws: Aws, pool: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """The checkout of a deployment in another region, of other names; in one zone, and watched."""
     same = pool.values("aws_host_allowed_cidrs", "aws_host_admin_cidrs", "aws_host_public_key_file")
-    there = Checkout(
+    return Checkout(
         tmp_path_factory.mktemp("there"),
         aws,
         springboard_deployment="pool-eu",
         springboard_region=ELSEWHERE,
         springboard_models_bucket="pool-eu-models",
+        aws_host_zones=[f"{ELSEWHERE}b"],
+        aws_host_monitor=True,
         **same,
     )
-    return there.play("provision")
 
 
 @pytest.fixture(scope="package")
-def torn_down(aws: Aws, pool: Checkout, moved: object, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def moved(
+    aws: Aws, pool: Checkout, there: Checkout, removed: object, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    """The bucket holds a release, and beside the deployment is one in a region without a default VPC."""
+    registry = Registry(f"s3://{BUCKET}", aws.client("s3", REGION, pool.users["deploy"]))
+    publish(registry, tmp_path_factory.mktemp("release"), "1.0.0")
+    assert registry.versions() == ["1.0.0"]
+    aws.grant(ELSEWHERE, 8)
+    _delete_default_vpc(aws.client("ec2", ELSEWHERE))
+    return there.play("provision")
+
+
+def _delete_default_vpc(ec2: Any) -> None:
+    """As organisations do."""
+    default = [{"Name": "is-default", "Values": ["true"]}]
+    (vpc,) = ec2.describe_vpcs(Filters=default)["Vpcs"]
+    theirs = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]
+    for subnet in ec2.describe_subnets(Filters=theirs)["Subnets"]:
+        ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+    ec2.delete_vpc(VpcId=vpc["VpcId"])
+
+
+@pytest.fixture(scope="package")
+def unwatched(there: Checkout, moved: Run) -> Run:
+    """That one is to have no host that watches any more."""
+    there.edit(aws_host_monitor=False)
+    return there.play("remove", "-e", "host=pool-eu-monitor")
+
+
+@pytest.fixture(scope="package")
+def torn_down(aws: Aws, pool: Checkout, unwatched: object, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The bucket holds a release, and what was written twice and deleted."""
     # Who deploys does so from another machine than the one that made the host.
     instance = running(aws, REGION, "pool-1")["InstanceId"]

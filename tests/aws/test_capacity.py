@@ -75,11 +75,13 @@ def test_counts_addresses_and_networks_of_others(aws: Aws) -> None:
     assert after["vpcs"] == {"quota": 9, "in_use": before["vpcs"]["in_use"] + 1}
 
 
-def test_other_zones_are_tried_and_then_other_types(aws: Aws) -> None:
+@pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "InsufficientFreeAddressesInSubnet"])
+def test_other_zones_are_tried_and_then_other_types(aws: Aws, code: str) -> None:
     ec2 = aws.client("ec2", REGION)
     subnets = [one["SubnetId"] for one in ec2.describe_subnets()["Subnets"]][:2]
     zones = {one["SubnetId"]: one["AvailabilityZone"] for one in ec2.describe_subnets()["Subnets"]}
-    aws.tell("sold-out", **{"g5.xlarge": ",".join(zones.values()), "g6.xlarge": zones[subnets[0]]})
+    sold_out = {"g5.xlarge": ",".join(zones.values()), "g6.xlarge": zones[subnets[0]]}
+    aws.tell("sold-out", code=code, **sold_out)
     image = aws.publish_ami(REGION, "20260302")
     types = ["g5.xlarge", "g6.xlarge"]
     answer = module(aws, "ec2_launch", region=REGION, types=types, subnets=subnets, spec={"ImageId": image})
@@ -87,7 +89,7 @@ def test_other_zones_are_tried_and_then_other_types(aws: Aws) -> None:
     (instance,) = ec2.describe_instances(InstanceIds=[answer["instance_id"]])["Reservations"][0]["Instances"]
     assert (instance["InstanceType"], instance["SubnetId"]) == ("g6.xlarge", subnets[1])
     assert answer["tried"] == [
-        f"{kind} in {zones[subnet]}: InsufficientInstanceCapacity"
+        f"{kind} in {zones[subnet]}: {code}"
         for kind, subnet in (("g5.xlarge", subnets[0]), ("g5.xlarge", subnets[1]), ("g6.xlarge", subnets[0]))
     ]
     ec2.terminate_instances(InstanceIds=[answer["instance_id"]])
@@ -101,3 +103,19 @@ def test_what_more_zones_do_not_mend_ends_it_at_once(aws: Aws) -> None:
     aws.tell("refuse")
     assert "PendingVerification" in answer["msg"]
     assert answer["tried"] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("Server.InsufficientInstanceCapacity", "EC2 has none now. Tried g5.xlarge in"),
+        ("Client.InvalidKMSKey.InvalidState", "as it began: Client.InvalidKMSKey.InvalidState: as the tests"),
+    ],
+)
+def test_what_ends_as_it_begins_was_not_launched(aws: Aws, code: str, said: str) -> None:
+    subnets = [one["SubnetId"] for one in aws.client("ec2", REGION).describe_subnets()["Subnets"]]
+    spec = {"ImageId": aws.publish_ami(REGION, "20260303")}
+    aws.tell("end", **{"g5.xlarge": code})
+    answer = module(aws, "ec2_launch", region=REGION, types=["g5.xlarge"], subnets=subnets, spec=spec)
+    aws.tell("end")
+    assert said in answer["msg"]

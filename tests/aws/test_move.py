@@ -33,6 +33,25 @@ def test_the_commands_of_the_page_take_a_release_along(moved: Run, aws: Aws) -> 
     assert Registry("s3://pool-eu-models", aws.client("s3", ELSEWHERE)).versions() == ["1.0.0"]
 
 
+def test_only_wanted_zones_get_a_subnet(moved: Run, aws: Aws) -> None:
+    assert moved.code == 0, moved.text
+    kinds = [kind for kind, _ in tagged(aws, ELSEWHERE, "pool-eu")]
+    assert kinds.count("subnet") == 1
+    zones = {
+        running(aws, ELSEWHERE, f"pool-eu-{name}")["Placement"]["AvailabilityZone"]
+        for name in ("1", "monitor")
+    }
+    assert zones == {f"{ELSEWHERE}b"}
+
+
+def test_the_host_that_watches_goes_alone(unwatched: Run, aws: Aws) -> None:
+    """Nobody has to serve in its place, and nothing on it has to be ended first."""
+    assert unwatched.code == 0, unwatched.text
+    kinds = [kind for kind, _ in tagged(aws, ELSEWHERE, "pool-eu")]
+    assert (kinds.count("instance"), kinds.count("elastic-ip"), kinds.count("volume")) == (1, 1, 1)
+    assert running(aws, ELSEWHERE, "pool-eu-1")
+
+
 def test_the_new_one_stays_when_the_old_one_is_taken_down(emptied: Run, aws: Aws) -> None:
     assert running(aws, ELSEWHERE, "pool-eu-1")
     kinds = {kind for kind, _ in tagged(aws, ELSEWHERE, "pool-eu")}

@@ -8,7 +8,7 @@ Added to moto:
   `REGIONS`;
 - quotas: vCPUs of G instances, 0 at first as in a new account, elastic IPs, and VPCs, for which the account
   has no value of its own at first; an increase asked for is granted at once;
-- capacity that is sold out and accounts that are refused, as told (`aws_room`);
+- capacity that is sold out, accounts that are refused and instances that end at once, as told (`aws_room`);
 - the console of instances, on which they print their SSH keys (`aws_console`);
 - an access key that AWS does not know, `UNKNOWN_KEY`;
 - wildcards in the filter of DescribeInstanceTypeOfferings;
@@ -247,6 +247,7 @@ def main() -> None:
     setattr(FakeBucket, "get_permission", _by_its_conditions(FakeBucket.get_permission))  # noqa: B010
     setattr(EC2Backend, "create_volume", _with_snapshot(EC2Backend.create_volume))  # noqa: B010
     setattr(EC2Backend, "terminate_instances", _with_addresses(EC2Backend.terminate_instances))  # noqa: B010
+    setattr(EC2Backend, "run_instances", aws_room.ending(EC2Backend.run_instances))  # noqa: B010
     setattr(EC2Backend, "matches_filters", _offering_matches)  # noqa: B010
     setattr(SecurityGroupRule, "description", property(_description))  # noqa: B010
     EC2_PREFIX_TO_RESOURCE["eipalloc"] = "elastic-ip"

@@ -1,16 +1,22 @@
 """What EC2 has no room for, and what it refuses an account: as told by the tests.
 
-`GET /standin/sold-out?g4dn.xlarge=us-west-1a,us-west-1b` (zones by type), and
-`GET /standin/refuse?RunInstances=PendingVerification` (code by action); each replaces what was told before.
+`GET /standin/sold-out?g4dn.xlarge=us-west-1a,us-west-1b` (zones by type; code=C: says so by C),
+`GET /standin/refuse?RunInstances=PendingVerification` (code by action) and
+`GET /standin/end?g4dn.xlarge=Client.VolumeLimitExceeded` (what a type's instances end for at once);
+each replaces what was told before.
 """
 
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qsl
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
+from moto.ec2.models.instances import StateReason
 
 _sold_out: dict[str, list[str]] = {}
 _refused: dict[str, str] = {}
+_ended: dict[str, str] = {}
 
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 SAYS = {
@@ -29,6 +35,9 @@ def tell(path: str, query: str) -> bool:
     elif path == "/standin/refuse":
         _refused.clear()
         _refused.update(told)
+    elif path == "/standin/end":
+        _ended.clear()
+        _ended.update(told)
     else:
         return False
     return True
@@ -46,7 +55,25 @@ def find(region: str, form: dict[str, str]) -> tuple[str, bytes] | None:
     if zone not in _sold_out[kind]:
         return None
     says = f"We do not have sufficient {kind} capacity in the Availability Zone you requested: {zone}"
-    return "500 Internal Server Error", _error("InsufficientInstanceCapacity", says)
+    code = _sold_out.get("code", ["InsufficientInstanceCapacity"])[0]
+    return "500 Internal Server Error", _error(code, says)
+
+
+def ending(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Have RunInstances end what it takes, as told.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html
+    """
+
+    def run_instances(*arguments: Any, **options: Any) -> Any:
+        reservation = run(*arguments, **options)
+        for instance in reservation.instances:
+            if code := _ended.get(instance.instance_type):
+                instance.terminate()
+                instance.state_reason = StateReason(f"{code}: as the tests say", code)
+        return reservation
+
+    return run_instances
 
 
 def _error(code: str, says: str) -> bytes:

@@ -15,6 +15,7 @@ module: ec2_launch
 short_description: Launches one instance in the first zone, of the first type, that EC2 has capacity for
 description:
   - For each of C(types) in turn every one of C(subnets) is tried once. Other errors than of capacity end it.
+  - What EC2 takes and ends as it begins, of a key that it may not use say, was not launched.
 options:
   region:
     description: The region.
@@ -59,14 +60,33 @@ tried:
 """
 
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
-NO_ROOM = {"InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientCapacity", "Unsupported"}
+NO_ROOM = {
+    "InsufficientCapacity",
+    "InsufficientFreeAddressesInSubnet",
+    "InsufficientHostCapacity",
+    "InsufficientInstanceCapacity",
+    "InsufficientVolumeCapacity",
+    "Unsupported",
+}
 OVER_QUOTA = {"VcpuLimitExceeded", "InstanceLimitExceeded"}
 # A profile that was made a moment ago is not known to EC2 yet.
 PROFILE_TRIES, PROFILE_SECONDS = 12, 5
+BEGIN_TRIES, BEGIN_SECONDS = 90, 2
 
 
 class NoRoomError(Exception):
     """Nothing of what was tried could be launched."""
+
+
+class EndedError(Exception):
+    """EC2 took an instance and ended it as it began; `code` says why.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshooting-launch.html
+    """
+
+    def __init__(self, instance: str, reason: dict[str, str]) -> None:
+        self.code = reason.get("Code", "").partition(".")[2]  # after Client. or Server.
+        super().__init__(f"EC2 ended {instance} as it began: {reason.get('Message', 'it does not say why')}")
 
 
 def zones(ec2: Any, subnets: list[str]) -> list[tuple[str, str]]:
@@ -74,6 +94,23 @@ def zones(ec2: Any, subnets: list[str]) -> list[tuple[str, str]]:
     found = ec2.describe_subnets(SubnetIds=subnets)["Subnets"]
     zone = {subnet["SubnetId"]: subnet["AvailabilityZone"] for subnet in found}
     return [(subnet, zone[subnet]) for subnet in subnets]
+
+
+def begun(ec2: Any, instance: str) -> str:
+    """Return its id once it runs, or is about to for long."""
+    for _ in range(BEGIN_TRIES):
+        try:
+            (found,) = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "InvalidInstanceID.NotFound":  # EC2 knows it a moment later
+                raise
+        else:
+            if found["State"]["Name"] in ("shutting-down", "terminated"):
+                raise EndedError(instance, found.get("StateReason", {}))
+            if found["State"]["Name"] != "pending":
+                break
+        time.sleep(BEGIN_SECONDS)
+    return instance
 
 
 def run(ec2: Any, spec: dict[str, Any]) -> str:
@@ -88,7 +125,7 @@ def run(ec2: Any, spec: dict[str, Any]) -> str:
                 time.sleep(PROFILE_SECONDS)
                 continue
             raise
-        return str(instance["InstanceId"])
+        return begun(ec2, str(instance["InstanceId"]))
     raise AssertionError("the last try returns or raises")
 
 
@@ -99,8 +136,8 @@ def launch(ec2: Any, types: list[str], subnets: list[str], spec: dict[str, Any],
         for subnet, zone in places:
             try:
                 return run(ec2, spec | {"InstanceType": kind, "SubnetId": subnet})
-            except ClientError as error:
-                code = error.response["Error"]["Code"]
+            except (ClientError, EndedError) as error:
+                code = error.code if isinstance(error, EndedError) else error.response["Error"]["Code"]
                 if code not in NO_ROOM | OVER_QUOTA:
                     raise
                 tried.append(f"{kind} in {zone}: {code}")
@@ -129,7 +166,7 @@ def main() -> None:
         once = Config(retries={"mode": "standard", "total_max_attempts": 2})
         ec2 = boto3.client("ec2", region_name=asked["region"], config=once)
         instance = launch(ec2, asked["types"], asked["subnets"], asked["spec"], tried)
-    except (BotoCoreError, ClientError, NoRoomError) as error:
+    except (BotoCoreError, ClientError, EndedError, NoRoomError) as error:
         module.fail_json(msg=str(error), tried=tried)
     module.exit_json(changed=True, instance_id=instance, tried=tried)
 

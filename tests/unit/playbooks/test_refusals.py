@@ -1,0 +1,127 @@
+"""Which variables are refused before anything is made, and which not: all cases in one run of Ansible."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from springboard.system.checkout import ROOT
+
+ACCOUNT = {"ansible.builtin.include_tasks": str(ROOT / "playbooks/tasks/aws_account.yml")}
+BUCKET = {"ansible.builtin.include_role": {"name": "model_bucket", "tasks_from": "preflight"}}
+NETWORKS = {"ansible.builtin.include_role": {"name": "aws_host", "tasks_from": "variables"}}
+KEYS = {"ansible.builtin.include_tasks": str(ROOT / "playbooks/tasks/keys_store.yml")}
+ISSUED = {"keys_store_shows": True, "keys_store_take": "", "keys_store_argv": ["create", "coach"]}
+# Where it goes on, it asks AWS, which nobody can here; or ends.
+ASKS = "AWS takes no credentials from this machine"
+NAMED = {"springboard_deployment": "pool", "springboard_region": "us-east-1"}
+GIVEN = {
+    "aws_host_models_bucket": "some-models",
+    "aws_host_allowed_cidrs": ["203.0.113.0/24"],
+    "aws_host_admin_cidrs": ["203.0.113.7/32"],
+    "aws_host_key_name": "mine",
+}
+
+
+def account(said: str, **given: Any) -> tuple[dict[str, Any], dict[str, Any], str]:
+    return ACCOUNT, NAMED | given, said
+
+
+def tag(said: str, key: Any, value: Any = "x") -> tuple[dict[str, Any], dict[str, Any], str]:
+    return account(said, springboard_tags={key: value})
+
+
+def bucket(said: str, name: str) -> tuple[dict[str, Any], dict[str, Any], str]:
+    return BUCKET, {"model_bucket_name": name, "model_bucket_manage": True, **NAMED}, said
+
+
+def networks(said: str, **given: Any) -> tuple[dict[str, Any], dict[str, Any], str]:
+    return NETWORKS, NAMED | GIVEN | given, said
+
+
+CASES = {
+    "what AWS takes": account(
+        ASKS,
+        springboard_region="ap-southeast-5",
+        springboard_tags={"Team": "Diving: 10 m+", "Größe": "groß", "empty": ""},
+    ),
+    "an apostrophe in a deployment's name": account("(it is 'o'hara')", springboard_deployment="o'hara"),
+    "an umlaut in a deployment's name": account("(it is 'köln')", springboard_deployment="köln"),
+    "a deployment's name of 32": account("to 2 to 31 lower-case letters", springboard_deployment="a" * 32),
+    "a deployment's name that EC2 keeps": account("not sg- first", springboard_deployment="sg-pool"),
+    "a deployment's name that ends a line": account("not sg- first", springboard_deployment="pool\n"),
+    "a zone for a region": account("to a region, such as", springboard_region="us-east-1a"),
+    "a tag with an apostrophe": tag("has Team: Joe's", "Team", "Joe's"),
+    "a tag with a line's end": tag("has Team: x", "Team", "x\n"),
+    "a tag with a tab": tag("has Team: ", "Team", "a\tb"),
+    "a tag of AWS's": tag("has aws:cost: x", "aws:cost"),
+    "a tag of AWS's in capitals": tag("has AWS:cost: x", "AWS:cost"),
+    "our tag": tag("has springboard:role: x", "springboard:role"),
+    "the tag that hosts are found by": tag("has Name: x. Keys", "Name"),
+    "a tag's key of 129": tag("Keys (up to 128)", "k" * 129),
+    "a tag's value of 257": tag("values (up to 256)", "Team", "v" * 257),
+    "a number": tag("in quotes where they look like numbers", "CostCenter", 4711),
+    "a number for a key": tag("in quotes where they look like numbers", 4711),
+    "47 tags": account("At most 46 beside ours", springboard_tags={f"t{n}": "x" for n in range(47)}),
+    "a bucket of two": bucket("to a bucket name: 3", "ab"),
+    "a bucket in capitals": bucket("to a bucket name: 3", "Models"),
+    "a bucket's underscore": bucket("to a bucket name: 3", "my_models"),
+    "a bucket with two dots": bucket("single dots", "my..models"),
+    "a bucket like an address": bucket("no address", "192.0.2.1"),
+    "a bucket that S3 keeps": bucket("what S3 keeps for itself", "models-s3alias"),
+    "a place for a new key that is none": (
+        KEYS,
+        {"__keys_kept": "{}", "keys_store_out": "/nowhere/coach.env", **ISSUED},
+        "/nowhere/coach.env cannot be written: there is no folder of it.",
+    ),
+    "networks": networks(""),
+    "a network that is none": networks(
+        "aws_host_allowed_cidrs is", aws_host_allowed_cidrs=["203.0.256.0/24"]
+    ),
+    "a network in IPv6": networks("to the IPv4 networks", aws_host_allowed_cidrs=["2001:db8::/32"]),
+    "an address without a length": networks("aws_host_admin_cidrs is", aws_host_admin_cidrs=["203.0.113.7"]),
+    "a VPC that is none": networks("looks like 10.77.0.0/16", aws_host_vpc_cidr="10.300.0.0/16"),
+}
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("refusals")
+    # A loop's failure is its items'.
+    failed = "{{ (ansible_failed_result.results | default([ansible_failed_result])) | map(attribute='msg') }}"
+    tasks: list[dict[str, Any]] = []
+    for name, (task, given, _) in CASES.items():
+        note = [{"name": "Note", "ansible.builtin.set_fact": {f"said_{len(tasks)}": failed}}]
+        tasks.append({"name": name, "block": [{"name": "Try", **task}], "rescue": note, "vars": given})
+    noted = [f"{{{{ said_{number} | default([]) }}}}" for number in range(len(tasks))]
+    tasks.append({"name": "Tell", "ansible.builtin.copy": {"content": noted, "dest": str(folder / "said")}})
+    local = {"connection": "local", "vars": {"ansible_python_interpreter": sys.executable}}
+    plays = [{"name": "Try all", "hosts": "localhost", "gather_facts": False, **local, "tasks": tasks}]
+    (folder / "play.yml").write_text(yaml.safe_dump(plays))
+    (folder / "hosts.yml").write_text("springboard:\n  hosts: {}\n")
+    (folder / "group_vars").symlink_to(ROOT / "inventory" / "group_vars")
+    nobody = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/nowhere", "HOME": str(folder)}
+    found = {"ANSIBLE_CONFIG": "ansible.cfg", "ANSIBLE_LIBRARY": "playbooks/library"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), "-i", folder / "hosts.yml", folder / "play.yml"],
+        cwd=ROOT,
+        env=environment | nobody | found,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads((folder / "said").read_text())
+    return {name: " ".join(one) for name, one in zip(CASES, told, strict=True)}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_aws_would_refuse_is_refused_before_it_and_nothing_else(name: str, said: dict[str, str]) -> None:
+    wanted = CASES[name][2]
+    assert (wanted in said[name]) if wanted else not said[name], said[name]
