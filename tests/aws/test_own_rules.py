@@ -44,9 +44,16 @@ def ask(aws: Aws, group: str, *rules: dict[str, object]) -> dict[str, Any]:
 def test_ours_are_made_what_is_asked_and_those_of_others_stay(aws: Aws, group: str) -> None:
     ec2 = aws.client("ec2", REGION)
     foreign = {"IpProtocol": "tcp", "FromPort": 9100, "ToPort": 9100}
+    world = {"Ipv6Ranges": [{"CidrIpv6": "::/0"}]}
     ec2.authorize_security_group_ingress(
         GroupId=group,
-        IpPermissions=[foreign | {"IpRanges": [{"CidrIp": "10.0.0.5/32", "Description": "scanner"}]}],
+        IpPermissions=[
+            foreign | {"IpRanges": [{"CidrIp": "10.0.0.5/32", "Description": "scanner"}]},
+            {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, **world},
+            {"IpProtocol": "tcp", "FromPort": 8000, "ToPort": 9000, **world},
+            {"IpProtocol": "-1", **world},
+            {"IpProtocol": "icmpv6", "FromPort": -1, "ToPort": -1, **world},
+        ],
     )
     callers = {"ports": [443], "description": "callers"}
     watchers = {
@@ -56,7 +63,7 @@ def test_ours_are_made_what_is_asked_and_those_of_others_stay(aws: Aws, group: s
     }
     first = ask(aws, group, {**callers, "sources": ["203.0.113.7/24", "198.51.100.0/24"]}, watchers)
     assert first["changed"]
-    theirs = {(9100, "10.0.0.5/32", "scanner")}
+    theirs = {(9100, "10.0.0.5/32", "scanner"), *((port, "::/0", "") for port in (443, 8000, -1))}
     watched = {
         (port, one, "Springboard: monitoring")
         for port in (443, 9100)
