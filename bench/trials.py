@@ -186,6 +186,8 @@ class World:
         )
         return Metrics(state, self.loop.time)
 
+    stable = "stable"
+
     def show(self, shares: list[tuple[str, Any, int]]) -> bool:
         """As deploy/traffic does, with the front and TorchServe in one."""
         self.loop.run_until_complete(self._use(shares))

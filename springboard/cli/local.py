@@ -34,7 +34,7 @@ def endpoint(
     `results`: the folder of asynchronous requests, if they are taken.
     """
     # Which engine is faster here, the first start measures and the next ones read.
-    environment = {"SPRINGBOARD_CACHE": str(ROOT / "build" / "engines")} | _without_credentials(os.environ)
+    environment = {"SPRINGBOARD_CACHE": str(ROOT / "build" / "engines")} | without_credentials(os.environ)
     child = TorchServe(archive, environment=environment)
     variant = Variant(**{**child.served.model_dump(), "name": "local", "sha256": sha256(archive)})
     jobs = Async(output=str(results.resolve())) if results else None
@@ -42,7 +42,7 @@ def endpoint(
     return made.model_copy(update={"asynchronous": jobs}), [lambda front: keep_running(child, front)]
 
 
-def _without_credentials(environment: Mapping[str, str]) -> dict[str, str]:
+def without_credentials(environment: Mapping[str, str]) -> dict[str, str]:
     """Return what a process that parses strangers' videos may know: the front alone reads S3."""
     return {name: value for name, value in environment.items() if not name.startswith("AWS_")} | {
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

@@ -5,7 +5,6 @@ Each server at work holds its folder's lock, so two share an archive, and neithe
 """
 
 import fcntl
-import hashlib
 import os
 import shutil
 import signal
@@ -19,8 +18,9 @@ from typing import IO
 
 from springboard.cli.said import fail
 from springboard.endpoint.names import archive_name
+from springboard.releases.contents import key_of
 from springboard.system.checkout import ROOT
-from springboard.system.files import lock, sha256
+from springboard.system.files import lock
 
 LOCAL_VERSION = "0.0.0-local"
 # Half a gigabyte each; those that a server has do not count.
@@ -57,20 +57,12 @@ def archive_of(weights: Path, store: Path = ROOT / "build" / "served") -> Path:
 
 
 def _key(weights: Path) -> str:
-    """Return what tells an archive from others: names and contents of all that goes into it."""
     if not weights.exists():
         fail(f"--weights: {weights} does not exist")
-    files = sorted(path for path in weights.iterdir() if path.is_file()) if weights.is_dir() else [weights]
-    code = [path for path in sorted((ROOT / "model_handler").rglob("*")) if path.is_file()]
-    parts = [(path.name, path) for path in files]
-    parts += [
-        (str(path.relative_to(ROOT)), path) for path in [*code, ROOT / "archive.sh"] if path.suffix != ".pyc"
-    ]
     try:
-        made_of = "".join(f"{name!r} {sha256(path)}\n" for name, path in parts)
+        return key_of(weights)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}")
-    return hashlib.sha256(made_of.encode()).hexdigest()[:16]
 
 
 def _pack(weights: Path, folder: Path) -> None:

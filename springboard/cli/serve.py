@@ -3,8 +3,9 @@
 import logging
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import uvloop
@@ -20,6 +21,9 @@ from springboard.front.server import ChildFailed, Companion, Options, listen
 from springboard.front.server import serve as run
 from springboard.system import logs, systemd
 from springboard.system.addresses import is_loopback
+
+if TYPE_CHECKING:
+    from springboard.cli.control import Control
 
 log = logging.getLogger("springboard.cli")
 
@@ -57,6 +61,20 @@ def serve(
     allow_bucket: Annotated[
         list[str] | None, typer.Option(help="S3 bucket that videos may come from.")
     ] = None,
+    control: Annotated[
+        Path | None,
+        typer.Option(help="Folder of SageMaker's control plane: endpoints are made by its API, at POST /."),
+    ] = None,
+    control_as: Annotated[
+        str, typer.Option(help="REGION:ACCOUNT of the control plane's ARNs.")
+    ] = "us-east-1:000000000000",
+    control_lenient: Annotated[
+        bool, typer.Option("--control-lenient", help="Take what has no counterpart here, with a warning.")
+    ] = False,
+    alias: Annotated[
+        list[str] | None,
+        typer.Option(help="Another name that the endpoint answers to, without an endpoint file."),
+    ] = None,
     async_output: Annotated[
         Path | None,
         typer.Option(help="Folder for results of asynchronous requests, without an endpoint file."),
@@ -74,8 +92,8 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; a second one stops at once."""
     logs.configure(log_json)
-    if sum(source is not None for source in (weights, archive, endpoint_file)) != 1:
-        raise typer.BadParameter("give exactly one of --weights, --archive and --endpoint-file")
+    if sum(source is not None for source in (weights, archive, endpoint_file, control)) != 1:
+        raise typer.BadParameter("give exactly one of --weights, --archive, --endpoint-file and --control")
     handed_over = _from_systemd()
     modes = _modes(auth, handed_over.getsockname()[0] if handed_over else host, insecure)
     uses_keys = modes != {Mode.NONE}
@@ -95,27 +113,30 @@ def serve(
             log.warning(
                 "%s holds no keys, so nobody can call yet; run: springboard keys create NAME", keys_file
             )
-        if endpoint_file is None:
-            # Here, not above: on a host the front's environment has no Java and needs none.
-            from springboard.cli import local, packing
-
-            archive = local.check(archive)
-        listening = handed_over or _listen(host, port)
-        if endpoint_file is not None:
+        here = Endpoint(
+            variants=(),
+            aliases=tuple(alias or ()),
+            limits=Limits(max_body_bytes=int(max_body_mb * 1e6), deadline_seconds=deadline),
+            allowed_buckets=tuple(allow_bucket or ()),
+        )
+        if control is not None:
+            plane = _plane(control, control_as, control_lenient, here, async_output)
+            options = replace(options, endpoint_file=plane.place.endpoint, add_routes=plane.add_routes)
+            listening = handed_over or _listen(host, port)
+            endpoint, companions = plane.endpoint(), [lambda _: plane.keep(_called(listening))]
+        elif endpoint_file is not None:
+            listening = handed_over or _listen(host, port)
             endpoint, companions = endpoints.load(endpoint_file), list[Companion]()
         else:
-            limits = Limits(max_body_bytes=int(max_body_mb * 1e6), deadline_seconds=deadline)
-            if weights is not None:
-                log.info("archiving %s, unless its archive is there already", weights)
-                archive = packing.archive_of(weights)
-            assert archive is not None  # noqa: S101 - one of three was given
-            endpoint, companions = local.endpoint(archive, limits, tuple(allow_bucket or ()), async_output)
+            archive = _checked(archive)
+            listening = handed_over or _listen(host, port)
+            endpoint, companions = _local(weights, archive, here, async_output)
     except (EndpointFileError, keys.KeysFileError) as error:
         fail(str(error))
-    address, bound = listening.getsockname()[:2]
-    url = f"http://[{address}]:{bound}" if ":" in address else f"http://{address}:{bound}"
+    url = _url(listening)
     log.info("listening on %s; when /ping is 200: curl -F video=@dive.mp4 %s/invocations", url, url)
-    companions = [*companions, *_worker(url, handed_over, endpoint, endpoint_file)]
+    if handed_over is None:  # on a host the worker is a unit of its own
+        companions = [*companions, worker.companion(_called(listening), endpoint, options.endpoint_file)]
     failure, at_once = "", False
     try:
         at_once = uvloop.run(run(endpoint, listening, options, companions))
@@ -129,14 +150,41 @@ def serve(
         os._exit(1)
 
 
-def _worker(
-    url: str, handed_over: socket.socket | None, endpoint: Endpoint, endpoint_file: Path | None
-) -> list[Companion]:
-    """Return what keeps a worker beside us; on a host it is a unit of its own."""
-    if handed_over is not None:
-        return []
-    here = url.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")  # noqa: S104 - to call, not to listen
-    return [worker.companion(here, endpoint, endpoint_file)]
+def _checked(archive: Path | None) -> Path | None:
+    # Here, not above: on a host the front's environment has no Java and needs none.
+    from springboard.cli import local
+
+    return local.check(archive)
+
+
+def _local(
+    weights: Path | None, archive: Path | None, here: Endpoint, results: Path | None
+) -> tuple[Endpoint, list[Companion]]:
+    """Return the endpoint of one archive, and what runs it; `here` is all else that was said of it."""
+    from springboard.cli import local, packing
+
+    if weights is not None:
+        log.info("archiving %s, unless its archive is there already", weights)
+        archive = packing.archive_of(weights)
+    assert archive is not None  # noqa: S101 - one of the two was given
+    endpoint, companions = local.endpoint(archive, here.limits, here.allowed_buckets, results)
+    return endpoint.model_copy(update={"aliases": here.aliases}), companions
+
+
+def _plane(folder: Path, called: str, lenient: bool, here: Endpoint, results: Path | None) -> "Control":
+    from springboard.cli.control import begin
+
+    return begin(folder, called, lenient, here.limits, here.allowed_buckets, here.aliases, results)
+
+
+def _url(listening: socket.socket) -> str:
+    address, bound = listening.getsockname()[:2]
+    return f"http://[{address}]:{bound}" if ":" in address else f"http://{address}:{bound}"
+
+
+def _called(listening: socket.socket) -> str:
+    """Return where this machine calls us."""
+    return _url(listening).replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")  # noqa: S104 - not to listen
 
 
 def _from_systemd() -> socket.socket | None:

@@ -19,7 +19,8 @@ ROLLING_BACK = "RollingBack"
 BUSY = (CREATING, UPDATING, ROLLING_BACK, DELETING)
 # One server has one endpoint: its queue, its limits and its figures are the endpoint's.
 MOST_ENDPOINTS = 1
-_BAKING = "canary"
+# The engine's name for it, and how its phases of a trial begin.
+ON_TRIAL = "canary"
 
 
 class Endpoints:
@@ -146,6 +147,8 @@ class Endpoints:
                 "variant an endpoint, and one shadow. A new model beside the old one is tried with "
                 "UpdateEndpoint and a BlueGreenUpdatePolicy."
             )
+        if said["ProductionVariants"][0]["VariantName"] == ON_TRIAL:
+            raise ControlError(f"{ON_TRIAL} is what a model on trial is called: name the variant otherwise.")
         self._check_deployment(deployment or {})
         return {
             "config": config,
@@ -240,7 +243,7 @@ def _pending(document: Document) -> Answer:
     wanted, stage = document["wanted"], document.get("stage", "")
     share = document.get("share", 0) / 100
     status = {"": "Creating", "starting": "Creating"}.get(stage, "Updating")
-    if stage.startswith(_BAKING):
+    if stage.startswith(ON_TRIAL):
         status = "Baking"
     began = document["began"]
     said = {"Status": status, "StatusMessage": stage or None, "StartTime": began}

@@ -37,7 +37,7 @@ class Trial:
         ask: Callable[[], None] = lambda: None,
     ) -> None:
         """`ask` is called at each look, and may raise."""
-        self._traffic = traffic
+        self._traffic, self._stable = traffic, traffic.stable
         self._rules = rules
         self._old, self._new = old, new
         self._reference = reference
@@ -60,9 +60,9 @@ class Trial:
         Longer while a figure is in doubt, and with `hold` where there were too few requests to tell.
         """
         self._say(f"{self._new.version} gets {weight} % of the traffic for {seconds:g} s")
-        self._traffic.show([("stable", self._old, 100 - weight), ("canary", self._new, weight)])
+        self._traffic.show([(self._stable, self._old, 100 - weight), ("canary", self._new, weight)])
         self._heard = self._ready = time.monotonic()
-        window = Window(("canary", self._new.version), ("stable", self._old.version), self._first())
+        window = Window(("canary", self._new.version), (self._stable, self._old.version), self._first())
         restarts = services.restarts(self._new.name)
         began = time.monotonic()
         end = began + seconds * self._rules.hold_bakes
@@ -131,8 +131,8 @@ class Trial:
             self._ready = now
         if (died := services.restarts(self._new.name) - restarts) or not services.running(self._new.name):
             raise Rejected(
-                f"restarts: its TorchServe died{f' {died} times' if died > 1 else ''}; read: journalctl -u "
-                f"{services.unit(self._new.name)}"
+                f"restarts: its TorchServe died{f' {died} times' if died > 1 else ''}; read: "
+                f"{services.where(self._new.name)}"
             )
         if now - self._ready > _DEAD_SECONDS:
             raise Rejected(f"workers_ready: none of its workers was ready for {_DEAD_SECONDS:g} s")

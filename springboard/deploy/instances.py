@@ -116,7 +116,7 @@ class Instance:
 
     @property
     def _where(self) -> str:
-        return f"Read: journalctl -u {services.unit(self.name)}"
+        return f"Read: {services.where(self.name)}"
 
     def stop(self) -> None:
         """Stop it, now and at boot."""

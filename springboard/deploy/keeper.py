@@ -156,7 +156,7 @@ class Keeper:
     @property
     def _stable(self) -> Sequence[Share]:
         promoted = self.instance(self.state.promoted)
-        return [("stable", promoted, 100)] if promoted else []
+        return [(self.traffic.stable, promoted, 100)] if promoted else []
 
     @property
     def _shadow(self) -> Instance | None:

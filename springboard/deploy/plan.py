@@ -183,6 +183,8 @@ def changing(
     else:
         another = promoted is not None and promoted.version != wanted
         trial = another and not in_place and host.canary.weight > 0
+        if trial:
+            _whole(manifest)
         steps.append(Replace(manifest, place, in_place, trial))
     return Plan((*steps, *_mirroring(site, host, state, place)), site.blocked)
 
@@ -206,7 +208,9 @@ def back(state: State, host: Host, layout: Layout, in_place: bool = False, leave
             "there is no previous release on this host to return to. Name the one that shall serve: "
             "springboard deploy X.Y.Z (playbooks/deploy.yml -e release=X.Y.Z)"
         )
-    manifest, place = _whole(copies.load(layout.releases / previous.version)), previous
+    manifest, place = copies.load(layout.releases / previous.version), previous
+    if not host.unproven:
+        _whole(manifest)
     if not Instance(layout, place.instance).exists or not services.running(place.instance):
         assemble.check(host, manifest)
         place = Place(version=place.version, instance=assemble.name_of(layout, host, place.version))
@@ -241,8 +245,11 @@ class _Site:
         folder = self._layout.releases / version
         # The copy of what serves is not read through each time.
         if folder.is_dir() if serves else copies.is_whole(folder, version):
-            return _whole(copies.load(folder)), False
-        return _whole(self._registry.manifest(version)), True
+            return self._provable(copies.load(folder)), False
+        return self._provable(self._registry.manifest(version)), True
+
+    def _provable(self, manifest: Manifest) -> Manifest:
+        return manifest if self._host.unproven else _whole(manifest)
 
     def check(self, manifest: Manifest) -> None:
         """Raise `OtherTorch` where a release cannot run on the host's runtime."""

@@ -74,6 +74,14 @@ class Rollout:
         """Put right what a killed deployment or an administrator left; return whether it had to."""
         return self._carry_out(planning.settling(self._state, self._host, self._layout))
 
+    def withdraw(self) -> None:
+        """Have nothing serve any more; whatever runs is stopped once it has answered."""
+        keeper = self._keeper
+        keeper.state = State(last="nothing serves")
+        keeper.mirror(None)
+        keeper.save()
+        keeper.restore()
+
     def unsettled(self) -> bool:
         """Whether a deployment was killed before its end, or endpoint.yml is not what was promoted."""
         return self._keeper.unsettled()
@@ -178,7 +186,9 @@ class Rollout:
         instance.start(self._host.ready_timeout_seconds, self._ask)
 
     def _golden(self, instance: Instance, manifest: Manifest, in_traffic: bool = False) -> None:
-        assert manifest.golden is not None  # noqa: S101 - the plan saw to it
+        if manifest.golden is None:  # the plan saw to it that it may be so
+            self._say(f"{manifest.version} has no golden clip: nobody knows whether it scores as it should")
+            return
         clip = (self._layout.releases / manifest.version / manifest.golden_name).read_bytes()
         score = (instance.check if in_traffic else instance.warm_up)(clip, manifest.golden)
         self._say(f"the golden clip scores {score:.2f}, expected {manifest.golden.score:.2f}")
@@ -196,7 +206,7 @@ class Rollout:
         """Commit. All that can fail comes before deployment.json says so; `_finish` does the rest."""
         now = self._state
         services.enable(new.name)
-        self._keeper.traffic.show([("stable", new, 100)])
+        self._keeper.traffic.show([(self._keeper.traffic.stable, new, 100)])
         after = now.model_copy(
             update={"promoted": step.place, "deploying": None, "last": f"{new.version} serves"}
         )

@@ -72,6 +72,10 @@ class Host(Strict):
 
     endpoint: Name = "dive-scoring"
     """The endpoint's name, as SageMaker's clients give it."""
+    aliases: tuple[Name, ...] = ()
+    """Further names that it answers to, as in endpoint.yml."""
+    variant: Name = "stable"
+    """What the release that serves is called, as callers pin it; the one on trial is `canary`."""
     allowed_buckets: tuple[str, ...] = ()
     """The S3 buckets that videos may come from."""
     limits: Limits = Limits()
@@ -90,6 +94,8 @@ class Host(Strict):
     """The registry, s3://BUCKET."""
     release_signers: tuple[SignersKey, ...] = ()
     """Public keys, as OpenSSH writes them, one of which must have signed a release; none: unsigned too."""
+    unproven: bool = False
+    """Whether a release without a golden clip may serve; it is never tried on a part of the traffic."""
     worker: Worker
     """What releases run on."""
     canary: Canary = Canary()

@@ -26,6 +26,7 @@ class Traffic:
 
     def __init__(self, layout: Layout, host: Host) -> None:
         self._path = layout.endpoint
+        self.stable = host.variant
         self._host = host
         self.front = FrontFigures(host.front_url)
         self.shadow: Instance | None = None
@@ -36,7 +37,7 @@ class Traffic:
 
     def pause(self, release: str) -> None:
         """Have requests wait in the front, up to their deadline: nobody listens on the discard port."""
-        self._write([_variant("stable", Served(release=release, address="http://127.0.0.1:9"), 1)])
+        self._write([_variant(self.stable, Served(release=release, address="http://127.0.0.1:9"), 1)])
 
     def would_change(self, shares: Sequence[Share]) -> bool:
         """Whether `show` would change anything."""
@@ -69,7 +70,7 @@ class Traffic:
             return
         # Left out where it says nothing: a front from before it must be able to read the file.
         endpoint, fields = self._endpoint(variants), Endpoint.model_fields
-        optional = ("cache", "cors", "page", "asynchronous", "capture")
+        optional = ("cache", "cors", "page", "asynchronous", "capture", "aliases")
         unsaid = {name for name in optional if getattr(endpoint, name) == fields[name].default}
         document = endpoint.model_dump(mode="json", by_alias=True, exclude=unsaid)
         if jobs := document.get("async"):
@@ -100,6 +101,7 @@ class Traffic:
             cors=self._host.cors,
             cache=self._host.cache,
             page=self._host.page,
+            aliases=self._host.aliases,
             capture=self._host.capture,
         )
         return made.model_copy(update={"asynchronous": self._host.asynchronous})

@@ -1,15 +1,16 @@
-"""systemd, as deployments use it: units started, stopped, enabled, and asked about."""
+"""What runs instances, as deployments use it: systemd on a host, and elsewhere what `use` was given."""
 
 import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 _TEMPLATE = "torchserve@"
 
 
 class ServiceError(Exception):
-    """systemd did not do as told; the message has what it said."""
+    """An instance's service did not do as told; the message has what systemd, or else ran it, said."""
 
 
 def unit(instance: str) -> str:
@@ -17,63 +18,162 @@ def unit(instance: str) -> str:
     return f"{_TEMPLATE}{instance}.service"
 
 
+class Services(Protocol):
+    """Starts, stops and watches instances; acts raise `ServiceError`."""
+
+    def start(self, instance: str) -> None:
+        """Start it now, but not at boot."""
+
+    def restart(self, instance: str) -> None:
+        """Stop and start it again, where it runs."""
+
+    def stop(self, instance: str) -> None:
+        """Stop it and wait until it is gone; does nothing where it does not run."""
+
+    def enable(self, instance: str) -> None:
+        """Have it started at boot."""
+
+    def disable(self, instance: str) -> None:
+        """Do not have it started at boot."""
+
+    def enabled(self, instance: str) -> bool:
+        """Whether it is started at boot."""
+
+    def running(self, instance: str) -> bool:
+        """Whether it is started, or about to be started again."""
+
+    def restarts(self, instance: str) -> int:
+        """How often systemd had to start it again."""
+
+    def processes(self, instance: str) -> list[int]:
+        """Return the ids of all its processes."""
+
+    def log(self, instance: str, since: float) -> list[str]:
+        """Return what it logged from `since` (Unix time) on, at most the last 500 lines."""
+
+    def where(self, instance: str) -> str:
+        """Return where its log is read."""
+
+
+class Systemd:
+    """Units of a host."""
+
+    def start(self, instance: str) -> None:
+        """Start it now, but not at boot."""
+        _run("systemctl", "start", unit(instance))
+
+    def restart(self, instance: str) -> None:
+        """Stop and start it again, where it runs."""
+        _run("systemctl", "try-restart", unit(instance))
+
+    def stop(self, instance: str) -> None:
+        """Stop it and wait until it is gone; does nothing where it does not run."""
+        _run("systemctl", "stop", unit(instance))
+        # Of one that had failed systemd would otherwise keep the memory, and its count of restarts.
+        subprocess.run(["systemctl", "reset-failed", unit(instance)], capture_output=True, check=False)
+
+    def enable(self, instance: str) -> None:
+        """Have it started at boot."""
+        _run("systemctl", "enable", "--quiet", unit(instance))
+
+    def disable(self, instance: str) -> None:
+        """Do not have it started at boot."""
+        _run("systemctl", "disable", "--quiet", unit(instance))
+
+    def enabled(self, instance: str) -> bool:
+        """Whether it is started at boot."""
+        return _ask("systemctl", "is-enabled", unit(instance)).strip() == "enabled"
+
+    def running(self, instance: str) -> bool:
+        """Whether it is started, or about to be started again."""
+        return _show(instance, "ActiveState") in ("active", "activating", "reloading")
+
+    def restarts(self, instance: str) -> int:
+        """How often systemd had to start it again."""
+        return int(_show(instance, "NRestarts") or 0)
+
+    def processes(self, instance: str) -> list[int]:
+        """Return the ids of all its processes."""
+        group = _show(instance, "ControlGroup")
+        if not group:
+            return []
+        try:
+            return [int(line) for line in Path(f"/sys/fs/cgroup{group}/cgroup.procs").read_text().split()]
+        except FileNotFoundError:
+            return []
+
+    def log(self, instance: str, since: float) -> list[str]:
+        """Return what it logged from `since` (Unix time) on, at most the last 500 lines."""
+        command = ["journalctl", "--quiet", "--unit", unit(instance), "--since", f"@{since:.3f}"]
+        return _ask(*command, "--lines", "500", "--output", "cat").splitlines()
+
+    def where(self, instance: str) -> str:
+        """Return where its log is read."""
+        return f"journalctl -u {unit(instance)}"
+
+
+_services: Services = Systemd()
+
+
+def use(services: Services) -> None:
+    """Have these run instances from now on, in this process."""
+    global _services
+    _services = services
+
+
 def start(instance: str) -> None:
     """Start it now, but not at boot."""
-    _run("systemctl", "start", unit(instance))
+    _services.start(instance)
 
 
 def restart(instance: str) -> None:
     """Stop and start it again, where it runs."""
-    _run("systemctl", "try-restart", unit(instance))
+    _services.restart(instance)
 
 
 def stop(instance: str) -> None:
     """Stop it and wait until it is gone; does nothing where it does not run."""
-    _run("systemctl", "stop", unit(instance))
-    # Of one that had failed systemd would otherwise keep the memory, and its count of restarts.
-    subprocess.run(["systemctl", "reset-failed", unit(instance)], capture_output=True, check=False)
+    _services.stop(instance)
 
 
 def enable(instance: str) -> None:
     """Have it started at boot."""
-    _run("systemctl", "enable", "--quiet", unit(instance))
+    _services.enable(instance)
 
 
 def disable(instance: str) -> None:
     """Do not have it started at boot."""
-    _run("systemctl", "disable", "--quiet", unit(instance))
+    _services.disable(instance)
 
 
 def enabled(instance: str) -> bool:
     """Whether it is started at boot."""
-    return _ask("systemctl", "is-enabled", unit(instance)).strip() == "enabled"
+    return _services.enabled(instance)
 
 
 def running(instance: str) -> bool:
     """Whether it is started, or about to be started again."""
-    return _show(instance, "ActiveState") in ("active", "activating", "reloading")
+    return _services.running(instance)
 
 
 def restarts(instance: str) -> int:
     """How often systemd had to start it again."""
-    return int(_show(instance, "NRestarts") or 0)
+    return _services.restarts(instance)
 
 
 def processes(instance: str) -> list[int]:
     """Return the ids of all its processes."""
-    group = _show(instance, "ControlGroup")
-    if not group:
-        return []
-    try:
-        return [int(line) for line in Path(f"/sys/fs/cgroup{group}/cgroup.procs").read_text().split()]
-    except FileNotFoundError:
-        return []
+    return _services.processes(instance)
 
 
 def log(instance: str, since: float) -> list[str]:
     """Return what it logged from `since` (Unix time) on, at most the last 500 lines."""
-    command = ["journalctl", "--quiet", "--unit", unit(instance), "--since", f"@{since:.3f}"]
-    return _ask(*command, "--lines", "500", "--output", "cat").splitlines()
+    return _services.log(instance, since)
+
+
+def where(instance: str) -> str:
+    """Return where its log is read."""
+    return _services.where(instance)
 
 
 def _show(instance: str, field: str) -> str:

@@ -134,6 +134,8 @@ class Endpoint(Strict):
 
     endpoint: Name = "dive-scoring"
     """Its name, as SageMaker's clients give it."""
+    aliases: tuple[Name, ...] = ()
+    """Further names that it answers to, as callers have them in old scripts."""
     variants: tuple[Variant, ...]
     """What serves, each with its share."""
     shadow: Shadow | None = None

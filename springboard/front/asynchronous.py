@@ -28,10 +28,9 @@ from springboard.front.errors import (
     JobRefused,
     JobsAway,
     NoJobs,
-    UnknownEndpoint,
     UnknownJob,
 )
-from springboard.front.exchange import CLIENT_GONE, tell_unauthorized
+from springboard.front.exchange import CLIENT_GONE, tell_unauthorized, unknown_endpoint
 from springboard.front.front import Front
 from springboard.front.intake.body import check_length, read_body
 from springboard.jobs.desk import Desk, NameTaken, OtherInput
@@ -145,8 +144,8 @@ def _read(front: Front, request: Request, call: wire.Call, body: bytes | None) -
     """
     desk, endpoint = front.desk, front.endpoint
     assert desk is not None  # noqa: S101 - the caller looked
-    if (name := request.path_params["name"]) != front.name:
-        raise UnknownEndpoint(f"Endpoint {name} was not found; this server has {front.name}.")
+    if not front.answers_to(name := request.path_params["name"]):
+        raise unknown_endpoint(front, name)
     call = wire.read_call(request.headers, call)
     said = {name: _header(request, name) for name in wire.ASYNC_RULES}
     ttl, timeout = (_seconds(request, name) for name in wire.ASYNC_SECONDS)

@@ -42,6 +42,8 @@ log = logging.getLogger("springboard.exchange")
 
 # nginx's status for a client that left before its answer; seen in logs and metrics only.
 CLIENT_GONE = 499
+# A server without a control plane is nobody's account.
+NO_ACCOUNT = "000000000000"
 # 403 to whoever named an object in a bucket of ours: our own role lacks a right, and no caller can help that.
 OURS = frozenset({AccessDenied.code, StorageError.code})
 # Bodies above this are hashed on a thread: 256 KiB take about 0.2 ms.
@@ -76,6 +78,12 @@ def tell_unauthorized(front: Front, request: Request, error: NotAuthorized) -> N
     front.metrics.not_authorized.labels(error.reason).inc()
     address = request.client.host if request.client else ""
     logs.told.get().update(code=error.code, reason=error.reason, key_id=error.key_id, address=address)
+
+
+def unknown_endpoint(front: Front, name: str) -> UnknownEndpoint:
+    """Return what SageMaker says of an endpoint that is not there, and which one is."""
+    here = f" This server has {front.name}." if front.queue.lanes else ""
+    return UnknownEndpoint(f"Endpoint {name} of account {front.account or NO_ACCOUNT} not found.{here}")
 
 
 class _Exchange:
@@ -153,6 +161,8 @@ class _Exchange:
 
     async def _handled(self, seat: Seat, verify: Verify) -> Response:
         front, request = self._front, self._request
+        if not front.queue.lanes and front.account and self._asked.endpoint is not None:
+            raise unknown_endpoint(front, self._asked.endpoint)
         if not front.queue.lanes:
             raise NotReady(f"{NOTHING_DEPLOYED[0].upper()}{NOTHING_DEPLOYED[1:]}.")
         if verify is None:
@@ -198,8 +208,8 @@ class _Exchange:
         front, asked = self._front, self._asked
         self._coding = coding_of(self._request.headers.getlist("Content-Encoding"))
         self._call = wire.read_call(self._request.headers, self._call)
-        if asked.endpoint is not None and asked.endpoint != front.name:
-            raise UnknownEndpoint(f"Endpoint {asked.endpoint} was not found; this server has {front.name}.")
+        if asked.endpoint is not None and not front.answers_to(asked.endpoint):
+            raise unknown_endpoint(front, asked.endpoint)
         if asked.model is not None and asked.model != MODEL:
             raise UnknownModel(f"There is no model {asked.model}; this server has {MODEL}.")
         if asked.release is not None:

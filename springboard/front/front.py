@@ -56,6 +56,7 @@ class Front:
         self.endpoint = endpoint
         self.auth = auth
         self.draining = False
+        self.account = ""  # of the control plane, where there is one: it names endpoints
         self.has_successor = has_successor
         self.stop_at_once = False
         self.active = 0
@@ -87,6 +88,10 @@ class Front:
     def name(self) -> str:
         """The endpoint's name."""
         return self.endpoint.endpoint
+
+    def answers_to(self, name: str) -> bool:
+        """Whether this is the endpoint's name, or one of its further ones."""
+        return name == self.name or name in self.endpoint.aliases
 
     def use(self, endpoint: Endpoint) -> None:
         """Serve this endpoint from now on; what runs or waits carries on. `s3_concurrency` stays."""

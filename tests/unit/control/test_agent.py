@@ -1,0 +1,132 @@
+"""What an endpoint's document means for the engine, and a model's data as a release; nothing serves here."""
+
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from springboard.control import sources
+from springboard.control.agent import Agent, host_of, trial_of
+from springboard.control.place import Place
+from springboard.control.store import Folder
+from springboard.deploy.plan import RolloutError
+from springboard.deploy.rollout import Rollout
+from springboard.deploy.settings import Canary, Host, Worker
+from springboard.releases import copies
+from springboard.releases.manifest import ReleaseError
+
+PERCENT = {"Type": "CAPACITY_PERCENT", "Value": 20}
+ROLLING = {"MaximumBatchSize": PERCENT, "WaitIntervalInSeconds": 60}
+
+
+def blue_green(kind: str, **size: Any) -> dict[str, Any]:
+    routing = {"Type": kind, "WaitIntervalInSeconds": 60, **size}
+    return {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing}}
+
+
+@pytest.mark.parametrize(
+    ("policy", "weight", "steps"),
+    [
+        ({}, 0, ()),
+        (blue_green("ALL_AT_ONCE"), 0, ()),
+        (blue_green("CANARY", CanarySize=PERCENT), 20, ()),
+        (blue_green("LINEAR", LinearStepSize=PERCENT), 20, (40, 60, 80)),
+        (
+            {"RollingUpdatePolicy": {"MaximumBatchSize": PERCENT, "WaitIntervalInSeconds": 60}},
+            20,
+            (40, 60, 80),
+        ),
+    ],
+)
+def test_policies_are_trials_that_end_in_their_time(
+    policy: dict[str, Any], weight: int, steps: tuple[int, ...]
+) -> None:
+    trial = trial_of(policy)
+    assert Canary.model_validate(trial.model_dump()) == trial
+    assert (trial.weight, trial.steps) == (weight, steps)
+    if weight:
+        assert (trial.bake_seconds, trial.hold_bakes, trial.accept_little_traffic) == (60.0, 1.0, True)
+
+
+BASE = Host(models="s3://none", worker=Worker(runtime=Path("/w"), workers=0), unproven=True)
+
+
+def wanted(**environment: str) -> dict[str, Any]:
+    model = {"PrimaryContainer": {"ModelDataUrl": "s3://m/a.tar.gz", "Environment": environment}}
+    variant = {"name": "AllTraffic", "weight": 2.0, "instances": 1, "model": model, "release": "1.0.0"}
+    shadow = {**variant, "name": "next", "weight": 1.0, "release": "1.1.0"}
+    return {"config": "c", "deployment": None, "variants": [variant], "shadows": [shadow], "async": None}
+
+
+def test_a_document_is_the_engines_host() -> None:
+    host = host_of(BASE, "dives", wanted(SPRINGBOARD_WORKERS="3"))
+    assert Host.model_validate(host.model_dump(by_alias=True)) == host
+    assert (host.endpoint, host.variant, host.worker.workers) == ("dives", "AllTraffic", 3)
+    assert host.shadow
+    assert (host.shadow.release, host.shadow.sample_percent) == ("1.1.0", 50.0)
+    jobs = {"OutputConfig": {"S3OutputPath": "s3://scores/out"}, "ClientConfig": {}}
+    host = host_of(BASE, "dives", {**wanted(), "async": jobs})
+    assert host.asynchronous
+    assert host.asynchronous.output == "s3://scores/out"
+
+
+def test_a_first_deployment_that_fails_is_a_failed_endpoint_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RolloutError("1.0.0 was not deployed, nothing serves: its weights are missing")
+
+    monkeypatch.setattr(Rollout, "deploy", fail)
+    monkeypatch.setattr(sources, "acquire", lambda *_: "1.0.0")
+    store = Folder(tmp_path / "documents")
+    document = {"name": "dives", "status": "Creating", "wanted": wanted(), "serving": None}
+    store.write("endpoint", "dives", document, None)
+    Agent(Place(tmp_path), store, BASE).follow(document)
+    (told,) = store.every("endpoint")
+    assert told["status"] == "Failed"
+    assert told["failure"] == "1.0.0 was not deployed, nothing serves: its weights are missing"
+
+
+def packed(folder: Path, *files: Path) -> Path:
+    path = folder / "model.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for file in files:
+            archive.add(file, f"./model/{file.name}")
+    return path
+
+
+def test_a_tar_of_weights_becomes_a_release_named_by_its_contents(
+    small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tar = packed(tmp_path, small_weights)
+    monkeypatch.setattr(sources, "_download", lambda _, to: to.write_bytes(tar.read_bytes()))
+    model = wanted(SPRINGBOARD_PRECISION="fp32")["variants"][0]["model"]
+    releases, said = tmp_path / "releases", list[str]()
+    version = sources.acquire(model, releases, said.append)
+    assert version.startswith("0.0.0-m")
+    assert copies.is_whole(releases / version, version)
+    assert copies.load(releases / version).golden is None
+    assert [path.name for path in releases.iterdir()] == [version]
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it is there already"))
+    assert sources.acquire(model, releases, said.append) == version
+
+
+def test_data_that_make_no_release_are_refused_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = wanted()["variants"][0]["model"]
+    monkeypatch.setattr(sources, "_download", lambda _, to: to.write_bytes(b"no tar"))
+    with pytest.raises(ReleaseError, match=r"s3://m/a\.tar\.gz is no tar archive that can be read"):
+        sources.acquire(model, tmp_path / "releases", lambda _: None)
+    note = tmp_path / "notes.txt"
+    note.write_text("no weights")
+    tar = packed(tmp_path, note)
+    monkeypatch.setattr(sources, "_download", lambda _, to: to.write_bytes(tar.read_bytes()))
+    with pytest.raises(ReleaseError, match="it cannot be packed: "):
+        sources.acquire(model, tmp_path / "releases", lambda _: None)
+    assert list((tmp_path / "releases").iterdir()) == []
+    model["PrimaryContainer"]["ModelDataUrl"] = "s3://m/model.onnx"
+    with pytest.raises(ReleaseError, match=r"neither a release of a registry, .* nor a model\.tar\.gz"):
+        sources.acquire(model, tmp_path / "releases", lambda _: None)
