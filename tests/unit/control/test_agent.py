@@ -98,16 +98,18 @@ def packed(folder: Path, *files: Path) -> Path:
 
 
 def test_a_tar_of_weights_becomes_a_release_named_by_its_contents(
-    small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_weights: Path, dive_clip: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tar = packed(tmp_path, small_weights)
+    golden = tmp_path / "golden.mp4"
+    golden.write_bytes(dive_clip)
+    tar = packed(tmp_path, small_weights, golden)
     monkeypatch.setattr(sources, "_download", lambda _, to: to.write_bytes(tar.read_bytes()))
     model = wanted(SPRINGBOARD_PRECISION="fp32")["variants"][0]["model"]
     releases, said = tmp_path / "releases", list[str]()
     version = sources.acquire(model, releases, said.append)
     assert version.startswith("0.0.0-m")
     assert copies.is_whole(releases / version, version)
-    assert copies.load(releases / version).golden is None
+    assert copies.load(releases / version).golden is not None
     assert [path.name for path in releases.iterdir()] == [version]
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it is there already"))
     assert sources.acquire(model, releases, said.append) == version
