@@ -27,6 +27,7 @@ for command in (
     host.deploy,
     host.rollback,
     host.check,
+    host.upkeep,
     host.tidy,
 ):
     app.command()(command)

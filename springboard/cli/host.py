@@ -1,4 +1,4 @@
-"""`springboard deploy | rollback | tidy`: what Ansible and timers run on a host, as root."""
+"""`springboard deploy | rollback | check | upkeep | tidy`: what Ansible and timers run on a host, as root."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ import typer
 
 from springboard.cli.said import say
 from springboard.deploy import plan as planning
-from springboard.deploy import proof, upkeep
+from springboard.deploy import proof
 from springboard.deploy import settings as host
 from springboard.deploy import state as deployment
 from springboard.deploy.figures import FrontAway
@@ -22,6 +22,7 @@ from springboard.deploy.settings import HostFileError
 from springboard.deploy.state import Busy, StateError
 from springboard.deploy.stop import Stop, Stopped
 from springboard.deploy.units import ServiceError
+from springboard.deploy.upkeep import reboot_due, tell
 from springboard.releases.manifest import ReleaseError
 from springboard.releases.registry import Registry
 
@@ -86,6 +87,11 @@ def check() -> None:
         proof.prove(layout, host.load(layout.settings), say)
 
 
+def upkeep() -> None:
+    """Say whether updates wait for a reboot of this host: packages that ask for one, or a newer kernel."""
+    say("a reboot is due" if reboot_due(Layout.here()) else "no reboot is due")
+
+
 def tidy() -> None:
     """Undo a deployment that was killed, stop what was kept warm long enough, remove old releases.
 
@@ -94,7 +100,7 @@ def tidy() -> None:
     """
     with _explained():
         layout = Layout.here()
-        upkeep.tell(layout)
+        tell(layout)
         Rollout(layout, host.load(layout.settings), say).heal()
     try:
         _work(deployment.TIDY, False, _tidy)

@@ -2,7 +2,9 @@ import os
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from springboard.cli.app import app
 from springboard.deploy import upkeep
 from springboard.deploy.layout import Layout
 
@@ -35,6 +37,15 @@ def test_a_reboot_is_due_when_a_newer_kernel_waits(layout: Layout, monkeypatch: 
     assert upkeep.reboot_due(layout)
     (layout.root / "boot/vmlinuz-6.8.0-1010-aws").rename(layout.root / "boot/vmlinuz-6.8.0-999-aws")
     assert not upkeep.reboot_due(layout)
+
+
+def test_the_command_says_whether_a_reboot_is_due(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """patch.yml goes by its first words."""
+    monkeypatch.setenv("SPRINGBOARD_ROOT", str(layout.root))
+    said = [CliRunner().invoke(app, "upkeep").output]
+    (layout.root / "run/reboot-required").touch()
+    said.append(CliRunner().invoke(app, "upkeep").output)
+    assert said == ["no reboot is due\n", "a reboot is due\n"]
 
 
 def test_when_it_was_patched_is_told(layout: Layout) -> None:
