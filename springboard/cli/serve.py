@@ -136,7 +136,8 @@ def serve(
     url = _url(listening)
     log.info("listening on %s; when /ping is 200: curl -F video=@dive.mp4 %s/invocations", url, url)
     if handed_over is None:  # on a host the worker is a unit of its own
-        companions = [*companions, worker.companion(_called(listening), endpoint, options.endpoint_file)]
+        beside = worker.companion(_called(listening), endpoint, options.endpoint_file, log_json)
+        companions = [*companions, beside]
     failure, at_once = "", False
     try:
         at_once = uvloop.run(run(endpoint, listening, options, companions))

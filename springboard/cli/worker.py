@@ -20,12 +20,15 @@ _LOOK_SECONDS = 0.5
 _STOP_SECONDS = 5
 
 
-def companion(url: str, endpoint: Endpoint, endpoint_file: Path | None) -> Companion:
+def companion(url: str, endpoint: Endpoint, endpoint_file: Path | None, log_json: bool) -> Companion:
     """Return what keeps a worker at work for the front at `url`, while its endpoint has `async`."""
-    return lambda front: _keep_working(front, url, endpoint, endpoint_file)
+    options = ["--front", url, "--stop-within", str(_STOP_SECONDS), *(["--log-json"] if log_json else [])]
+    return lambda front: _keep_working(front, options, endpoint, endpoint_file)
 
 
-async def _keep_working(front: Front, url: str, endpoint: Endpoint, endpoint_file: Path | None) -> None:
+async def _keep_working(
+    front: Front, options: list[str], endpoint: Endpoint, endpoint_file: Path | None
+) -> None:
     with tempfile.TemporaryDirectory(prefix="springboard-") as folder:
         path = endpoint_file or Path(folder) / "endpoint.yml"
         if endpoint_file is None:
@@ -35,7 +38,7 @@ async def _keep_working(front: Front, url: str, endpoint: Endpoint, endpoint_fil
         try:
             while True:
                 if front.endpoint.asynchronous is not None and child is None:
-                    child, began = _start(path, url), time.monotonic()
+                    child, began = _start(path, options), time.monotonic()
                 if child is not None and not child.running:
                     pause = backoff.after(time.monotonic() - began)
                     log.error("the worker ended, %s. Starting it again in %g s", child.ended(), pause)
@@ -48,6 +51,6 @@ async def _keep_working(front: Front, url: str, endpoint: Endpoint, endpoint_fil
                 await asyncio.to_thread(child.stop, _STOP_SECONDS + 5)
 
 
-def _start(path: Path, url: str) -> Child:
-    command = [sys.executable, "-m", "springboard", "work", "--endpoint-file", str(path), "--front", url]
-    return Child([*command, "--stop-within", str(_STOP_SECONDS)])
+def _start(path: Path, options: list[str]) -> Child:
+    command = [sys.executable, "-m", "springboard", "work", "--endpoint-file", str(path)]
+    return Child([*command, *options])
