@@ -28,6 +28,9 @@ _COUNTED = {
     f"{_FIRST}_clip_seconds_bucket": ("clip=", "le"),
     f"{_FIRST}_points_total": ("points", ""),
     f"{_FIRST}_square_points_total": ("squares", ""),
+    "springboard_truths_matched_total": ("truths", ""),
+    "springboard_truth_error_points_total": ("off", ""),
+    "springboard_truth_square_error_points_total": ("off squares", ""),
 }
 _READY = "springboard_workers_ready"
 _MODIFIED, _VALID = "springboard_endpoint_file_modified_seconds", "springboard_endpoint_file_valid"
@@ -99,7 +102,7 @@ class Side:
     `scored` and `unscored` count answers; `alike` those that failed at another release too; `repeated`
     failures of a video that had failed here before, or in one outage; `failures` all others, by kind. Of
     those scored: `durations` of attempts, `clip_times` of an attempt by its clips, the sum of `points` and of
-    their `squares`.
+    their `squares`. `truths` came of its answers: sums of their absolute errors `off`, and of the squares.
     """
 
     scored: float = 0
@@ -109,6 +112,9 @@ class Side:
     failures: dict[str, float] = field(default_factory=dict)
     points: float = 0
     squares: float = 0
+    truths: float = 0
+    off: float = 0
+    off_squares: float = 0
     durations: Times = field(default_factory=Times)
     clip_times: Times = field(default_factory=Times)
 
@@ -152,6 +158,17 @@ class Side:
         """Of one score, in square points, unbiased; 0 of fewer than two."""
         spread = self.squares - self.scored * self.mean_score**2
         return max(spread, 0.0) / (self.scored - 1) if self.scored > 1 else 0.0
+
+    @property
+    def mean_off(self) -> float:
+        """Mean absolute error in points, of the answers that judges' scores came of."""
+        return _ratio(self.off, self.truths)
+
+    @property
+    def off_variance(self) -> float:
+        """Of one absolute error, in square points, unbiased; 0 of fewer than two."""
+        spread = self.off_squares - self.truths * self.mean_off**2
+        return max(spread, 0.0) / (self.truths - 1) if self.truths > 1 else 0.0
 
     @property
     def p95(self) -> float:
@@ -204,15 +221,24 @@ class Window:
         return _side(self._sums[1])
 
 
+# Names of counts that are fields as they are.
+_SUMS = {
+    **{name: name for name in ("points", "squares", "truths", "off")},
+    "off squares": "off_squares",
+}
+
+
 def _side(sums: Counts) -> Side:
-    side = Side(points=sums.get("points", 0.0), squares=sums.get("squares", 0.0))
+    side = Side()
+    for name, field_name in _SUMS.items():
+        setattr(side, field_name, sums.get(name, 0.0))
     for name, value in sums.items():
         kind, _, bound = name.partition("=")
         if bound:
             (side.durations if kind == "attempt" else side.clip_times).buckets[float(bound)] = value
         elif name in ("scored", "unscored", "alike", "repeated"):
             setattr(side, name, value)
-        elif name not in ("points", "squares") and value:
+        elif name not in _SUMS and value:
             side.failures[name] = value
     return side
 

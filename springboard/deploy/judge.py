@@ -34,9 +34,12 @@ _SHARES = {
     "p95": 0.15,
     "time per clip": 0.15,
     "score shift": 0.15,
+    "live error": 0.15,
 }
 # As likely as not no chance: worth a longer look.
 _DOUBT = 0.5
+# Estimates of variances are too small as often as too large, and few errors are hardly normal.
+_LEAST_TRUTHS = 30
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ class Finding:
 
 def why_bad(found: Iterator[Finding], rules: Canary) -> str:
     """Return the figure that tells against the new release, with what is allowed; empty when none does."""
-    of_step = rules.false_alarm_ratio / (1 + len(rules.steps))
+    judged = sum(_SHARES.values()) - (_SHARES["live error"] if rules.max_live_error is None else 0)
+    of_step = rules.false_alarm_ratio / (1 + len(rules.steps)) / judged
     return _first(found, {name: share * of_step for name, share in _SHARES.items()})
 
 
@@ -94,6 +98,8 @@ def _of_step(
         yield from _times(canary, baseline, rules)
         if reference is not None and canary.scored >= _LEAST_SCORES:
             yield _scores(canary, baseline, rules, reference)
+    if rules.max_live_error is not None and min(canary.truths, baseline.truths) >= _LEAST_TRUTHS:
+        yield _live_error(canary, baseline, rules.max_live_error)
 
 
 def _errors(canary: Side, baseline: Side, rules: Canary) -> Finding:
@@ -182,4 +188,17 @@ def _scores(canary: Side, baseline: Side, rules: Canary, reference: ReferenceSco
         f"{rules.max_score_shift:g} standard deviations",
         min(abs(one) for one in off) > allowed / 2,
         max(p_values),
+    )
+
+
+def _live_error(canary: Side, baseline: Side, allowed: float) -> Finding:
+    """Judge how far scores are off from judges'; better is no fault. As for times, the line is half way."""
+    off = canary.mean_off - baseline.mean_off
+    variance = canary.off_variance / canary.truths + baseline.off_variance / baseline.truths
+    return Finding(
+        "live error",
+        f"by judges' scores {canary.truths:,.0f} answers are {canary.mean_off:.2f} points off, the old "
+        f"release's {baseline.truths:,.0f} {baseline.mean_off:.2f}, and max_live_error is {allowed:g} more",
+        off > allowed / 2,
+        chance.of_shift(max(off, 0.0), variance, allowed),
     )

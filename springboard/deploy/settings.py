@@ -9,6 +9,7 @@ from springboard.endpoint.asynchronous import Async
 from springboard.endpoint.capture import Capture
 from springboard.endpoint.document import Cache, Cors, Limits
 from springboard.endpoint.names import Name, Release
+from springboard.endpoint.truth import Truth
 from springboard.system import documents
 from springboard.system.documents import Strict
 
@@ -54,6 +55,9 @@ class Canary(Strict):
     """Its time of a clip and p95 of an attempt, by the old one's. One so slow goes: the line is half way."""
     max_score_shift: Annotated[float, Field(gt=0)] = 0.5
     """Off by how much its mean score goes, in standard deviations of the manifest's: the line is half way."""
+    max_live_error: Annotated[float, Field(gt=0)] | None = None
+    """Points by which its mean absolute error, by judges' scores (`truth`), may be above the old one's; the
+    line is half way. None: it is not judged by truth, which mostly comes too late."""
     false_alarm_ratio: Annotated[float, Field(gt=0, le=0.5)] = 0.01
     """How often chance may roll back an equal release, in a whole trial; smaller needs more requests."""
 
@@ -90,6 +94,8 @@ class Host(Strict):
     """Asynchronous inference, as in endpoint.yml."""
     capture: Capture | None = None
     """Which requests and answers are kept, as in endpoint.yml."""
+    truth: Truth | None = None
+    """What is remembered of answers until judges' scores come, as in endpoint.yml."""
     models: str
     """The registry, s3://BUCKET."""
     release_signers: tuple[SignersKey, ...] = ()

@@ -70,11 +70,14 @@ class Traffic:
             return
         # Left out where it says nothing: a front from before it must be able to read the file.
         endpoint, fields = self._endpoint(variants), Endpoint.model_fields
-        optional = ("cache", "cors", "page", "asynchronous", "capture", "aliases")
+        optional = ("cache", "cors", "page", "asynchronous", "capture", "truth", "aliases")
         unsaid = {name for name in optional if getattr(endpoint, name) == fields[name].default}
         document = endpoint.model_dump(mode="json", by_alias=True, exclude=unsaid)
         if jobs := document.get("async"):
             document["async"] = {name: value for name, value in jobs.items() if value is not None}
+        for one in filter(None, [*document["variants"], document.get("shadow")]):
+            if (reference := one["reference"]) and reference["error"] is None:
+                del reference["error"]
         text = _HEADER + yaml.safe_dump(document, sort_keys=False)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._path, text)
@@ -103,6 +106,7 @@ class Traffic:
             page=self._host.page,
             aliases=self._host.aliases,
             capture=self._host.capture,
+            truth=self._host.truth,
         )
         return made.model_copy(update={"asynchronous": self._host.asynchronous})
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from springboard.endpoint.asynchronous import Async
 from springboard.endpoint.capture import Capture
 from springboard.endpoint.names import Address, Name, Release
+from springboard.endpoint.truth import Truth
 from springboard.system import documents
 from springboard.system.documents import Strict
 
@@ -22,6 +23,8 @@ class Reference(Strict):
     """Their standard deviation."""
     clips: Annotated[int, Field(ge=2)]
     """How many there were."""
+    error: Annotated[float, Field(ge=0)] | None = None
+    """Their mean absolute error, where judges' scores are known; else there is no alert by truth."""
 
 
 class Served(Strict):
@@ -154,6 +157,8 @@ class Endpoint(Strict):
     """Asynchronous inference; none: it is off."""
     capture: Capture | None = None
     """Which requests and answers are kept; none: none of them."""
+    truth: Truth | None = None
+    """What is remembered of answers until judges' scores come; none: nothing."""
 
     @model_validator(mode="after")
     def _sound(self) -> Self:

@@ -186,6 +186,23 @@ class JobRefused(Refusal):
     sagemaker = (400, "ValidationError")
 
 
+class TruthRefused(Refusal):
+    """Truths that cannot be taken, by what they are or because none are."""
+
+    status = 400
+    code = "truth_refused"
+    sagemaker = (400, "ValidationError")
+
+
+class TruthAway(Refusal):
+    """The file of what was answered cannot be used."""
+
+    status = 503
+    code = "truth_unreachable"
+    sagemaker = (503, "ServiceUnavailable")
+    retry_after = 5
+
+
 class UnknownJob(Refusal):
     """There is no job of this id."""
 

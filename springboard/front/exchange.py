@@ -35,6 +35,7 @@ from springboard.front.intake.unpack import coding_of
 from springboard.front.metrics.record import Refused
 from springboard.front.scheduling.lane import Ticket
 from springboard.front.scheduling.queue import unknown_variant
+from springboard.front.truth.store import Answered
 from springboard.system import logs
 from springboard.torchserve.client import Answer, Video
 
@@ -265,6 +266,7 @@ class _Exchange:
         self._status = scored.answer.status
         points = front.metrics.record_answer(scored, s3_seconds)
         front.mirror.offer(source, scored.answer, call.request_id)
+        self._remember(points, scored.variant, scored.release)
         content_type = self._request.headers.get("Content-Type", "")
         answer, inference_id = scored.answer.body, call.inference_id or call.request_id
         front.capture.offer(lambda: Seen(scored.variant, content_type, source, answer, inference_id))
@@ -300,9 +302,17 @@ class _Exchange:
         self._variant, self._release = lanes[0].name, lanes[0].served.release
         self._status = answer.status
         self._told |= {"cache": "hit", "score": answer.score}
+        self._remember(answer.score, self._variant, self._release)
         response = wire.answer(call, replace(answer, stages={}), self._variant, {"cache": 0.0})
         response.headers[wire.CACHE] = "hit"
         return response
+
+    def _remember(self, points: float | None, variant: str, release: str) -> None:
+        """Have a score remembered until its truth comes, where `truth` says so."""
+        if points is not None and self._front.truth.on:
+            call, now = self._call, time.time()
+            name = call.inference_id or call.request_id
+            self._front.truth.remember(Answered(name, call.request_id, variant, release, points, now))
 
     def _hinted(self, answer: Answer) -> Answer:
         """Say what most likely broke a video that cannot be read, where the request tells."""

@@ -24,6 +24,7 @@ from springboard.front.scheduling.places import Places
 from springboard.front.scheduling.queue import Queue
 from springboard.front.scheduling.readiness import Readiness
 from springboard.front.scheduling.shadow import Mirror
+from springboard.front.truth.ledger import Counting, Ledger
 from springboard.jobs.desk import Desk
 from springboard.jobs.opening import worker_token
 from springboard.jobs.queue import QueueAway
@@ -65,6 +66,12 @@ class Front:
         self.queue = Queue()
         self.places = Places()
         self.admission = Admission(endpoint.limits, lambda: self.queue.expected_wait(time.monotonic()))
+        self.truth = Ledger(
+            Counting(
+                lambda outcome: self.metrics.truths.labels(outcome).inc(),
+                lambda matched: self.metrics.record_truth(matched.variant, matched.release, matched.error),
+            )
+        )
         self.metrics = Metrics(self)
         self.traces: Traces | None = None
         self.readiness = Readiness(self.queue, self.metrics.record_worker_ends)
@@ -104,6 +111,7 @@ class Front:
         )
         self._take_jobs(endpoint)
         self.capture.use(endpoint.capture, self.name)
+        self.truth.use(endpoint.truth, self.name)
         for variant in endpoint.variants:
             self.metrics.expect(self.name, variant.name, variant.release)
         self._changed.set()
@@ -187,6 +195,7 @@ class Front:
                 await self._idle.wait()
         except TimeoutError:
             log.warning("%d requests were not finished within their deadline", self.active)
+        await asyncio.to_thread(self.truth.close)
         await asyncio.to_thread(self.capture.close, _CAPTURE_SECONDS)
 
 

@@ -91,6 +91,10 @@ UPLOAD: Responses = {
     200: {**ASYNC[202], "model": schema.Upload, "description": "The job begins when the video is there."},
     **{code: ASYNC[code] for code in (400, 403, 429, 500, 503)},
 }
+TRUTH: Responses = {
+    200: {"model": schema.TruthsTaken, "description": "What became of them."},
+    **{code: ASYNC[code] for code in (400, 403, 429, 500, 503)},
+}
 STREAM: Responses = {
     **SAGEMAKER,
     200: {
@@ -254,6 +258,18 @@ JOB: dict[str, Any] = {
 
 UPLOADED: dict[str, Any] = {
     "parameters": [one for one in JOB["parameters"] if one["name"] not in _NOT_OF_UPLOADS]
+}
+
+TRUTHS: dict[str, Any] = {
+    "parameters": [NAME],
+    "requestBody": {
+        "required": True,
+        "description": "One truth, or JSON lines of them, up to 1 MB.",
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/TruthOf"}},
+            "application/jsonlines": {"schema": {"type": "string"}},
+        },
+    },
 }
 
 # Not `video/*` beside it: generators of clients know no ranges and leave it out with a warning.

@@ -23,6 +23,7 @@ from springboard.front.page.routes import add_page
 from springboard.front.paths import TrailingSlash, answer_head, unmatched
 from springboard.front.safety import SafeAnswers, policy_of_docs
 from springboard.front.sagemaker import Dialect
+from springboard.front.truths import take_truths
 from springboard.front.unread import Unread
 from springboard.jobs import report
 from springboard.refusal import Refusal
@@ -128,6 +129,13 @@ def _add_jobs(app: FastAPI, front: Front) -> None:
     async def upload(request: Request) -> Response:
         """Return an address in S3 that a video may be put to, which is then scored when there is time."""
         return await invoke_async(front, request, upload=True)
+
+    @app.post(
+        "/endpoints/{name}/truth", responses=openapi.TRUTH, openapi_extra=openapi.TRUTHS, tags=["truth"]
+    )
+    async def tell_truth(request: Request) -> Response:
+        """Take judges' scores of what was answered, by which releases are measured."""
+        return await take_truths(front, request)
 
     @app.get(
         "/endpoints/{name}/jobs/{inference_id}",

@@ -117,8 +117,17 @@ class VideoForm(BaseModel):
     video: bytes
 
 
+class TruthOf(BaseModel):
+    """A judges' score."""
+
+    inference_id: str = Field(
+        description="X-Amzn-SageMaker-Inference-Id of the request, or its x-amzn-RequestId."
+    )
+    score: float = Field(ge=0, le=1000, description="In points.")
+
+
 JSON_BODIES: tuple[type[BaseModel], ...] = (S3Video, PublishedVideo, Base64Video, Instances)
-BODIES: tuple[type[BaseModel], ...] = (VideoForm, *JSON_BODIES)
+BODIES: tuple[type[BaseModel], ...] = (VideoForm, *JSON_BODIES, TruthOf)
 
 
 class LambdaScore(BaseModel):
@@ -193,6 +202,16 @@ class JobState(BaseModel):
     received: float = Field(description="When it was handed in, in Unix time.")
     expires: float = Field(description="It is not begun after this, in Unix time.")
     failure_reason: str | None
+
+
+class TruthsTaken(BaseModel):
+    """What became of truths."""
+
+    matched: int = Field(description="New, of an answer that is remembered.")
+    corrected: int = Field(description="Another score than was told before; it counts from now on.")
+    repeated: int = Field(description="Told before; nothing changed.")
+    unknown: int = Field(description="No answer of this id is remembered: never given here, or forgotten.")
+    unknown_ids: list[str] = Field(description="Theirs, 100 at most.")
 
 
 class WorkerState(BaseModel):

@@ -1,6 +1,7 @@
 """Builds a release's manifest, which manifest.py reads; archive.sh calls it. Needs torch, to score clips."""
 
 import argparse
+import csv
 import json
 import math
 import platform
@@ -24,6 +25,9 @@ from springboard.system.files import sha256
 # same bytes: 0.06 was measured for bf16 (docs/model.md); a wrong preprocessing step costs
 # 1 and more.
 GOLDEN_TOLERANCE = 0.5
+
+# In the folder of --reference: judges' scores of its clips.
+TRUTHS = "scores.csv"
 
 PREPROCESSING = {
     "resize": [video.RESIZED_WIDTH, video.RESIZED_HEIGHT],
@@ -105,12 +109,17 @@ def _golden(scorer: scoring.Scorer, clip: Path) -> dict[str, Any]:
 
 def _distribution(scorer: scoring.Scorer, folder: Path) -> dict[str, Any]:
     """Score every clip; those that cannot be scored are named, so that nothing is left out in silence."""
-    scores, refused = [], {}
+    truths = _truths(folder / TRUTHS)
+    scores, refused, errors = [], {}, []
     for clip in clips_of(folder):
+        name = str(clip.relative_to(folder))
         try:
             scores.append(_score(scorer, clip))
         except ScoringError as error:
-            refused[str(clip.relative_to(folder))] = error.code
+            refused[name] = error.code
+        else:
+            if name in truths:
+                errors.append(abs(scores[-1] - truths[name]))
     if not scores:
         why = "no files" if not refused else "no clip that can be scored"
         raise ScoringError(f"the folder of --reference, {folder}, holds {why}")
@@ -120,8 +129,20 @@ def _distribution(scorer: scoring.Scorer, folder: Path) -> dict[str, Any]:
         "refused": refused,
         "mean": round(float(np.mean(scores)), 3),
         "sd": round(float(np.std(scores)), 3),
+        "error": round(float(np.mean(errors)), 3) if errors else None,
         "percentiles": {str(q): round(float(np.percentile(scores, q)), 3) for q in quantiles},
     }
+
+
+def _truths(path: Path) -> dict[str, float]:
+    """Return judges' scores by the clip's path in the folder, as lines of a CSV file; empty without one."""
+    if not path.exists():
+        return {}
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+        return {name: float(score) for name, score in rows if (name, score) != ("clip", "score")}
+    except ValueError as error:
+        raise ScoringError(f"{path} must have two columns, clip and score: {error}") from error
 
 
 def clips_of(folder: Path) -> list[Path]:
@@ -129,7 +150,9 @@ def clips_of(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and not any(p.startswith((".", "__MACOSX")) for p in path.relative_to(folder).parts)
+        if path.is_file()
+        and path != folder / TRUTHS
+        and not any(p.startswith((".", "__MACOSX")) for p in path.relative_to(folder).parts)
     )
 
 

@@ -53,6 +53,8 @@ class ReferenceScores(_Part):
     clips: int
     mean: float
     sd: float
+    # The mean absolute error, where judges' scores of the clips are known.
+    error: float | None = None
 
 
 class Manifest(_Part):

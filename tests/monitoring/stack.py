@@ -34,6 +34,7 @@ from tests.stands.webhook import Webhook
 RULES = ROOT / "monitoring" / "rules"
 STAND_IN_NVML = ROOT / "tests" / "stands" / "nvml"
 JOBS = "/endpoints/dive-scoring/async-invocations"
+TRUTH = "/endpoints/dive-scoring/truth"
 NEEDED = {
     "prometheus": "prometheus",
     "promtool": "prometheus",
@@ -93,7 +94,7 @@ class Stack:
         variants = [(name, server, weights[name]) for name, server, _ in self.releases if name in weights]
         write_endpoint(self.endpoint_file, variants, **self.extra)
         text = self.endpoint_file.read_text()
-        reference = "reference: {mean: 60.0, sd: 15.0, clips: 100}"
+        reference = "reference: {mean: 60.0, sd: 15.0, clips: 100, error: 4.0}"
         draft = self.endpoint_file.with_suffix(".new")
         draft.write_text(text.replace("- address:", f"- {reference}\n  address:"))
         draft.replace(self.endpoint_file)
@@ -163,6 +164,7 @@ def stack(folder: Path) -> Iterator[Stack]:
                 "limits": {"max_body_bytes": 1_000_000, "deadline_seconds": 30},
                 "allowed_buckets": ["dives"],
                 "async": {"output": f"{folder}/scores", "queue": f"{folder}/jobs"},
+                "truth": {"folder": f"{folder}/truth"},
                 "capture": {"destination": f"{folder}/captured", "flush_seconds": 1},
             },
         )
@@ -316,7 +318,13 @@ def mixed_load(one: Stack) -> Iterator[None]:
             turn = itertools.cycle(bodies)
 
             def call() -> None:
-                client.post("/invocations", content=next(turn))
+                scored = client.post("/invocations", content=next(turn))
+                if scored.status_code == 200:
+                    truth = {
+                        "inference_id": scored.headers["x-amzn-RequestId"],
+                        "score": scored.json()["score"] + 2,
+                    }
+                    client.post(TRUTH, json=truth)
                 time.sleep(0.05)
 
             return call

@@ -99,6 +99,7 @@ PROMISES = {
     "SpringboardJobsUnattended": {"tail": "takes no reports"},
     "SpringboardJobsNotFalling": {".code": r"\d+ not_a_dive", "-p warning": "S3 refused"},
     "SpringboardJobsDead": {"tail": "S3 refused"},
+    "SpringboardLiveError": {"springboard_live_": r'release="1.1.0",variant="canary"'},
     "SpringboardWorkersMissing": {"torchserve@": "worker process died"},
 }
 

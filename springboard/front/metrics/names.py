@@ -236,6 +236,42 @@ CAPTURED = Declared(
     "Requests that were to be captured, `written` or, where that did not keep up, `dropped`.",
     ("outcome",),
 )
+REFERENCE_ERROR = Declared(
+    "springboard_release_reference_absolute_error_points",
+    "gauge",
+    "Mean absolute error of the release's scores over its reference clips, where judges' scores are known.",
+    _VARIANT,
+)
+TRUTHS = Declared(
+    "springboard_truths",
+    "counter",
+    "Judges' scores that came, by what became of them; `dropped` are answers that could not be remembered.",
+    ("outcome",),
+)
+TRUTH_MATCHED = Declared(
+    "springboard_truths_matched", "counter", "Answers that got their first truth, by who gave them.", _VARIANT
+)
+TRUTH_ERROR = Declared(
+    "springboard_truth_error_points", "counter", "Sum of those answers' absolute errors.", _VARIANT
+)
+TRUTH_SQUARES = Declared(
+    "springboard_truth_square_error_points", "counter", "Sum of the squares of those errors.", _VARIANT
+)
+LIVE_TRUTHS = Declared(
+    "springboard_live_truths", "gauge", "Truths that the release's live figures are over.", _VARIANT
+)
+LIVE_ERROR = Declared(
+    "springboard_live_absolute_error_points",
+    "gauge",
+    "Mean absolute error of the release's scores, over the truths that came last.",
+    _VARIANT,
+)
+LIVE_CORRELATION = Declared(
+    "springboard_live_rank_correlation",
+    "gauge",
+    "Spearman's rank correlation of the release's scores with judges', over the truths that came last.",
+    _VARIANT,
+)
 JOBS_WAITING = Declared(
     "springboard_jobs_waiting",
     "gauge",

@@ -100,6 +100,10 @@ class Metrics:
         self.shadow_requests = names.SHADOW_REQUESTS.counter(registry)
         self.shadow_difference = names.SHADOW_DIFFERENCE.histogram(registry)
         self.captured = names.CAPTURED.counter(registry)
+        self.truths = names.TRUTHS.counter(registry)
+        self._truth_matched = names.TRUTH_MATCHED.counter(registry)
+        self._truth_error = names.TRUTH_ERROR.counter(registry)
+        self._truth_squares = names.TRUTH_SQUARES.counter(registry)
         self.config_valid = names.CONFIG_VALID.gauge(registry)
         self.config_valid.set(1)
         self.config_modified = names.CONFIG_MODIFIED.gauge(registry)
@@ -123,6 +127,8 @@ class Metrics:
         self.answers.labels("", "", "not_authorized")
         for outcome in ("written", "dropped"):
             self.captured.labels(outcome)
+        for outcome in ("matched", "corrected", "repeated", "unknown", "unusable", "dropped"):
+            self.truths.labels(outcome)
 
     def record_caller(self, caller: str, outcome: str) -> None:
         """Count a request of the key of this name; empty where no key was accepted."""
@@ -163,6 +169,12 @@ class Metrics:
     def record_wait(self, seconds: float, outcome: str) -> None:
         """Count a wait in the line that ended: in a `turn`, `refused`, or because the caller `left`."""
         self.queue_wait.labels(outcome).observe(seconds)
+
+    def record_truth(self, variant: str, release: str, error: float) -> None:
+        """Count an answer that got its truth, `error` points off."""
+        self._truth_matched.labels(variant, release).inc()
+        self._truth_error.labels(variant, release).inc(error)
+        self._truth_squares.labels(variant, release).inc(error**2)
 
     def record_mirrored(self, mirrored: Mirrored) -> None:
         """Count a copy that went to the shadow."""

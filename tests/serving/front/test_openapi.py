@@ -55,6 +55,7 @@ def test_docs_show_every_route(front: FrontProcess) -> None:
         "/endpoints/{name}/async-invocations",
         "/endpoints/{name}/jobs/{inference_id}",
         "/endpoints/{name}/uploads",
+        "/endpoints/{name}/truth",
         "/endpoints/{name}",
         "/endpoints/{name}/requests/{inference_id}",
         "/metrics",

@@ -70,6 +70,7 @@ def test_every_setting_can_be_given_by_a_variable() -> None:
         "unproven": True,
         "async": {"output": "s3://scores/dives", "max_concurrent": 2},
         "capture": {"destination": "s3://captured/dives", "sampling_percentage": 5},
+        "truth": {"max_answers": 1000},
         "keep_warm_seconds": 60.0,
         "keep_releases": 5,
         "ready_timeout_seconds": 60.0,

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -292,3 +293,39 @@ def test_what_a_step_told_counts_in_the_next_and_what_told_nothing_does_not() ->
     # Equal in the second step: nothing of the first stays.
     equal = next(findings(side(900), side(900), RULES, REFERENCE, carried))
     assert equal.p_value == 1
+
+
+def told(truths: int, off: float, spread: float) -> Side:
+    """A release whose answers are so many points off by judges' scores, give or take."""
+    return replace(side(2800), truths=truths, off=truths * off, off_squares=truths * (off**2 + spread**2))
+
+
+def test_a_release_that_judges_find_worse_goes_where_truth_is_asked_for() -> None:
+    rules = RULES.model_copy(update={"max_live_error": 3.0})
+    old, worse = told(200, 5.0, 4.0), told(200, 8.0, 6.0)
+    assert why_bad(worse, old, rules, None).startswith("live error: by judges' scores 200 answers are 8.00")
+    assert not why_bad(worse, old, RULES, None)  # it was not asked for
+    assert not why_bad(old, worse, rules, None)  # better is no fault
+    assert not why_bad(told(29, 20.0, 6.0), old, rules, None)  # too few to tell
+
+
+def test_equal_releases_are_seldom_told_apart_by_truth_and_worse_ones_mostly() -> None:
+    """By simulation, looked at after each truth; errors are those of scores that are normally off."""
+    rules = RULES.model_copy(update={"max_live_error": 3.0, "false_alarm_ratio": 0.05, "steps": ()})
+    random = Random(3)
+
+    def gone(sd: float) -> bool:
+        sides = [side(2800), side(2800)]
+        for number in range(400):
+            which = number % 2
+            error = abs(random.gauss(0, (sd, 6.0)[which]))
+            one = sides[which]
+            sides[which] = replace(
+                one, truths=one.truths + 1, off=one.off + error, off_squares=one.off_squares + error**2
+            )
+            if number > 58 and why_bad(sides[0], sides[1], rules, None):
+                return True
+        return False
+
+    assert sum(gone(6.0) for _ in range(60)) <= 1  # 0.05 * 0.15 of them, and none of 60 mostly
+    assert sum(gone(12.0) for _ in range(10)) >= 9

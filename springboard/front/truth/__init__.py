@@ -1,0 +1,1 @@
+"""Judges' scores, joined with what was answered."""
