@@ -1,4 +1,4 @@
-"""A stand-in AWS account whose one instance is a test host, and a person with the shipped policies."""
+"""A stand-in AWS account whose instances are test hosts, and a person with the shipped policies."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ from springboard.releases.registry import Registry
 from springboard.system.checkout import ROOT
 from tests.aws.harness import Aws, Checkout, stand_in
 from tests.aws.inspect import tagged
-from tests.hosts.harness import HERE, Node, Play
+from tests.hosts.harness import HERE, Hosts, Node, Play
 
 REGION = "us-east-1"
 DEPLOYMENT = "springboard"
@@ -20,7 +20,7 @@ DEPLOYMENT = "springboard"
 
 @dataclass(frozen=True)
 class Account:
-    """What the playbooks see of AWS, and `node`, which EC2 says its instance to be."""
+    """What the playbooks see of AWS, and `node`, which EC2 says its first instance to be."""
 
     aws: Aws
     checkout: Checkout
@@ -63,32 +63,32 @@ class Account:
 
 
 @contextmanager
-def account(node: Node, folder: Path, port: int, **settings: Any) -> Iterator[Account]:
-    """Open an account at `port` of an address of its own, which the node calls s3.test; edit settings.
+def account(nodes: list[Node], folder: Path, port: int, **settings: Any) -> Iterator[Account]:
+    """Open an account at `port` of an address of its own, which nodes call s3.test; edit settings.
 
-    `springboard_video_buckets` are there already, and empty.
+    Its instances will be these nodes. `springboard_video_buckets` are there already, and empty.
     """
-    hosts = node.hosts
+    hosts = nodes[0].hosts
     address = f"10.213.{hosts.number}.2"
     bridge = [f"{address}/24", "dev", f"nodes{hosts.number}"]
     subprocess.run(["ip", "addr", "add", *bridge], check=True)
     try:
         (folder / "aws").mkdir()
         with stand_in(folder / "aws", address, str(port)) as aws:
-            keys = node.sh("cut -d' ' -f1,2 /etc/ssh/ssh_host_*_key.pub")
-            aws.tell("machine", address=node.address, keys=keys)
+            for node in nodes:
+                keys = node.sh("cut -d' ' -f1,2 /etc/ssh/ssh_host_*_key.pub")
+                aws.tell("machine", address=node.address, keys=keys)
+                here = f"sed 's/.* s3.test$/{address} s3.test/' /etc/hosts"
+                node.sh(f"{here} >/tmp/hosts; cat /tmp/hosts >/etc/hosts")
             aws.grant(REGION, 4)
-            node.sh(
-                f"sed 's/.* s3.test$/{address} s3.test/' /etc/hosts >/tmp/hosts; cat /tmp/hosts >/etc/hosts"
-            )
             for bucket in settings["springboard_video_buckets"]:
                 aws.client("s3", REGION).create_bucket(Bucket=bucket)
-            yield Account(aws, _checkout(folder / "checkout", aws, node, settings), node)
+            yield Account(aws, _checkout(folder / "checkout", aws, hosts, settings), nodes[0])
     finally:
         subprocess.run(["ip", "addr", "del", *bridge], check=True)
 
 
-def _checkout(folder: Path, aws: Aws, node: Node, settings: dict[str, Any]) -> Checkout:
+def _checkout(folder: Path, aws: Aws, hosts: Hosts, settings: dict[str, Any]) -> Checkout:
     checkout = Checkout(
         folder,
         aws,
@@ -103,7 +103,7 @@ def _checkout(folder: Path, aws: Aws, node: Node, settings: dict[str, Any]) -> C
     for part in ("springboard", "model_handler", "requirements"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "config.properties", folder)
-    shutil.copy(node.hosts.base / "key.pub", folder)
+    shutil.copy(hosts.base / "key.pub", folder)
     checkout.restrict(DEPLOYMENT)
     both = ((folder / f"build/policies/{who}.json").read_text() for who in ("provision", "deploy"))
     checkout.users["site"] = aws.user(f"{DEPLOYMENT}-site", *both)

@@ -140,7 +140,7 @@ def _converge(hosts: Hosts, models: Models, folder: Path) -> None:
     )
     folder.mkdir()
     boot_for_the_first_time(node)
-    with TemporaryDirectory() as work, account(node, Path(work), S3_PORT, **given) as ours:
+    with TemporaryDirectory() as work, account([node], Path(work), S3_PORT, **given) as ours:
         told = {"touched_by_check": touched, **_live(ours, models, plays)}
     node.freeze("layer-converged").rename(folder / "layer")
     told |= {"plays": {name: asdict(play) for name, play in plays.items()}}

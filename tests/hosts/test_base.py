@@ -18,6 +18,9 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+JOURNAL = "/etc/systemd/journald.conf.d"  # an earlier version's file there was springboard.conf
+
+
 @dataclass
 class Base:
     """A host with the role applied in check mode, for real, and again."""
@@ -29,6 +32,7 @@ class Base:
 @pytest.fixture(scope="module")
 def base(hosts: Hosts) -> Iterator[Base]:
     node = hosts.start("base")
+    node.sh(f"mkdir -p {JOURNAL} && echo '[Journal]\nSystemMaxUse=9G' >{JOURNAL}/springboard.conf")
     plays = [
         hosts.play("../tests/hosts/role.yml", check=check, springboard=[node], **SETTINGS)
         for check in (True, False, False)
@@ -71,61 +75,6 @@ def test_clock_asks_the_given_server(base: Base) -> None:
     assert base.node.sh("systemctl is-enabled systemd-timesyncd").strip() == "enabled"
 
 
-# A disk with a partition that is the root of what runs by `at_root`. A node may not resize what is mounted
-# (CAP_SYS_RESOURCE): resize2fs says what it would do, and the file system is resized later.
-DISK = r"""
-set -e
-[ -e /dev/loop-control ] || mknod /dev/loop-control c 10 237
-for number in $(seq 0 63); do [ -e /dev/loop$number ] || mknod /dev/loop$number b 7 $number; done
-truncate -s 200M /disk.img
-printf 'label: gpt\n2048,100MiB,L\n' | sfdisk -q /disk.img
-loop=$(losetup -f --partscan --show /disk.img)
-trap "losetup -d $loop" EXIT  # once it is used no more
-partx -a $loop
-part=${loop}p1
-mknod $part b $(tr : ' ' <"/sys/class/block/${part#/dev/}/dev")
-mkfs.ext4 -q -b 4096 $part
-mkdir /disk
-mount $part /disk
-for folder in dev etc home proc root run sys tmp usr var; do
-  mkdir /disk/$folder; mount --rbind --make-rslave /$folder /disk/$folder
-done
-for link in bin lib lib64 sbin; do ln -s usr/$link /disk/$link; done
-printf '#!/bin/sh\nexec chroot /disk /usr/bin/python3 "$@"\n' >/usr/local/bin/at_root
-cat >/usr/local/sbin/resize2fs <<'SAID'
-#!/bin/sh
-echo "$1" >>/asked
-[ "$(wc -l </asked)" = 1 ] && echo "The filesystem on $1 is now 102139 (4k) blocks long." ||
-  echo "The filesystem is already 102139 (4k) blocks long.  Nothing to do!"
-SAID
-chmod +x /usr/local/bin/at_root /usr/local/sbin/resize2fs
-truncate -s 400M /disk.img
-losetup -c $loop
-echo $part
-"""
-
-
-def test_the_root_partition_grows_with_its_disk(base: Base, hosts: Hosts) -> None:
-    """By growpart itself, on a disk that is in use."""
-    part = base.node.run("bash", "-c", DISK).split()[-1]
-    size = ["cat", f"/sys/class/block/{part.removeprefix('/dev/')}/size"]
-    before = int(base.node.run(*size))
-    grown, again = (hosts.play("../tests/hosts/disk.yml", springboard=[base.node]) for _ in range(2))
-    assert (grown.ok, grown.count("changed")) == (True, 1), grown.output
-    assert (again.ok, again.count("changed")) == (True, 0), again.output
-    after = int(base.node.run(*size))
-    assert after > 3 * before
-    assert base.node.sh("cat /disk/asked").split() == [part] * 2
-    # The file system takes it.
-    base.node.sh("mount -o remount,ro /disk && umount -R /disk")
-    where = ("-o", "1MiB", "--sizelimit", str(after * 512))
-    loop = base.node.run("losetup", "-f", "--show", *where, "/disk.img").strip()
-    said = base.node.sh(
-        f"e2fsck -fp {loop} && /usr/sbin/resize2fs {loop} && e2fsck -fp {loop}; losetup -d {loop}"
-    )
-    assert f"is now {after // 8} (4k) blocks long" in said, said
-
-
 # A repository of packages in versions 1, installed, and 2, that claims to be Debian's security updates.
 REPOSITORY = r"""
 set -e
@@ -166,6 +115,7 @@ def test_security_updates_leave_driver_and_kernel_alone(base: Base) -> None:
 
 
 def test_journal_takes_only_so_much_of_one_service(base: Base) -> None:
+    assert base.node.sh(f"ls {JOURNAL}").split() == ["zz-springboard.conf"]
     assert "SystemMaxUse=1G" in base.node.sh("systemd-analyze cat-config systemd/journald.conf")
     base.node.sh("systemd-run --wait --unit=noisy seq 10000; journalctl --sync")
     lines = base.node.sh("journalctl -u noisy -o cat").splitlines()

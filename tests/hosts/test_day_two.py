@@ -1,9 +1,7 @@
-"""What is done to hosts after they serve, and that callers do not notice: keys first."""
+"""What is done to hosts after they serve, while four clients call, who notice nothing: keys first."""
 
-import itertools
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -11,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.hosts import served
-from tests.hosts.harness import Hosts, Node, Play
-from tests.hosts.served import CLIP, Caller, Converged, Models
+from tests.hosts.balanced import Balanced
+from tests.hosts.harness import HERE, Hosts, Node, Play
+from tests.hosts.served import Caller, Converged, Models
 from tests.stands import certificates
-from tests.stands.waiting import at_work, wait_until
+from tests.stands.waiting import wait_until
 
 KEYS = "/etc/springboard/keys.json"
 
@@ -30,6 +28,7 @@ class Pair:
     hosts: Hosts
     nodes: list[Node]
     callers: list[Caller]
+    clients: Balanced
     folder: Path
     settings: dict[str, Any]
     made: dict[str, str] = field(default_factory=dict)
@@ -51,6 +50,12 @@ class Pair:
         return all(self.accepts(token))
 
 
+def end(hosts: Hosts, name: str) -> None:
+    """Stop who has that name by now, if anybody."""
+    if name in hosts.nodes:
+        hosts.nodes[name].stop()
+
+
 @pytest.fixture(scope="module")
 def pair(
     hosts: Hosts, converged: Converged, models: Models, tmp_path_factory: pytest.TempPathFactory
@@ -59,14 +64,22 @@ def pair(
     (folder / "password").write_text("of the vault")
     kept = {"springboard_keys_file": str(folder / "keys.json")}
     with ExitStack() as opened:
-        nodes = []
+        nodes: list[Node] = []
         for name in ("one", "two"):
+            opened.callback(end, hosts, name)
             nodes.append(hosts.start(name, converged.layer))
-            opened.callback(nodes[-1].stop)
         callers = [served.caller(node, converged) for node in nodes]
         for caller in callers:
             opened.enter_context(closing(caller.client))
-        yield Pair(hosts, nodes, callers, folder, {**served.settings(models), **kept})
+        clients = opened.enter_context(Balanced(callers).calling())
+        yield Pair(hosts, nodes, callers, clients, folder, {**served.settings(models), **kept})
+
+
+@pytest.fixture(autouse=True)
+def callers_notice_nothing(pair: Pair) -> Iterator[None]:
+    """Whatever is done here."""
+    with pair.clients.unnoticed():
+        yield
 
 
 def test_keys_are_kept_in_one_place_and_every_host_knows_them(pair: Pair, converged: Converged) -> None:
@@ -81,9 +94,10 @@ def test_keys_are_kept_in_one_place_and_every_host_knows_them(pair: Pair, conver
     assert one.run("cat", KEYS) == two.run("cat", KEYS)
     assert (pair.folder / "keys.json").read_text().startswith("$ANSIBLE_VAULT;")
     assert (pair.folder / "keys.json").stat().st_mode & 0o777 == 0o600
-    again = pair.play("keys.yml")
+    again = pair.play("configure.yml", "--tags", "keys", batches=["100%"])
     assert again.ok, again.output
     assert again.count("changed") == 0, again.output
+    assert "TASK [front : Look" not in again.output, "the keys alone"
     for token in (made, converged.token):
         wait_until(partial(pair.all_accept, token), "both hosts to know the key", 60)
     pair.made["two-alone"] = made
@@ -106,118 +120,110 @@ def test_a_rotated_key_and_its_successor_are_good_on_all_hosts_during_the_overla
     assert pair.accepts(old) == [False, False]
 
 
-class Balanced:
-    """Four clients behind what sends each request to the next host, on to another where one is not there.
-
-    As proxies do by default: only what no host has taken up is sent again.
-    """
-
-    def __init__(self, callers: list[Caller]) -> None:
-        self.served: list[str] = []
-        self.failed: list[str] = []
-        self._turns = itertools.cycle([callers, callers[::-1]])
-
-    def call(self) -> None:
-        said = []
-        for caller in next(self._turns):
-            try:
-                # On a connection of its own: one that is closed as it is used again may have lost anything.
-                answer = caller.client.post(
-                    "/invocations", content=CLIP.read_bytes(), headers={"Connection": "close"}
-                )
-            except httpx.ConnectError as error:
-                said.append(repr(error))
-                continue
-            if answer.status_code == 200:
-                self.served.append(caller.url)
-                time.sleep(0.5)
-                return
-            said.append(f"{answer.status_code} {answer.text[:200]}")
-            if answer.status_code not in (502, 503):
-                break
-        self.failed.append(f"{said}")
-        time.sleep(0.5)
-
-
-def test_hosts_are_patched_one_after_the_other_and_no_caller_notices(pair: Pair) -> None:
-    balanced = Balanced(pair.callers)
+def test_hosts_are_patched_one_after_the_other(pair: Pair) -> None:
     boots = [node.run("cut", "-d ", "-f22", "/proc/1/stat") for node in pair.nodes]
     pair.nodes[1].sh("touch /run/reboot-required")
     alone = pair.play("patch.yml", springboard=[pair.nodes[1]])
     assert not alone.ok
     assert "No host but two serves" in " ".join(alone.output.split())
-    with at_work(*[balanced.call] * 4):
-        play = pair.play("patch.yml")
+    play = pair.play("patch.yml")
     assert play.ok, play.output
-    assert balanced.failed == []
-    assert set(balanced.served) == {caller.url for caller in pair.callers}, "the load itself"
     assert "scores its golden clip" in play.output
     # The first had nothing to wait for.
     after = [node.run("cut", "-d ", "-f22", "/proc/1/stat") for node in pair.nodes]
     assert (after[0] == boots[0], after[1] == boots[1]) == (True, False), play.output
+    pair.clients.wait_served(by=pair.callers[1].url)
 
 
-def test_a_host_comes_back_from_its_backup(
-    pair: Pair, models: Models, monkeypatch: pytest.MonkeyPatch
+def test_certificates_and_ssh_keys_alone_are_changed_and_nobody_is_locked_out(
+    pair: Pair, tmp_path: Path
+) -> None:
+    """Where new SSH keys would keep even this run out, the host returns to those before."""
+    ours = (pair.hosts.base / "key.pub").read_text().strip()
+    subprocess.run(["ssh-keygen", "-qt", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
+    other = (tmp_path / "key.pub").read_text().strip()
+    pem, key = certificates.pair(tmp_path, "scores.test", pair.nodes[0].address)
+
+    def play(*known: str, **given: Any) -> Play:
+        new = {"springboard_certificate": str(pem), "springboard_certificate_key": str(key)}
+        return pair.play(
+            "configure.yml", "--tags", "certificate,admins", **new, springboard_admin_keys=known, **given
+        )
+
+    def authorized(node: Node) -> list[str]:
+        return node.sh("cat ~ubuntu/.ssh/authorized_keys").splitlines()
+
+    changed = play(ours, other)
+    assert changed.ok, changed.output
+    assert not any(f"TASK [{one}" in changed.output for one in ("base : u", "torchserve : L", "front : L"))
+    assert "PRIVATE KEY" not in changed.output
+    for node in pair.nodes:
+        assert ssl.get_server_certificate((node.address, 443)).strip() == pem.read_text().strip()
+        assert authorized(node) == [ours, other]
+        assert 0 < changed.count("changed", node.name) <= 10, changed.output
+    again = play(ours, other, batches=["100%"])
+    assert again.ok, again.output
+    assert again.count("changed") == 0, again.output
+
+    node = pair.nodes[1]
+    denied = play(other, springboard=[node])
+    assert not denied.ok
+    assert "do not let this run in to two; within five minutes" in " ".join(denied.output.split())
+    node.sh("systemctl start springboard-login-back.service; systemctl stop springboard-login-back.timer")
+    assert authorized(node) == [ours, other]
+
+
+def test_the_root_partition_grows_with_its_disk(pair: Pair) -> None:
+    """By growpart itself, on a disk that is in use."""
+    node = pair.nodes[1]
+    part = node.run("bash", "-s", input=(HERE / "disk.sh").read_text()).split()[-1]
+    size = ["cat", f"/sys/class/block/{part.removeprefix('/dev/')}/size"]
+    before = int(node.run(*size))
+    grown, again = (pair.play("../tests/hosts/disk.yml", springboard=[node]) for _ in range(2))
+    assert (grown.ok, grown.count("changed")) == (True, 1), grown.output
+    assert (again.ok, again.count("changed")) == (True, 0), again.output
+    after = int(node.run(*size))
+    assert after > 3 * before
+    assert node.sh("cat /disk/asked").split() == [part] * 2
+    # The file system takes it.
+    node.sh("mount -o remount,ro /disk && umount -R /disk")
+    where = ("-o", "1MiB", "--sizelimit", str(after * 512))
+    loop = node.run("losetup", "-f", "--show", *where, "/disk.img").strip()
+    said = node.sh(f"e2fsck -fp {loop} && /usr/sbin/resize2fs {loop} && e2fsck -fp {loop}; losetup -d {loop}")
+    assert f"is now {after // 8} (4k) blocks long" in said, said
+
+
+# What tells a host that serves from a machine that has but the packages.
+FORGET = """
+systemctl disable --now springboard-front.socket springboard-front 'torchserve@*' springboard-tidy.timer
+rm -rf /etc/springboard /etc/nginx/springboard /var/lib/springboard
+"""
+
+
+def test_a_host_that_is_taken_out_is_added_anew_from_its_backup(
+    pair: Pair, converged: Converged, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From S3, where it lies encrypted: the edge's key, the callers', and the release that it served."""
     for name, value in served.publisher(models.url).items():
         monkeypatch.setenv(name, value)
-    node, caller = pair.nodes[0], pair.callers[0]
-    given = {"springboard": [node], "springboard_keys_file": "", "springboard_s3_endpoint": models.url}
-    play = pair.play("backup.yml", **given)
+    given = {"springboard_keys_file": "", "springboard_s3_endpoint": models.url}
+    play = pair.play("backup.yml", springboard=pair.nodes[:1], **given)
     assert play.ok, play.output
     (kept,) = models.client.list_objects_v2(Bucket="models", Prefix="backups/one/")["Contents"]
     assert models.client.get_object(Bucket="models", Key=kept["Key"])["Body"].read(14) == b"$ANSIBLE_VAULT"
-    # The certificate is signed anew: it was for the address of the host that was frozen.
+    # The certificate is signed anew: it was for the address of the host that is gone.
     kept_files = "sha256sum /etc/nginx/springboard/self-signed.key /etc/springboard/keys.json"
-    before = node.sh(kept_files)
-    node.sh("rm /etc/springboard/keys.json /etc/nginx/springboard/*")
+    before = pair.nodes[0].sh(kept_files)
+
+    pair.nodes[0].sh("systemctl stop springboard-front.socket springboard-front")
+    pair.nodes[0].stop()
+    node = pair.nodes[0] = pair.hosts.start("one", converged.layer)
+    node.sh(FORGET)
+    node.metadata("host", "host-secret")
+    caller = pair.callers[0]
+    caller.client.base_url = caller.url = f"https://{node.address}"
     play = pair.play("restore.yml", host="one", **given, model_release_s3_endpoint=models.inside)
     assert play.ok, play.output
     assert node.sh(kept_files) == before
     assert caller.score()["model"]["version"] == "1.0.0"
-
-
-def test_a_certificate_alone_is_changed_and_no_caller_notices(pair: Pair, tmp_path: Path) -> None:
-    """By --tags certificate, which touches nothing else."""
-    pem, key = certificates.pair(tmp_path, "scores.test", pair.nodes[0].address)
-    given = {"springboard_certificate": str(pem), "springboard_certificate_key": str(key)}
-    balanced = Balanced(pair.callers)
-    with at_work(*[balanced.call] * 4):
-        play = pair.play("configure.yml", "--tags", "certificate", **given)
-        assert play.ok, play.output
-        served_before = len(balanced.served)
-        wait_until(lambda: len(balanced.served) > served_before + 8, "scores behind the new one", 120)
-    assert balanced.failed == []
-    for node in pair.nodes:
-        shown = ssl.get_server_certificate((node.address, 443))
-        assert shown.strip() == pem.read_text().strip()
-        assert 0 < play.count("changed", node.name) <= 5, play.output
-    assert "TASK [torchserve : Look" not in play.output
-    assert "PRIVATE KEY" not in play.output
-    again = pair.play("configure.yml", "--tags", "certificate", **given)
-    assert again.count("changed") == 0, again.output
-
-
-def test_ssh_keys_are_rotated_and_nobody_is_locked_out(pair: Pair, tmp_path: Path) -> None:
-    """Where the new ones would keep even this run out, the host returns to those before."""
-    node, ours = pair.nodes[1], (pair.hosts.base / "key.pub").read_text().strip()
-    subprocess.run(["ssh-keygen", "-qt", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
-    other = (tmp_path / "key.pub").read_text().strip()
-
-    def play(*known: str) -> Play:
-        given = {"springboard": [node], "springboard_admin_keys": known}
-        return pair.play("configure.yml", "--tags", "admins", **given)
-
-    def authorized() -> list[str]:
-        return node.sh("cat ~ubuntu/.ssh/authorized_keys").splitlines()
-
-    first = play(ours, other)
-    assert first.ok, first.output
-    assert authorized() == [ours, other]
-    assert not play(other).ok
-    node.sh("systemctl start springboard-login-back.service; systemctl stop springboard-login-back.timer")
-    assert authorized() == [ours, other]
-    again = play(ours, other)
-    assert again.count("changed") == 0, again.output
+    pair.clients.wait_served(by=caller.url)

@@ -1,7 +1,8 @@
 """What EC2 has of an instance's console: nothing for a while, then what cloud-init printed at the first boot.
 
-`GET /standin/machine?address=10.213.1.11&keys=ssh-ed25519+AAAA` makes every instance a machine that is there:
-its console has these keys, one a line, and new elastic IPs are its address.
+`GET /standin/machine?address=10.213.1.11&keys=ssh-ed25519+AAAA` has an instance be a machine that is there: a
+new elastic IP is the address of the first that nobody has, and the console of who gets it has these keys, one
+a line.
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html ; cloud-init's lines are
 those of its tools/write-ssh-key-fingerprints, to a serial console, so that they end with CR LF.
 """
@@ -10,10 +11,11 @@ import base64
 import hashlib
 from urllib.parse import parse_qsl
 
-from moto.ec2.models import elastic_ip_addresses
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.ec2.models import ec2_backends, elastic_ip_addresses
 
 _asked: dict[str, int] = {}
-_machine: dict[str, str] = {}
+_machines: dict[str, list[str]] = {}  # their keys by their address
 
 KINDS = ("ecdsa-sha2-nistp256", "ssh-ed25519", "ssh-rsa")
 BOOT = """\
@@ -32,10 +34,23 @@ ci-info: no authorized SSH keys fingerprints found for user ubuntu.
 ip-10-77-0-10 login: """
 
 
+def _addresses() -> dict[str, str]:
+    """Return the instance, or "", of each elastic IP."""
+    backends = ec2_backends[DEFAULT_ACCOUNT_ID].values()
+    found = (address for backend in backends for address in backend.addresses)
+    return {one.public_ip: one.instance.id if one.instance else "" for one in found}
+
+
+def _free() -> str:
+    taken = _addresses()
+    return next(address for address in _machines if address not in taken)
+
+
 def keys(instance: str) -> list[str]:
     """Return an instance's public keys."""
-    if _machine:
-        return _machine["keys"].splitlines()
+    for address, bound in _addresses().items():
+        if bound == instance and address in _machines:
+            return _machines[address]
     return [
         f"{kind} {base64.b64encode(hashlib.sha256((instance + kind).encode()).digest()).decode()}"
         for kind in KINDS
@@ -45,8 +60,9 @@ def keys(instance: str) -> list[str]:
 def tell(path: str, query: str) -> bool:
     """Take what a test says; False where the path is not for here."""
     if path == "/standin/machine":
-        _machine.update(parse_qsl(query))
-        setattr(elastic_ip_addresses, "random_ip", lambda: _machine["address"])  # noqa: B010 - mypy knows no assignment to it
+        told = dict(parse_qsl(query))
+        _machines[told["address"]] = told["keys"].splitlines()
+        setattr(elastic_ip_addresses, "random_ip", _free)  # noqa: B010 - mypy knows no assignment to it
     return path == "/standin/machine"
 
 
