@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.hosts import served
+from tests.hosts.account import DEPLOYMENT, REGION, Account, account
 from tests.hosts.balanced import Balanced
 from tests.hosts.harness import HERE, Hosts, Node, Play
 from tests.hosts.served import Caller, Converged, Models
@@ -227,3 +228,33 @@ def test_a_host_that_is_taken_out_is_added_anew_from_its_backup(
     assert node.sh(kept_files) == before
     assert caller.score()["model"]["version"] == "1.0.0"
     pair.clients.wait_served(by=caller.url)
+
+
+def instances(ours: Account, *names: str) -> None:
+    """Have the account run hosts that a deployment of two would have."""
+    ec2 = ours.aws.client("ec2", REGION)
+
+    def tags(kind: str, name: str) -> list[dict[str, Any]]:
+        told = {"Name": name, "springboard:deployment": DEPLOYMENT, "springboard:role": "serving"}
+        return [{"ResourceType": kind, "Tags": [{"Key": key, "Value": told[key]} for key in told]}]
+
+    (image, *_) = ec2.describe_images()["Images"]
+    for name in names:
+        launched = ec2.run_instances(
+            ImageId=image["ImageId"], MinCount=1, MaxCount=1, TagSpecifications=tags("instance", name)
+        )["Instances"]
+        address = ec2.allocate_address(Domain="vpc", TagSpecifications=tags("elastic-ip", name))
+        ec2.associate_address(InstanceId=launched[0]["InstanceId"], AllocationId=address["AllocationId"])
+
+
+def test_a_host_less_is_drained_before_it_is_terminated(pair: Pair, models: Models, tmp_path: Path) -> None:
+    """Last of all. By remove.yml, under the shipped policies."""
+    given = served.settings(models)
+    with account(pair.nodes, tmp_path, served.S3_PORT, **given) as ours:
+        instances(ours, "springboard-1", "springboard-2")
+        play = ours.play("remove", "-e", "host=springboard-2")
+        assert play.ok, play.output
+        assert pair.nodes[1].sh("systemctl is-active springboard-front.service", check=False) == "inactive\n"
+        assert [one.split()[0] for one in ours.left()] == ["elastic-ip", "instance"]
+    pair.nodes[1].stop()
+    pair.clients.wait_served(by=pair.callers[0].url)
