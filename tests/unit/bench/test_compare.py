@@ -87,12 +87,15 @@ def test_the_other_tables_show_stages_sizes_what_was_lost_and_the_cost() -> None
         "gone": {"alone_s": 0.1, "next_s": 0.9},
         "garbage": {"failed": {}, "scored": 16},
     }
-    big = {"1080p": {"rate_per_s": 0.75, "p99_s": 11.5}}
-    found = {"servers": [server(sizes=big, lost=lost)], "sizes": ["1080p"]}
+    big = {
+        "1080p": {"rate_per_s": 0.75, "p99_s": 11.5, "failed": {}},
+        "small": {"rate_per_s": 0.0, "failed": {"422": 16}},
+    }
+    found = {"servers": [server(sizes=big, lost=lost)], "sizes": list(big)}
     cells = shown(*compare.other_tables(found | {"cost_per_1000": {"ours": {"g6.xlarge": 0.2236}}}))
     for row in (
         ["ours", "", "51.2", "", ""],
-        ["ours", "0.750 (11.50)"],
+        ["ours", "0.750 (11.50)", "-, 16 failed: 422"],
         ["ours", "3 of 32", "never", "9.0 x", "0 of 16"],
         ["g6.xlarge", "0.2236"],
     ):
