@@ -3,17 +3,18 @@
 # not resize what is mounted (CAP_SYS_RESOURCE): resize2fs says what it would do, and the file system is resized later.
 set -e
 [ -e /dev/loop-control ] || mknod /dev/loop-control c 10 237
-for number in $(seq 0 63); do [ -e /dev/loop$number ] || mknod /dev/loop$number b 7 $number; done
+for number in $(seq 0 63); do [ -e "/dev/loop$number" ] || mknod "/dev/loop$number" b 7 "$number"; done
 truncate -s 200M /disk.img
 printf 'label: gpt\n2048,100MiB,L\n' | sfdisk -q /disk.img
 loop=$(losetup -f --partscan --show /disk.img)
-trap "losetup -d $loop" EXIT  # once it is used no more
-partx -a $loop
+trap 'losetup -d "$loop"' EXIT  # once it is used no more
+partx -a "$loop"
 part=${loop}p1
-mknod $part b $(tr : ' ' <"/sys/class/block/${part#/dev/}/dev")
-mkfs.ext4 -q -b 4096 $part
+IFS=: read -r major minor <"/sys/class/block/${part#/dev/}/dev"
+mknod "$part" b "$major" "$minor"
+mkfs.ext4 -q -b 4096 "$part"
 mkdir /disk
-mount $part /disk
+mount "$part" /disk
 for folder in dev etc home proc root run sys tmp usr var; do
   mkdir /disk/$folder; mount --rbind --make-rslave /$folder /disk/$folder
 done
@@ -27,5 +28,5 @@ echo "$1" >>/asked
 SAID
 chmod +x /usr/local/bin/at_root /usr/local/sbin/resize2fs
 truncate -s 400M /disk.img
-losetup -c $loop
-echo $part
+losetup -c "$loop"
+echo "$part"
