@@ -72,11 +72,13 @@ cp "$config" "$staging/model-config.yaml"
 "$python" -m springboard.releases.quantise "$staging/model-config.yaml" "$staging/weights.safetensors" \
   "$staging/extra/int8" ${reference:+--reference "$reference"} ${max_error:+--max-error "$max_error"}
 [ ! -d "$staging/extra/int8" ] || mv "$staging/extra/int8/error.json" "$staging/"
-"$venv/bin/torch-model-archiver" --model-name dive --version "$version" --archive-format no-archive \
+# It collects the files in TMPDIR/dive: that of two runs at once would be one folder.
+mkdir "$staging/tmp"
+TMPDIR=$staging/tmp "$venv/bin/torch-model-archiver" --model-name dive --version "$version" --archive-format no-archive \
   --handler model_handler/handler.py --extra-files "$staging/extra" --config-file "$staging/model-config.yaml" \
   --serialized-file "$staging/weights.safetensors" --export-path "$staging"
 "$python" -m springboard.releases.pack "$staging/dive" "$staging/dive.mar"
-rm -r "$staging/dive" "$staging/extra"
+rm -r "$staging/dive" "$staging/extra" "$staging/tmp"
 "$python" -m springboard.releases.build "$staging/dive.mar" "$staging/weights.safetensors" "$version" \
   ${golden:+--golden "$golden"} ${reference:+--reference "$reference"} --quantised "$staging/error.json" >"$staging/dive.json"
 # Both or neither, and never half a file: an interrupted run leaves what was there before.

@@ -1,9 +1,11 @@
 """Releases of the puppet: archived, and published."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -52,7 +54,9 @@ def build_puppet(
         Path(__file__).with_name("puppet.py"),
     ]
     command += ["--config-file", config, "--export-path", folder, "--force"]
-    subprocess.run(command, check=True, capture_output=True)
+    # It collects the files in a folder of its model's name, where others pack theirs, too.
+    with TemporaryDirectory() as own:
+        subprocess.run(command, check=True, capture_output=True, env={**os.environ, "TMPDIR": own})
     return (folder / "dive.mar").rename(folder / f"dive-{version}.mar")
 
 

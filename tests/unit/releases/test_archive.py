@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -101,8 +102,11 @@ def test_help_lists_every_option() -> None:
         assert option in usage.stdout
 
 
-def test_the_same_input_gives_the_same_archive(small_weights: Path, tmp_path: Path) -> None:
-    first, second = (archive(small_weights, tmp_path / name, "1.0.0") for name in ("a", "b"))
+def test_the_same_input_gives_the_same_archive_also_at_the_same_time(
+    small_weights: Path, tmp_path: Path
+) -> None:
+    with ThreadPoolExecutor(2) as both:
+        first, second = both.map(lambda name: archive(small_weights, tmp_path / name, "1.0.0"), ("a", "b"))
     assert sha256(first) == sha256(second)
     with zipfile.ZipFile(first) as packed:
         described = json.loads(packed.read("MAR-INF/MANIFEST.json"))

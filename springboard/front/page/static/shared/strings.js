@@ -178,6 +178,8 @@ export const FAILURES = {
   unknown_variant: ["The variant is no longer served", "Choose another one, or none."],
   unreadable_video: ["The video cannot be read", "It is damaged or no video. Save it again, best as MP4 (H.264)."],
   unsupported_encoding: ["Something on the way packed the file", "Upload it from another network."],
+  truth_refused: ["The judges' score cannot be taken", "Read what the server says of it."],
+  truth_unreachable: ["The store of what was answered is away", "Try again in a moment."],
   upload_too_slow: ["The upload was too slow", "Use a faster network, or a smaller video."],
 };
 
