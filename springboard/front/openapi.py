@@ -264,10 +264,9 @@ TRUTHS: dict[str, Any] = {
     "parameters": [NAME],
     "requestBody": {
         "required": True,
-        "description": "One truth, or JSON lines of them, up to 1 MB.",
+        "description": "One truth, or several, one in a line (JSON lines), up to 1 MB.",
         "content": {
             "application/json": {"schema": {"$ref": "#/components/schemas/TruthOf"}},
-            "application/jsonlines": {"schema": {"type": "string"}},
         },
     },
 }
