@@ -97,10 +97,10 @@ class Keys(Strict):
 
     def text(self) -> str:
         """Return them as their file has them; without `ends` and `role` where earlier versions need none."""
-        document = self.model_dump(mode="json", exclude_none=True)
-        for one in (*document["access_keys"], *document["tokens"]):
-            if one["role"] == "invoke":
-                del one["role"]
+        document = {
+            kind: [one.model_dump(mode="json", exclude_defaults=True) for one in them]
+            for kind, them in (("access_keys", self.access_keys), ("tokens", self.tokens))
+        }
         return json.dumps(document, indent=2) + "\n"
 
     def named(self) -> list[str]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -15,8 +14,10 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from springboard.cli.queued import ON_A_HOST, check_folder, settings_of, stop_event
 from springboard.cli.said import explained, fail, say
 from springboard.endpoint import document as endpoints
+from springboard.endpoint.asynchronous import Async
 from springboard.endpoint.document import Endpoint, EndpointFileError
 from springboard.jobs.batch import Batch, OtherBatch, Tally
 from springboard.jobs.opening import open_queue
@@ -31,7 +32,7 @@ def batch(
     output: Annotated[str, typer.Argument(help="s3://BUCKET/PREFIX or a folder, that the worker may write.")],
     endpoint_file: Annotated[
         Path, typer.Option(envvar="SPRINGBOARD_ENDPOINT_FILE", help="endpoint.yml, with `async`.")
-    ] = Path("/etc/springboard/endpoint.yml"),
+    ] = ON_A_HOST,
     manifest: Annotated[
         Path | None, typer.Option(help="A file with a path below SOURCE in each line: only those.")
     ] = None,
@@ -49,10 +50,9 @@ def batch(
     """
     with explained(EndpointFileError, QueueAway, StoreAway):
         endpoint = endpoints.load(endpoint_file)
-        if (settings := endpoint.asynchronous) is None:
-            fail(f"{endpoint_file} has no `async`, so nothing is scored that nobody waits for")
+        settings = settings_of(endpoint, endpoint_file)
         source, output = _place(source), _place(output)
-        _check(source, output, endpoint)
+        _check(source, output, endpoint, settings)
         store = Store()
         work = Batch(output, endpoint.endpoint, open_queue(settings, endpoint.endpoint), store, at_once)
         said = {"source": source, "filter": pattern, "manifest": manifest.read_text() if manifest else None}
@@ -60,9 +60,7 @@ def batch(
             work.prepare(json.dumps(said), lambda after: _places(store, source, manifest, pattern, after))
         except OtherBatch:
             fail(f"{output} is that of another batch (SOURCE, --filter or --manifest differ); take another")
-        stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+        stop = stop_event()
         whole = _show(work, stop, price_per_hour)
     say(json.dumps(_summary(work, price_per_hour), indent=2))
     if not whole:
@@ -74,14 +72,15 @@ def batch(
 def _show(work: Batch, stop: threading.Event, price: float) -> bool:
     """Run it, with a line of how it goes on the terminal, if that is one."""
     console = Console(stderr=True)
-    began, done_before = time.monotonic(), 0
+    began = time.monotonic()
+    done_before: int | None = None
     with Live("", console=console, transient=True, auto_refresh=False) as live:
 
         def told(tally: Tally) -> None:
             nonlocal done_before
-            if not done_before:
-                done_before = tally.done or -1
-            rate = max(tally.done - max(done_before, 0), 0) / max(time.monotonic() - began, 1)
+            if done_before is None:
+                done_before = tally.done
+            rate = max(tally.done - done_before, 0) / max(time.monotonic() - began, 1)
             live.update(_line(work.total, tally, rate, price), refresh=True)
 
         return work.run(stop, told)
@@ -120,16 +119,12 @@ def _place(given: str) -> str:
     return given.rstrip("/") if given.startswith(_S3) else str(Path(given).resolve())
 
 
-def _check(source: str, output: str, endpoint: Endpoint) -> None:
-    assert endpoint.asynchronous  # noqa: S101 - the caller looked
-    inputs = endpoint.asynchronous.inputs
+def _check(source: str, output: str, endpoint: Endpoint, settings: Async) -> None:
     if source.startswith(_S3):
         if (bucket := source.split("/")[2]) not in endpoint.allowed_buckets:
             fail(f"the server may not read bucket {bucket}: it is not among allowed_buckets")
-    elif not Path(source).is_dir():
-        fail(f"{source} is no folder")
-    elif not any(Path(source).is_relative_to(Path(one).resolve()) for one in inputs):
-        fail(f"the worker takes no files from {source}: it is in none of the folders of async.inputs")
+    else:
+        check_folder(Path(source), settings)
     if f"{output}/".startswith(f"{source}/"):
         fail(f"{output} lies within {source}: results would be taken for videos")
 

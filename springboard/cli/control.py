@@ -27,7 +27,7 @@ from springboard.deploy.settings import Host, Worker
 from springboard.deploy.stop import Stop, Stopped
 from springboard.endpoint import document as endpoints
 from springboard.endpoint.asynchronous import Async
-from springboard.endpoint.document import Endpoint, EndpointFileError, Limits
+from springboard.endpoint.document import Endpoint, EndpointFileError
 from springboard.front.front import Front
 from springboard.system.files import lock, write_atomically
 
@@ -98,12 +98,10 @@ def begin(
     folder: Path,
     called: str,
     lenient: bool,
-    limits: Limits,
-    buckets: tuple[str, ...],
-    aliases: tuple[str, ...],
+    here: Endpoint,
     results: Path | None,
 ) -> Control:
-    """Return the control plane of a folder, which no other server has."""
+    """Return the control plane of a folder, which no other server has; `here` is what all endpoints share."""
     place = Place(folder.expanduser().resolve())
     try:
         identity = Identity.parse(called)
@@ -118,9 +116,9 @@ def begin(
         models="s3://none",  # every release is on this machine before it is deployed
         worker=Worker(runtime=place.runtime, workers=0),
         unproven=True,
-        limits=limits,
-        allowed_buckets=buckets,
-        aliases=aliases,
+        limits=here.limits,
+        allowed_buckets=here.allowed_buckets,
+        aliases=here.aliases,
     )
     jobs = Async(output=str(results.resolve())) if results else None
     return Control(place, identity, base.model_copy(update={"asynchronous": jobs}), lenient)

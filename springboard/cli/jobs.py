@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from springboard.cli.queued import ON_A_HOST
 from springboard.cli.said import explained, fail, say
 from springboard.endpoint import document as endpoints
 from springboard.endpoint.document import EndpointFileError
@@ -26,7 +27,6 @@ EndpointFile = Annotated[
     typer.Option(envvar="SPRINGBOARD_ENDPOINT_FILE", help="endpoint.yml, whose `async` says where jobs are."),
 ]
 JobId = Annotated[str, typer.Argument(help="Its Inference-Id.")]
-ON_A_HOST = Path("/etc/springboard/endpoint.yml")
 
 
 @app.command("list")

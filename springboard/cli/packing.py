@@ -11,8 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -20,7 +18,7 @@ from springboard.cli.said import fail
 from springboard.endpoint.names import archive_name
 from springboard.releases.contents import key_of
 from springboard.system.checkout import ROOT
-from springboard.system.files import lock
+from springboard.system.files import alone, lock
 
 LOCAL_VERSION = "0.0.0-local"
 # Half a gigabyte each; those that a server has do not count.
@@ -33,7 +31,7 @@ def archive_of(weights: Path, store: Path = ROOT / "build" / "served") -> Path:
     """Return the archive of these weights, packed where there is none; it is held until this process ends."""
     store.mkdir(parents=True, exist_ok=True)
     folder = store / _key(weights)
-    with _alone(store):
+    with alone(store / ".lock"):
         there = folder.is_dir()
         if there:
             _hold(folder)
@@ -43,14 +41,14 @@ def archive_of(weights: Path, store: Path = ROOT / "build" / "served") -> Path:
     if not there:
         try:
             _pack(weights, made)
-            with _alone(store):
+            with alone(store / ".lock"):
                 if folder.is_dir():  # another server was quicker
                     _hold(folder)
                 else:
                     made.rename(folder)
         finally:
             shutil.rmtree(made, ignore_errors=True)
-    with _alone(store):
+    with alone(store / ".lock"):
         os.utime(folder)
         _prune(store)
     return folder / archive_name(LOCAL_VERSION)
@@ -79,13 +77,6 @@ def _pack(weights: Path, folder: Path) -> None:
     signal.signal(signal.SIGTERM, before)
     if status:
         fail(f"archive.sh failed with status {status}")
-
-
-@contextmanager
-def _alone(store: Path) -> Iterator[None]:
-    with (store / ".lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
 
 
 def _hold(folder: Path) -> None:

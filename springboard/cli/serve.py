@@ -175,7 +175,7 @@ def _local(
 def _plane(folder: Path, called: str, lenient: bool, here: Endpoint, results: Path | None) -> "Control":
     from springboard.cli.control import begin
 
-    return begin(folder, called, lenient, here.limits, here.allowed_buckets, here.aliases, results)
+    return begin(folder, called, lenient, here, results)
 
 
 def _url(listening: socket.socket) -> str:

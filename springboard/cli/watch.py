@@ -2,13 +2,12 @@
 
 import logging
 import os
-import signal
-import threading
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from springboard.cli.queued import ON_A_HOST, check_folder, settings_of, stop_event
 from springboard.cli.said import explained, fail
 from springboard.endpoint import document as endpoints
 from springboard.endpoint.asynchronous import Async
@@ -23,7 +22,7 @@ def watch(
     endpoint_file: Annotated[
         Path,
         typer.Option(envvar="SPRINGBOARD_ENDPOINT_FILE", help="endpoint.yml, with `async`."),
-    ] = Path("/etc/springboard/endpoint.yml"),
+    ] = ON_A_HOST,
     pattern: Annotated[str, typer.Option("--filter", help="Only files whose name is like this.")] = "*",
     settle: Annotated[
         float, typer.Option(min=0.1, help="A file is whole when it has not changed for so many seconds.")
@@ -37,24 +36,18 @@ def watch(
     """
     with explained(EndpointFileError):
         endpoint = endpoints.load(endpoint_file)
-    if (settings := endpoint.asynchronous) is None:
-        fail(f"{endpoint_file} has no `async`, so nothing is scored that nobody waits for")
+    settings = settings_of(endpoint, endpoint_file)
     place = folder.resolve()
     _check(place, settings)
     logs.configure(log_json)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     Folder(place, Desk(settings, endpoint.endpoint), pattern, settle).run(stop)
     logging.shutdown()
     os._exit(0)  # watchfiles' thread may wait
 
 
 def _check(folder: Path, settings: Async) -> None:
-    if not folder.is_dir():
-        fail(f"{folder} is no folder")
-    if not any(folder.is_relative_to(Path(one).resolve()) for one in settings.inputs):
-        fail(f"the worker takes no files from {folder}: it is in none of the folders of async.inputs")
+    check_folder(folder, settings)
     for name, place in (
         ("output", settings.output),
         ("failure", settings.failures),

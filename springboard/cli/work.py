@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 from localqueue import LocalQueueError
 
+from springboard.cli.queued import stop_event
 from springboard.endpoint import document as endpoints
 from springboard.endpoint.asynchronous import Async
 from springboard.endpoint.document import EndpointFileError
@@ -37,9 +37,7 @@ def work(
 ) -> None:
     """Score the jobs on the endpoint's queue until SIGTERM or Ctrl-C."""
     logs.configure(log_json)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     _Shift(endpoint_file, front).run(stop, stop_within)
     # Threads may still wait for the front; what they had is given back.
     logging.shutdown()

@@ -38,11 +38,11 @@ class Documents:
         self.operations: dict[str, Operation] = {
             "CreateModel": self._create_model,
             "DescribeModel": lambda asked: self._described(MODEL, asked["ModelName"]),
-            "ListModels": lambda asked: self._listed(MODEL, "Models", asked),
+            "ListModels": lambda asked: self.listed(MODEL, "Models", asked),
             "DeleteModel": lambda asked: self._delete(MODEL, asked["ModelName"]),
             "CreateEndpointConfig": self._create_config,
             "DescribeEndpointConfig": lambda asked: self._described(CONFIG, asked["EndpointConfigName"]),
-            "ListEndpointConfigs": lambda asked: self._listed(CONFIG, "EndpointConfigs", asked),
+            "ListEndpointConfigs": lambda asked: self.listed(CONFIG, "EndpointConfigs", asked),
             "DeleteEndpointConfig": lambda asked: self._delete(CONFIG, asked["EndpointConfigName"]),
             "AddTags": self._add_tags,
             "ListTags": self._list_tags,
@@ -84,7 +84,7 @@ class Documents:
     def _create_config(self, asked: Document) -> Answer:
         _check_config(asked)
         if asked.get("DataCaptureConfig", {}).get("EnableCapture"):
-            self.no_counterpart("DataCaptureConfig is not offered: this server keeps no videos.")
+            self.no_counterpart("DataCaptureConfig is not offered here.")
         for variant in asked["ProductionVariants"]:
             if (count := variant.get("InitialInstanceCount", 1)) != 1:
                 name = variant["VariantName"]
@@ -99,7 +99,10 @@ class Documents:
         arn = {MODEL: "ModelArn", CONFIG: "EndpointConfigArn"}[kind]
         return {**document["said"], arn: self.identity.arn(kind, name), "CreationTime": document["created"]}
 
-    def _listed(self, kind: str, called: str, asked: Document) -> Answer:
+    def listed(
+        self, kind: str, called: str, asked: Document, more: Callable[[Document], Answer] = lambda _: {}
+    ) -> Answer:
+        """Answer a List call; `more` is what its rows have beside name, ARN and CreationTime."""
         one = called.removesuffix("s")
         found = listing.chosen(self.store.every(kind), asked)
         shown, token = listing.page(found, asked, lambda document: document["name"])
@@ -108,6 +111,7 @@ class Documents:
                 f"{one}Name": document["name"],
                 f"{one}Arn": self.identity.arn(kind, document["name"]),
                 "CreationTime": document["created"],
+                **more(document),
             }
             for document in shown
         ]

@@ -8,7 +8,6 @@ import threading
 import time
 from typing import Any
 
-from springboard.control import listing
 from springboard.control.documents import Answer, Documents, Operation, container
 from springboard.control.errors import ControlError, LimitExceeded
 from springboard.control.names import CONFIG, ENDPOINT, MODEL, SAID
@@ -33,7 +32,7 @@ class Endpoints:
         self.operations: dict[str, Operation] = {
             "CreateEndpoint": self._create,
             "DescribeEndpoint": self._describe,
-            "ListEndpoints": self._list,
+            "ListEndpoints": lambda asked: documents.listed(ENDPOINT, "Endpoints", asked, _state),
             "UpdateEndpoint": self._update,
             "UpdateEndpointWeightsAndCapacities": self._weigh,
             "DeleteEndpoint": self._delete,
@@ -101,21 +100,6 @@ class Endpoints:
         document, _ = self._documents.find(ENDPOINT, asked["EndpointName"])
         return described(document, self._identity.arn(ENDPOINT, document["name"]))
 
-    def _list(self, asked: Document) -> Answer:
-        found = listing.chosen(self._store.every(ENDPOINT), asked)
-        shown, token = listing.page(found, asked, lambda one: one["name"])
-        rows = [
-            {
-                "EndpointName": one["name"],
-                "EndpointArn": self._identity.arn(ENDPOINT, one["name"]),
-                "CreationTime": one["created"],
-                "LastModifiedTime": one["modified"],
-                "EndpointStatus": one["status"],
-            }
-            for one in shown
-        ]
-        return {"Endpoints": rows, "NextToken": token}
-
     def _changed(self, name: str, how: Any) -> Answer:
         if self._store.change(ENDPOINT, name, how) is None:
             raise self._documents.missing(ENDPOINT, name)
@@ -179,6 +163,10 @@ class Endpoints:
             raise ControlError(f"TrafficRoutingConfiguration of type {kind} needs {named}.")
         for size in (routing.get(named or ""), (rolling or {}).get("MaximumBatchSize")):
             _check_size(size)
+
+
+def _state(document: Document) -> Answer:
+    return {"LastModifiedTime": document["modified"], "EndpointStatus": document["status"]}
 
 
 def _check_size(size: Document | None) -> None:

@@ -5,7 +5,6 @@ s3://BUCKET/.../model.tar.gz         the published files, or what `train` writes
 version is by its contents. `golden.*` in it is its golden clip.
 """
 
-import os
 import re
 import shutil
 import subprocess
@@ -155,9 +154,7 @@ def _config(precision: str, folder: Path) -> Path:
 def _archive(weights: Path, version: str, golden: Path | None, config: Path, made: Path) -> None:
     command = [str(ROOT / "archive.sh"), "--weights", str(weights), "--version", version, "--out", str(made)]
     command += ["--config", str(config), *(("--golden", str(golden)) if golden else ())]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=dict(os.environ), start_new_session=True
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False, start_new_session=True)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.strip()]
         raise ReleaseError(f"it cannot be packed: {said[-1] if said else f'status {done.returncode}'}")

@@ -4,15 +4,15 @@ One folder on one machine. A document's version is its text: whoever writes says
 and is refused where another was quicker.
 """
 
-import fcntl
+import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from springboard.system.files import sync_folder, write_atomically
+from springboard.system.files import alone, sync_folder, write_atomically
 
 Document = dict[str, Any]
 _TRIES = 50
@@ -68,7 +68,7 @@ class Folder:
             if (found := self.read(kind, name)) is None:
                 return None
             document, version = found
-            changed = how(json.loads(json.dumps(document)))
+            changed = how(copy.deepcopy(document))
             if changed is None or changed == document:
                 return document
             try:
@@ -77,6 +77,10 @@ class Folder:
                 continue
             return changed
         raise Conflict(f"{kind} {name} is changed all the time")
+
+    def _alone(self) -> AbstractContextManager[None]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return alone(self._folder / ".lock")
 
     def _expect(self, kind: str, name: str, version: str | None) -> None:
         found = self.read(kind, name)
@@ -87,14 +91,6 @@ class Folder:
         if not name.replace("-", "").isalnum() or not name.isascii():
             raise ValueError(f"{name!r} is no name of SageMaker's")
         return self._folder / kind / f"{name}.json"
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        # Each call opens the file anew, so that flock(2) keeps threads apart as it does processes.
-        with (self._folder / ".lock").open("w") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            yield
 
 
 def _version(text: str) -> str:

@@ -30,7 +30,7 @@ _COUNTED = {
     f"{_FIRST}_square_points_total": ("squares", ""),
     "springboard_truths_matched_total": ("truths", ""),
     "springboard_truth_error_points_total": ("off", ""),
-    "springboard_truth_square_error_points_total": ("off squares", ""),
+    "springboard_truth_square_error_points_total": ("off_squares", ""),
 }
 _READY = "springboard_workers_ready"
 _MODIFIED, _VALID = "springboard_endpoint_file_modified_seconds", "springboard_endpoint_file_valid"
@@ -156,8 +156,7 @@ class Side:
     @property
     def score_variance(self) -> float:
         """Of one score, in square points, unbiased; 0 of fewer than two."""
-        spread = self.squares - self.scored * self.mean_score**2
-        return max(spread, 0.0) / (self.scored - 1) if self.scored > 1 else 0.0
+        return _variance(self.scored, self.mean_score, self.squares)
 
     @property
     def mean_off(self) -> float:
@@ -167,13 +166,17 @@ class Side:
     @property
     def off_variance(self) -> float:
         """Of one absolute error, in square points, unbiased; 0 of fewer than two."""
-        spread = self.off_squares - self.truths * self.mean_off**2
-        return max(spread, 0.0) / (self.truths - 1) if self.truths > 1 else 0.0
+        return _variance(self.truths, self.mean_off, self.off_squares)
 
     @property
     def p95(self) -> float:
         """Of an attempt, in seconds."""
         return self.durations.quantile(0.95)
+
+
+def _variance(count: float, mean: float, squares: float) -> float:
+    """Return that of one value, unbiased, from the sum of the squares; 0 of fewer than two."""
+    return max(squares - count * mean**2, 0.0) / (count - 1) if count > 1 else 0.0
 
 
 def _ratio(part: float, of: float) -> float:
@@ -221,24 +224,22 @@ class Window:
         return _side(self._sums[1])
 
 
-# Names of counts that are fields as they are.
-_SUMS = {
-    **{name: name for name in ("points", "squares", "truths", "off")},
-    "off squares": "off_squares",
-}
+# Counts that are a side's fields, by their names.
+_FIELDS = (
+    *("scored", "unscored", "alike", "repeated"),
+    *("points", "squares", "truths", "off", "off_squares"),
+)
 
 
 def _side(sums: Counts) -> Side:
     side = Side()
-    for name, field_name in _SUMS.items():
-        setattr(side, field_name, sums.get(name, 0.0))
+    for name in _FIELDS:
+        setattr(side, name, sums.get(name, 0.0))
     for name, value in sums.items():
         kind, _, bound = name.partition("=")
         if bound:
             (side.durations if kind == "attempt" else side.clip_times).buckets[float(bound)] = value
-        elif name in ("scored", "unscored", "alike", "repeated"):
-            setattr(side, name, value)
-        elif name not in _SUMS and value:
+        elif name not in _FIELDS and value:
             side.failures[name] = value
     return side
 

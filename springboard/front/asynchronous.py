@@ -12,27 +12,22 @@ from urllib.parse import unquote, urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from model_handler.request.errors import InvalidRequest, ScoringError
+from model_handler.request.errors import InvalidRequest
 from model_handler.request.source import S3Object, parse
-from springboard.auth.check import address_of
-from springboard.auth.errors import NotAuthorized
 from springboard.endpoint.document import Endpoint
 from springboard.front import sagemaker as wire
 from springboard.front import schema
 from springboard.front.errors import (
     BodyTooLarge,
-    ClientGone,
     Draining,
-    InternalFailure,
     InvalidHeader,
     JobRefused,
     JobsAway,
     NoJobs,
     UnknownJob,
 )
-from springboard.front.exchange import CLIENT_GONE, tell_unauthorized, unknown_endpoint
+from springboard.front.exchange import admitted, typed, unknown_endpoint
 from springboard.front.front import Front
-from springboard.front.intake.body import check_length, read_body
 from springboard.jobs.desk import Desk, NameTaken, OtherInput
 from springboard.jobs.job import Job, file_below, located, quoted
 from springboard.jobs.queue import QueueAway
@@ -58,20 +53,12 @@ async def invoke_async(front: Front, request: Request, *, upload: bool = False) 
     With `upload` the video is still to come, to the address that is told, and the answer is 200.
     """
     call = wire.Call(logs.request_id.get(), wire.Dialect.TYPED)
-    told = logs.told.get()
-    try:
-        job, address = await _taken_in(front, request, call, upload)
-    except ScoringError as error:
-        if isinstance(error, NotAuthorized):
-            tell_unauthorized(front, request, error)
-        told["code"] = error.code
-        return wire.refusal(call, error)
-    except ClientGone:
-        return Response(status_code=CLIENT_GONE)
-    except Exception:
-        log.exception("a bug of ours")
-        return wire.refusal(call, InternalFailure(call.request_id))
-    told["inference_id"] = job.id
+    return await typed(front, request, call, _accepted(front, request, call, upload))
+
+
+async def _accepted(front: Front, request: Request, call: wire.Call, upload: bool) -> Response:
+    job, address = await _taken_in(front, request, call, upload)
+    logs.told.get()["inference_id"] = job.id
     headers = {
         f"{wire.PREFIX}OutputLocation": located(job.output),
         f"{wire.PREFIX}FailureLocation": located(job.failure),
@@ -104,37 +91,32 @@ async def _taken_in(front: Front, request: Request, call: wire.Call, upload: boo
         raise Draining
     if front.desk is None:
         raise NoJobs(_NO_JOBS)
-    with front.accepted():
-        verify = front.auth.begin(request)
-        caller = front.auth.caller(request)
-        sender = f"{caller} {address_of(request)}" if verify else caller
-        async with front.admission.seat(sender) as seat:
-            limits = front.endpoint.limits.model_copy(update={"max_body_bytes": MAX_INLINE_BYTES})
-            try:
-                check_length(request, limits)
-                body = await read_body(request, seat, limits)
-            except BodyTooLarge:
-                raise JobRefused(
-                    f"An inline body may have {MAX_INLINE_BYTES:,} bytes; put a larger video into S3 and "
-                    f"send its {wire.PREFIX}InputLocation."
-                ) from None
-            if verify:
-                verify(body)
+    try:
+        async with admitted(front, request, MAX_INLINE_BYTES) as body:
             if upload and (body or request.headers.get(f"{wire.PREFIX}InputLocation")):
                 raise JobRefused("Send no video here, and no InputLocation: put the video to the UploadUrl.")
             job, named = _read(front, request, call, None if upload else body)
-            try:
-                if upload:
-                    return await _on_thread(front, lambda desk: desk.promise(job, named))
-                return await _on_thread(front, lambda desk: (desk.accept(job, named), ""))
-            except OtherInput:
-                raise JobRefused(
-                    f"{wire.PREFIX}Inference-Id {job.id} is a job's with another input; take another id."
-                ) from None
-            except NameTaken:
-                raise JobRefused(
-                    f"{wire.PREFIX}Filename: {located(job.output)} is another job's; take another."
-                ) from None
+            return await _handed_in(front, job, named, upload)
+    except BodyTooLarge:
+        raise JobRefused(
+            f"An inline body may have {MAX_INLINE_BYTES:,} bytes; put a larger video into S3 and "
+            f"send its {wire.PREFIX}InputLocation."
+        ) from None
+
+
+async def _handed_in(front: Front, job: Job, named: bool, upload: bool) -> tuple[Job, str]:
+    try:
+        if upload:
+            return await _on_thread(front, lambda desk: desk.promise(job, named))
+        return await _on_thread(front, lambda desk: (desk.accept(job, named), ""))
+    except OtherInput:
+        raise JobRefused(
+            f"{wire.PREFIX}Inference-Id {job.id} is a job's with another input; take another id."
+        ) from None
+    except NameTaken:
+        raise JobRefused(
+            f"{wire.PREFIX}Filename: {located(job.output)} is another job's; take another."
+        ) from None
 
 
 def _read(front: Front, request: Request, call: wire.Call, body: bytes | None) -> tuple[Job, bool]:

@@ -4,6 +4,8 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,6 +89,44 @@ def unknown_endpoint(front: Front, name: str) -> UnknownEndpoint:
     return UnknownEndpoint(f"Endpoint {name} of account {front.account or NO_ACCOUNT} not found.{here}")
 
 
+async def typed(front: Front, request: Request, call: wire.Call, work: Awaitable[Response]) -> Response:
+    """Return what `work` answers, or SageMaker's typed error that says why it does not."""
+    try:
+        return await work
+    except ScoringError as error:
+        if isinstance(error, NotAuthorized):
+            tell_unauthorized(front, request, error)
+        logs.told.get()["code"] = error.code
+        return wire.refusal(call, error)
+    except ClientGone:
+        return Response(status_code=CLIENT_GONE)
+    except Exception:
+        log.exception("a bug of ours")
+        return wire.refusal(call, InternalFailure(call.request_id))
+
+
+@asynccontextmanager
+async def admitted(front: Front, request: Request, most: int) -> AsyncIterator[bytes]:
+    """Let a request in, and yield its body, of so many bytes at most, whose sender may call.
+
+    Raises `NotAuthorized`, `BodyTooLarge` and what else a body may be refused for.
+    """
+    with front.accepted():
+        verify = front.auth.begin(request)
+        async with front.admission.seat(_sender(front.auth.caller(request), request, verify)) as seat:
+            limits = front.endpoint.limits.model_copy(update={"max_body_bytes": most})
+            check_length(request, limits)
+            body = await read_body(request, seat, limits)
+            if verify:
+                verify(body)
+            yield body
+
+
+def _sender(caller: str, request: Request, verify: Verify) -> str:
+    # Until its signature was seen, a key's name alone takes nothing from the key's share.
+    return f"{caller} {address_of(request)}" if verify else caller
+
+
 class _Exchange:
     def __init__(self, front: Front, request: Request, asked: Asked) -> None:
         self._front = front
@@ -155,9 +195,7 @@ class _Exchange:
             verify = front.auth.begin(self._request)
             self._caller = front.auth.caller(self._request)
             self._proven = verify is None
-            # Until its signature was seen, a key's name alone takes nothing from the key's share.
-            sender = f"{self._caller} {address_of(self._request)}" if verify else self._caller
-            async with front.admission.seat(sender) as seat:
+            async with front.admission.seat(_sender(self._caller, self._request, verify)) as seat:
                 return await self._handled(seat, verify)
 
     async def _handled(self, seat: Seat, verify: Verify) -> Response:

@@ -105,6 +105,7 @@ class Batch:
         """`root`: where all of it goes; no more than `at_once` jobs are on the queue; `part` videos each."""
         self._root = root.rstrip("/")
         self._own = f"{self._root}/.batch"
+        self._ends = f"{self._own}/work"  # of single jobs, until they are collected
         self._endpoint = endpoint
         self._queue = queue
         self._store = store
@@ -174,8 +175,8 @@ class Batch:
                 self._feed(waiting[0])
         if self._parts:
             return True
-        for path in list(self._store.below(f"{self._own}/work")):  # of whoever was cut off
-            self._store.remove(f"{self._own}/work/{path}")
+        for path in list(self._store.below(self._ends)):  # of whoever was cut off
+            self._store.remove(f"{self._ends}/{path}")
         return False
 
     def _begin(self, number: int) -> None:
@@ -256,7 +257,7 @@ class Batch:
         return f"{self._own}/{number:06}.done"
 
     def _work(self, number: int) -> str:
-        return f"{self._own}/work/{number:06}"
+        return f"{self._ends}/{number:06}"
 
 
 def _id(place: str) -> str:

@@ -4,7 +4,6 @@ docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-model-quality-merge.html
 """
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 # Judges' highest total is far below it; what is above is no score.
 _HIGHEST = 1000.0
 _LONGEST_ID = 64
+_NO_JSON = (ValueError, RecursionError)
 
 
 class NoTruth(Exception):
@@ -30,7 +30,7 @@ def read_body(body: bytes) -> list[Told]:
     """Return the truths of one JSON object, or of JSON lines; raise `NoTruth`."""
     try:
         return [_own(json.loads(body), "the body")]
-    except ValueError:
+    except _NO_JSON:
         found = list(_lines(body))
     if not found:
         raise NoTruth('the body is empty; send {"inference_id": "...", "score": 71.5}, one or one a line')
@@ -55,7 +55,7 @@ def _lines(body: bytes) -> Iterator[tuple[str, bytes]]:
 def _json(line: bytes, where: str) -> Any:
     try:
         return json.loads(line)
-    except ValueError:
+    except _NO_JSON:
         raise NoTruth(f"{where} is no JSON") from None
 
 
@@ -83,6 +83,6 @@ def _told(name: Any, score: Any, where: str) -> Told:
         raise NoTruth(f"{where}: the id must be a text of 1 to {_LONGEST_ID} characters")
     if not isinstance(score, int | float) or isinstance(score, bool):
         raise NoTruth(f"{where}: score must be a number, in points")
-    if not math.isfinite(score) or not 0 <= score <= _HIGHEST:
+    if not 0 <= score <= _HIGHEST:  # nor NaN
         raise NoTruth(f"{where}: score must be from 0 to {_HIGHEST:g} points")
     return Told(name, float(score))

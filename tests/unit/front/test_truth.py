@@ -116,6 +116,8 @@ def test_figures_are_there_again_after_a_restart(model: Scoring, tmp_path: Path)
         (b'{"inference_id": "a"}', "inference_id"),
         (b'{"inference_id": "a", "score": "60"}', "number"),
         (b'{"inference_id": "a", "score": NaN}', "0 to 1000"),
+        (b'{"inference_id": "a", "score": 1' + 400 * b"0" + b"}", "0 to 1000"),
+        (20_000 * b"[", "line 1 is no JSON"),
         (b'{"inference_id": "a", "score": -1}', "0 to 1000"),
         (b'{"inference_id": "", "score": 1}', "id"),
         (b'{"inference_id": "a", "score": 60}\nnonsense', "line 2"),
