@@ -13,7 +13,7 @@ from springboard.jobs.local import LocalQueue
 from tests.stands.cloud import environment
 from tests.stands.scoring import scoring
 from tests.stands.waiting import wait_until
-from tests.unit.jobs.conftest import job
+from tests.unit.jobs.shop import job
 from tests.unit.jobs.test_webhook import Receiver
 
 

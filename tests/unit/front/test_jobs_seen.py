@@ -24,7 +24,7 @@ from springboard.jobs.reporting import Reports
 from tests.stands.cloud import environment
 from tests.stands.scoring import Scoring, scoring
 from tests.stands.waiting import wait_until
-from tests.unit.jobs.conftest import job
+from tests.unit.jobs.shop import job
 
 PATH = "/endpoints/dive-scoring/job-reports"
 

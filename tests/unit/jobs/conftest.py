@@ -1,21 +1,17 @@
 """What the jobs' tests share: AWS's services, and each kind of queue and of store."""
 
-import itertools
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from springboard.jobs.job import Job
 from springboard.jobs.local import LocalQueue
 from springboard.jobs.queue import JobQueue
 from springboard.jobs.sqs import SqsQueue
 from tests.stands.cloud import Cloud, cloud, environment
+from tests.unit.jobs.shop import Shop
 
 Open = Callable[[float], JobQueue]
-_numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -50,17 +46,8 @@ def queue(opened: Open) -> JobQueue:
     return opened(60)
 
 
-def job(**more: Any) -> Job:
-    """A job of its own."""
-    number = next(_numbers)
-    said = {
-        "id": f"dive {number}/ä",
-        "endpoint": "dive-scoring",
-        "input": f"s3://dives/{number}.mp4",
-        "received": time.time(),
-        "expires": time.time() + 600,
-        "timeout": 60,
-        "output": f"s3://scores/{number}.out",
-        "failure": f"s3://scores/failures/{number}-error.out",
-    }
-    return Job.model_validate(said | more)
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    one = Shop(tmp_path)
+    yield one
+    one.queue.close()

@@ -20,7 +20,7 @@ from springboard.jobs.batch import Batch, OtherBatch, Tally
 from springboard.jobs.job import Job
 from springboard.jobs.store import Store, StoreAway
 from tests.stands.cloud import Cloud
-from tests.unit.jobs.test_worker import Said, Shop
+from tests.unit.jobs.shop import Said, Shop
 
 
 @pytest.fixture(autouse=True)

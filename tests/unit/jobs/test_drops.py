@@ -1,7 +1,6 @@
 """Videos dropped into a bucket: S3's own messages are jobs, each video is scored once."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from springboard.jobs.worker import Worker
 from tests.stands.cloud import Cloud, environment
 from tests.stands.scoring import scoring
 from tests.stands.waiting import wait_until
-from tests.unit.jobs.test_worker import Flaky, Said, Shop, _scored
+from tests.unit.jobs.shop import Flaky, Said, Shop, scored
 
 TIME = "2026-11-28T19:00:00.000Z"
 
@@ -131,15 +130,8 @@ def test_no_key_leads_out_of_the_output(tmp_path: Path, key: str) -> None:
         Store().put_new(place, b"{}")
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    one = Shop(tmp_path)
-    yield one
-    one.queue.close()
-
-
 def _work_off(shop: Shop, *told: dict[str, Any]) -> Said:
-    said = Said(_scored)
+    said = Said(scored)
     for one in told:
         shop.queue._queue.put(json.dumps(one).encode())
     with shop.working(lambda _: said):
@@ -169,7 +161,7 @@ def test_a_put_into_a_bucket_that_tells_the_queue_comes_to_its_answer(aws: Cloud
         Bucket="drops", NotificationConfiguration={"QueueConfigurations": [told]}
     )
     settings = Async.model_validate({"output": "s3://drops/scores", "queue": url})
-    said = Said(_scored)
+    said = Said(scored)
     with environment(**aws.environment):
         worker = Worker(settings, "dive-scoring", SqsQueue(url), lambda _: said, Store(s3))
         worker.start()
@@ -199,7 +191,7 @@ def test_an_event_whose_job_is_another_is_given_up_and_one_that_meets_no_store_i
     made = one.job(desk)
     other = made.model_copy(update={"input": "s3://dives/other"})
     Store().put_new(f"{shop.folder}/scores/.jobs/{made.id}.json", other.written())
-    said = Said(_scored)
+    said = Said(scored)
     shop.queue._queue.put(json.dumps(message(record("in/1.mp4"))).encode())
     shop.queue._queue.put(json.dumps(message(record("in/2.mp4"))).encode())
     with shop.working(lambda _: said, Flaky(1)):

@@ -15,7 +15,7 @@ from springboard.jobs.queue import JobQueue, QueueAway
 from springboard.jobs.sqs import SqsQueue
 from springboard.jobs.store import Store
 from tests.stands.cloud import Cloud, environment
-from tests.unit.jobs.conftest import job
+from tests.unit.jobs.shop import job
 
 
 @pytest.fixture(params=["local", "fifo"])

@@ -12,7 +12,8 @@ from springboard.jobs.queue import Claim, JobQueue, LeaseLost, QueueAway
 from springboard.jobs.sqs import SqsQueue
 from tests.stands.cloud import Cloud, environment
 from tests.stands.waiting import wait_until
-from tests.unit.jobs.conftest import Open, job
+from tests.unit.jobs.conftest import Open
+from tests.unit.jobs.shop import job
 
 
 def _claim(queue: JobQueue) -> Claim:

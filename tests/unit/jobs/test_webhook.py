@@ -24,7 +24,7 @@ from springboard.jobs.webhook import SIGNATURE, Hooks
 from tests.stands.certificates import pair
 from tests.stands.cloud import environment
 from tests.stands.waiting import wait_until
-from tests.unit.jobs.conftest import job
+from tests.unit.jobs.shop import job
 
 SECRET = b"not so secret here"
 

@@ -1,0 +1,117 @@
+"""Exactly one result of each job, whatever happens on the way."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from springboard.jobs.asking import Answer
+from springboard.jobs.job import Job
+from springboard.jobs.local import LocalQueue
+from springboard.jobs.queue import Claim
+from springboard.jobs.store import Store
+from springboard.jobs.worker import Worker
+from tests.stands.waiting import wait_until
+from tests.unit.jobs.shop import Flaky, Said, Shop, scored
+
+
+@pytest.mark.parametrize("written", ["output", "failure"])
+def test_a_repeat_changes_nothing(shop: Shop, written: str) -> None:
+    one = shop.put()
+    place = Path(getattr(one, written))
+    place.parent.mkdir()
+    place.write_text('{"score": 1}')
+    said = Said(scored)
+    with shop.working(lambda _: said):
+        shop.wait_empty()
+    assert said.asked == []
+    assert place.read_text() == '{"score": 1}'
+    assert [path for path in (Path(one.output), Path(one.failure)) if path.exists()] == [place]
+
+
+def test_a_result_written_meanwhile_by_another_stays(shop: Shop) -> None:
+    one = shop.put()
+
+    def late(_: Job) -> Answer:
+        Store().put_new(one.output, b"the first")
+        return Answer(b"the second")
+
+    with shop.working(lambda _: Said(late)):
+        shop.wait_empty()
+    assert Path(one.output).read_bytes() == b"the first"
+
+
+def test_what_is_at_work_at_the_end_goes_back_at_once(shop: Shop) -> None:
+    shop.put()
+    before = threading.active_count()
+    begun, go = threading.Event(), threading.Event()
+
+    def hang(_: Job) -> Answer:
+        begun.set()
+        go.wait(30)
+        return Answer(b"late")
+
+    worker = Worker(shop.settings, "dive-scoring", shop.queue, lambda _: Said(hang))
+    worker.start()
+    assert begun.wait(30)
+    worker.stop(0)
+    claim = shop.queue.claim(0)
+    go.set()
+    wait_until(lambda: threading.active_count() == before, "the job's thread to end")
+    assert claim is not None
+    assert claim.attempt == 2
+
+
+class Extended(LocalQueue):
+    """Knows how often a lease was extended, and by how much; leases outlast a busy machine's pauses."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, 60)
+        self.by: list[float] = []
+
+    def extend(self, claim: Claim, seconds: float) -> None:
+        self.by.append(seconds)
+        super().extend(claim, 60)
+
+
+def test_a_long_job_stays_its_workers(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, {"lease_seconds": 1.0})
+    shop.queue.close()
+    shop.queue = queue = Extended(tmp_path / "queue")
+    shop.put()
+
+    def long(one: Job) -> Answer:
+        wait_until(lambda: len(queue.by) > 6, "the lease to be extended for more than two leases")
+        return scored(one)
+
+    said, other = Said(long), Said(scored)
+    with shop.working(lambda _: said), shop.working(lambda _: other):
+        shop.wait_empty()
+    queue.close()
+    assert len(said.asked + other.asked) == 1
+    assert set(queue.by) == {1.0}
+
+
+def test_a_place_that_is_away_for_a_while_costs_no_second_score(shop: Shop) -> None:
+    one, said = shop.put(), Said(scored)
+    with shop.working(lambda _: said, Flaky(2)):
+        shop.wait_empty()
+    assert said.asked == ["one"]
+    assert Path(one.output).read_bytes() == b'{"score": 50}'
+
+
+def test_a_job_that_was_cancelled_has_no_result_and_is_forgotten(shop: Shop) -> None:
+    waiting, at_work = shop.put(id="waiting"), shop.put(id="at work")
+    Store().put_new(waiting.failure, b'{"error": {"code": "cancelled", "message": "By an operator."}}')
+
+    def cancelled_meanwhile(one: Job) -> Answer:
+        Store().put_new(one.failure, b'{"error": {"code": "cancelled", "message": "By an operator."}}')
+        return scored(one)
+
+    said = Said(cancelled_meanwhile)
+    with shop.working(lambda _: said):
+        shop.wait_empty()
+    assert said.asked == ["at work"]
+    assert not Path(waiting.output).exists()
+    assert not Path(at_work.output).exists()
+    assert shop.queue.backlog().dead == 0
