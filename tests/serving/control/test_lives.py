@@ -1,25 +1,18 @@
 """Whole lives of endpoints by boto3 as it is, on `springboard serve --control` with children that score."""
 
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from springboard.auth import keys
 from springboard.releases.registry import Registry
 from springboard.system.processes import Child
-from tests.stands.front import FrontProcess
+from tests.stands.plane import ARN, Machine, plane
 from tests.stands.release import publish
 from tests.stands.seaweedfs import ObjectStore
 from tests.stands.waiting import wait_until
 
-ARN = "arn:aws:sagemaker:eu-west-1:123456789012"
 ALIAS = "aqa-2021"
 
 
@@ -34,75 +27,13 @@ def policy(seconds: int) -> dict[str, Any]:
     return {"BlueGreenUpdatePolicy": blue_green}
 
 
-@dataclass
-class Machine:
-    """A server with a control plane; started again it has the same folder."""
-
-    folder: Path
-    environment: dict[str, str]
-    key: keys.AccessKey
-    server: FrontProcess
-
-    def client(self, service: str = "sagemaker") -> Any:
-        return boto3.client(
-            service,  # type: ignore[call-overload]
-            endpoint_url=self.server.url,
-            region_name="eu-west-1",
-            aws_access_key_id=self.key.access_key_id,
-            aws_secret_access_key=self.key.secret_access_key,
-            config=Config(retries={"total_max_attempts": 1}),
-        )
-
-    def begin(self) -> None:
-        self.server = FrontProcess(
-            *("--control", self.folder / "c", "--control-as", "eu-west-1:123456789012"),
-            *("--alias", ALIAS, "--auth", "sigv4", "--keys-file", self.folder / "keys.json"),
-            *("--drain-seconds", "0"),
-            environment=self.environment,
-        )
-        self.server.__enter__()
-
-    def create(self, model: str, where: str, **environment: str) -> None:
-        """Have a model, and a configuration of the same name."""
-        sagemaker = self.client()
-        container = {"Image": "image", "ModelDataUrl": where, "Environment": environment}
-        sagemaker.create_model(
-            ModelName=model, PrimaryContainer=container, ExecutionRoleArn="arn:aws:iam::123456789012:role/any"
-        )
-        variant = {"VariantName": "AllTraffic", "ModelName": model, "InitialInstanceCount": 1}
-        variant |= {"InstanceType": "ml.m5.xlarge", "InitialVariantWeight": 1}
-        sagemaker.create_endpoint_config(EndpointConfigName=model, ProductionVariants=[variant])
-
-    def wait(self, waiter: str, endpoint: str = "dives") -> dict[str, Any]:
-        patience = {"Delay": 1, "MaxAttempts": 120}
-        self.client().get_waiter(waiter).wait(EndpointName=endpoint, WaiterConfig=patience)
-        if waiter == "endpoint_deleted":
-            return {}
-        told: dict[str, Any] = self.client().describe_endpoint(EndpointName=endpoint)
-        return told
-
-    def invoke(self, endpoint: str = "dives", body: bytes = b"score=70.5") -> dict[str, Any]:
-        told: dict[str, Any] = self.client("sagemaker-runtime").invoke_endpoint(
-            EndpointName=endpoint, Body=body, ContentType="video/mp4"
-        )
-        return told
-
-
 @pytest.fixture(scope="module")
 def machine(object_store: ObjectStore) -> Iterator[Machine]:
     registry = Registry("s3://models", object_store.client)
-    # TorchServe's sockets are below it, whose paths are short.
-    with tempfile.TemporaryDirectory(prefix="sb-") as name:
-        folder = Path(name)
+    with plane(object_store.environment, alias=ALIAS) as one:
         for version, fault in (("7.0.0", ""), ("7.1.0", ""), ("7.2.0", "raises")):
-            publish(registry, folder / "made", version, fault=fault)
-        key = keys.create_access_key(folder / "keys.json", "ops", "admin")
-        one = Machine(folder, object_store.environment, key, FrontProcess())
-        one.begin()
-        try:
-            yield one
-        finally:
-            one.server.__exit__()
+            publish(registry, one.folder / "made", version, fault=fault)
+        yield one
 
 
 def released(version: str) -> str:
