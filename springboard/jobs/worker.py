@@ -41,6 +41,14 @@ class _Held:
     job_id: str = ""
     received: float = 0.0
     began: float = field(default_factory=time.time)
+    ends: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def last(self) -> Claim:
+        """Return the claim to end it by; no lease is extended of what may be gone."""
+        with self.lock:
+            self.ends = True
+        return self.claim
 
     def ended(self, outcome: Outcome) -> Ended:
         queued = max(self.began - self.received, 0.0) if self.received else 0.0
@@ -76,7 +84,6 @@ class Worker:
         self._asking = asking(self._stopping.wait)
         self._held: dict[_Held, None] = {}
         self._room = threading.BoundedSemaphore(settings.max_concurrent)
-        self._lock = threading.Lock()
         self._threads = [
             threading.Thread(target=target, name=target.__name__, daemon=True)
             for target in (self._claim_on, self._extend_on)
@@ -142,8 +149,8 @@ class Worker:
                 time.sleep(_PAUSE_SECONDS)
 
     def _extend(self, held: _Held) -> None:
-        with self._lock:  # one that is given back meanwhile is no longer ours to extend
-            if held not in self._held:
+        with held.lock:  # one that is given back meanwhile is no longer ours to extend
+            if held.ends or held not in self._held:
                 return
             try:
                 self._queue.extend(held.claim, self._settings.lease_seconds)
@@ -178,11 +185,11 @@ class Worker:
         held.job_id, held.received = job.id, job.received
         if self._insist(lambda: self._store.has(job.output)):
             self._notices.completed(job)  # who wrote it may have been cut off before telling
-            self._queue.done(held.claim)
+            self._queue.done(held.last())
         elif failure := self._insist(lambda: self._store.get(job.failure)):
             reason = reason_of(failure)
             self._notices.failed(job, reason)
-            self._queue.done(held.claim)
+            self._queue.done(held.last())
             return "cancelled" if reason.startswith(CANCELLED) else None
         else:
             return self._end(held, job, self._answer(held.claim, job))
@@ -194,16 +201,16 @@ class Worker:
             found = drops.read(held.claim.message)
         except NoJob as error:
             log.error("a message on the queue is no job (%s); it goes to the dead letters", error)
-            self._queue.dead(held.claim, f"no_job: {error}")
+            self._queue.dead(held.last(), f"no_job: {error}")
             return "dead"
         try:
             for one in found:
                 self._insist(partial(drops.take_in, self._desk, one))
         except OtherInput:
             log.error("an event of S3 names a job that has another input; it goes to the dead letters")
-            self._queue.dead(held.claim, "other_input: its job has another input")
+            self._queue.dead(held.last(), "other_input: its job has another input")
             return "dead"
-        self._queue.done(held.claim)
+        self._queue.done(held.last())
         return None
 
     def _answer(self, claim: Claim, job: Job) -> Answer:
@@ -221,11 +228,11 @@ class Worker:
         extra = {"inference_id": job.id, "attempt": claim.attempt, "seconds": seconds, "code": answer.code}
         if not answer.code:
             if self._insist(lambda: self._store.has(job.failure)):  # an operator's doing, meanwhile
-                self._queue.done(claim)
+                self._queue.done(held.last())
                 return "cancelled"
             self._insist(lambda: self._store.put_new(job.output, answer.content))
             self._notices.completed(job)
-            self._queue.done(claim)
+            self._queue.done(held.last())
             log.info("job scored", extra=extra)
             return "completed"
         if answer.try_again and claim.attempt < self._settings.max_attempts:
@@ -238,9 +245,9 @@ class Worker:
         self._notices.failed(job, reason)
         log.warning("job failed: %s", answer.message, extra=extra)
         if answer.try_again or answer.deadly:
-            self._queue.dead(claim, reason)
+            self._queue.dead(held.last(), reason)
             return "dead"
-        self._queue.done(claim)
+        self._queue.done(held.last())
         return "expired" if answer is EXPIRED else "failed"
 
     def _insist(self, call: Callable[[], _T]) -> _T:
@@ -257,7 +264,7 @@ class Worker:
             pause = min(2 * pause, 15.0)
 
     def _give_back(self, held: _Held, seconds: float) -> None:
-        with self._lock:
+        with held.lock:
             if held not in self._held:
                 return  # it was given back before
             del self._held[held]

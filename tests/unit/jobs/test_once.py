@@ -1,6 +1,7 @@
 """Exactly one result of each job, whatever happens on the way."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,33 +64,73 @@ def test_what_is_at_work_at_the_end_goes_back_at_once(shop: Shop) -> None:
 
 
 class Extended(LocalQueue):
-    """Knows how often a lease was extended, and by how much; leases outlast a busy machine's pauses."""
+    """Knows what was extended, and by how much; leases outlast a busy machine's pauses."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, 60)
-        self.by: list[float] = []
+        self.by: list[tuple[str, float]] = []
 
     def extend(self, claim: Claim, seconds: float) -> None:
-        self.by.append(seconds)
+        self.by.append((Job.read(claim.message).id, seconds))
         super().extend(claim, 60)
 
+    def wait_extended(self, name: str, times: int) -> None:
+        before = len(self.by)
+        wait_until(
+            lambda: [one for one, _ in self.by[before:]].count(name) >= times, f"{name} to be extended"
+        )
 
-def test_a_long_job_stays_its_workers(tmp_path: Path) -> None:
+
+@pytest.fixture
+def brief(tmp_path: Path) -> Iterator[tuple[Shop, Extended]]:
+    """One whose leases are extended three times a second."""
     shop = Shop(tmp_path, {"lease_seconds": 1.0})
     shop.queue.close()
     shop.queue = queue = Extended(tmp_path / "queue")
+    yield shop, queue
+    queue.close()
+
+
+def test_a_long_job_stays_its_workers(brief: tuple[Shop, Extended]) -> None:
+    shop, queue = brief
     shop.put()
 
     def long(one: Job) -> Answer:
-        wait_until(lambda: len(queue.by) > 6, "the lease to be extended for more than two leases")
+        queue.wait_extended("one", 7)  # more than two leases
         return scored(one)
 
     said, other = Said(long), Said(scored)
     with shop.working(lambda _: said), shop.working(lambda _: other):
         shop.wait_empty()
-    queue.close()
     assert len(said.asked + other.asked) == 1
-    assert set(queue.by) == {1.0}
+    assert set(queue.by) == {("one", 1.0)}
+
+
+def test_no_lease_is_extended_of_a_job_that_ends(
+    brief: tuple[Shop, Extended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQS refuses it once the message is gone, and the log told of a lost lease."""
+    (shop, queue), ending, since = brief, threading.Event(), list[tuple[str, float]]()
+    done = queue.done
+
+    def late(claim: Claim) -> None:
+        if Job.read(claim.message).id == "ends":
+            before = len(queue.by)
+            queue.wait_extended("long", 2)
+            since.extend(queue.by[before:])
+            ending.set()
+        done(claim)
+
+    def answer(one: Job) -> Answer:
+        assert one.id == "ends" or ending.wait(60)
+        return scored(one)
+
+    monkeypatch.setattr(queue, "done", late)
+    shop.put(id="long")
+    shop.put(id="ends")
+    with shop.working(lambda _: Said(answer)):
+        shop.wait_empty()
+    assert {name for name, _ in since} == {"long"}
 
 
 def test_a_place_that_is_away_for_a_while_costs_no_second_score(shop: Shop) -> None:
