@@ -14,6 +14,8 @@ from springboard.front.truth.figures import live_figures, rank_correlation
 from springboard.front.truth.ledger import Counting, Ledger
 from springboard.front.truth.lines import NoTruth, Told, read_body, read_ground_truth
 from springboard.front.truth.store import Answered, TruthStore
+from springboard.jobs.store import Store
+from tests.stands.cloud import cloud, environment
 from tests.stands.scoring import Scoring, scoring
 from tests.stands.waiting import wait_until
 
@@ -187,20 +189,27 @@ def test_sagemakers_ground_truth_is_read_and_its_faults_are_told() -> None:
     assert read_body(b'{"inference_id": "a", "score": 60}') == [Told("a", 60.0)]
 
 
-def test_ground_truth_is_looked_for_by_the_hour_and_read_once(tmp_path: Path) -> None:
+@pytest.fixture(params=["folder", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where ground truth may lie."""
+    if request.param == "folder":
+        yield str(tmp_path / "truths")
+        return
+    with cloud() as aws, environment(**aws.environment):
+        aws.client("s3").create_bucket(Bucket="dives-truth")
+        yield "s3://dives-truth/live"
+
+
+def test_ground_truth_is_looked_for_by_the_hour_and_read_once(place: str, tmp_path: Path) -> None:
     counts, judged = list[str](), list[float]()
     ledger = Ledger(Counting(counts.append, lambda one: judged.append(one.error)))
-    place, now = tmp_path / "truths", datetime.now(UTC)
+    store, now = Store(), datetime.now(UTC)
 
     def write(at: datetime, name: str) -> None:
-        folder = place / f"{at:%Y/%m/%d/%H}"
-        folder.mkdir(parents=True, exist_ok=True)
         truth = {"groundTruthData": {"data": "65", "encoding": "CSV"}, "eventMetadata": {"eventId": name}}
-        (folder / f"{name}.jsonl").write_text(json.dumps(truth) + "\n")
+        store.put_new(f"{place}/{at:%Y/%m/%d/%H}/{name}.jsonl", f"{json.dumps(truth)}\n".encode())
 
-    settings = Truth(
-        folder=str(tmp_path / "kept"), ground_truth=str(place), look_seconds=1, look_back_hours=48
-    )
+    settings = Truth(folder=str(tmp_path / "kept"), ground_truth=place, look_seconds=1, look_back_hours=48)
     for name in ("old", "yesterday", "now", "next"):
         ledger.remember(Answered(name, "", "stable", "1.0.0", 60.0, 0.0))  # off: none of these is remembered
     for days, name in ((10, "old"), (1, "yesterday"), (0, "now"), (0, "stranger")):
