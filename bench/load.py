@@ -1,6 +1,7 @@
 """Clients that post one request over and over, each as soon as it has its answer."""
 
 import math
+import random
 import statistics
 import threading
 import time
@@ -59,12 +60,13 @@ def drive(
     requests: int | None = None,
     *,
     seconds: float = math.inf,
+    pause_s: float = 0,
     kind: str = "application/octet-stream",
     patience_s: float = 300,
 ) -> Load:
     """Post `requests` bodies in all from so many clients, or for so many seconds.
 
-    `patience_s` is how long each waits for an answer.
+    `patience_s` is how long each waits for an answer, `pause_s` the mean of its pauses after one.
     """
     load, lock = Load(clients), threading.Lock()
     left = iter(range(requests)) if requests is not None else count()
@@ -84,6 +86,8 @@ def drive(
                     said = type(error).__name__
                 with lock:
                     load.add(time.perf_counter() - began, answer, said)
+                if pause_s:
+                    time.sleep(random.expovariate(1 / pause_s))
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
     began = time.perf_counter()

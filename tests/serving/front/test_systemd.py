@@ -1,11 +1,7 @@
 """The front under systemd: a socket handed over, readiness told, a restart that nobody notices."""
 
 import http.client
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,46 +12,11 @@ import httpx
 import pytest
 
 from springboard.system.processes import Child
-from tests.stands.front import SPRINGBOARD, FrontProcess, write_endpoint
+from tests.stands.front import FrontProcess, write_endpoint
+from tests.stands.handover import Systemd
 from tests.stands.waiting import at_work, wait_until
 
 pytestmark = pytest.mark.xdist_group("front")
-
-# What systemd does between fork and exec.
-HAND_OVER = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
-class Systemd:
-    """One listening socket and one notification socket, for generation after generation."""
-
-    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
-        self._socket = socket.create_server((host, 0), backlog=2048)
-        self.url = "http://{}:{}".format(*self._socket.getsockname())
-        self._address = str(folder / "notify")
-        self._told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._told.bind(self._address)
-
-    def start(self, *arguments: str | Path) -> Child:
-        command = [sys.executable, "-c", HAND_OVER, str(self._socket.fileno()), str(SPRINGBOARD), "serve"]
-        command += [*map(str, arguments)]
-        environment = {**os.environ, "NOTIFY_SOCKET": self._address}
-        return Child(
-            command, env=environment, pass_fds=[self._socket.fileno()], stderr=subprocess.PIPE, text=True
-        )
-
-    def wait_told(self, state: str) -> None:
-        self._told.settimeout(120)
-        while self._told.recv(4096).decode() != state:
-            pass
-
-    def close(self) -> None:
-        self._socket.close()
-        self._told.close()
 
 
 @pytest.fixture
