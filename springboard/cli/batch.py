@@ -4,22 +4,23 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 from urllib.parse import quote, unquote, urlsplit
 
 import typer
 from rich.console import Console
 from rich.live import Live
+from rich.status import Status
 
 from springboard.cli.queued import ON_A_HOST, check_folder, settings_of, stop_event
 from springboard.cli.said import explained, fail, say
 from springboard.endpoint import document as endpoints
 from springboard.endpoint.asynchronous import Async
 from springboard.endpoint.document import Endpoint, EndpointFileError
-from springboard.jobs.batch import Batch, OtherBatch, Tally
+from springboard.jobs.batch import PART, Batch, OtherBatch, Tally
 from springboard.jobs.opening import open_queue
 from springboard.jobs.queue import QueueAway
 from springboard.jobs.store import Store, StoreAway
@@ -56,17 +57,39 @@ def batch(
         store = Store()
         work = Batch(output, endpoint.endpoint, open_queue(settings, endpoint.endpoint), store, at_once)
         said = {"source": source, "filter": pattern, "manifest": manifest.read_text() if manifest else None}
+        stop = stop_event()
         try:
-            work.prepare(json.dumps(said), lambda after: _places(store, source, manifest, pattern, after))
+            with Console(stderr=True).status("listing") as status:
+                work.prepare(
+                    json.dumps(said),
+                    lambda after: _told(
+                        _places(store, source, manifest, pattern, after), stop, status, lambda: work.total
+                    ),
+                )
         except OtherBatch:
             fail(f"{output} is that of another batch (SOURCE, --filter or --manifest differ); take another")
-        stop = stop_event()
         whole = _show(work, stop, price_per_hour)
     say(json.dumps(_summary(work, price_per_hour), indent=2))
     if not whole:
-        typer.echo("springboard: stopped; the same command goes on", err=True)
-        raise typer.Exit(130)
+        _stopped()
     raise typer.Exit(1 if work.tally.failed else 0)
+
+
+def _stopped() -> NoReturn:
+    typer.echo("springboard: stopped; the same command goes on", err=True)
+    raise typer.Exit(130)
+
+
+def _told(
+    places: Iterator[str], stop: threading.Event, status: Status, total: Callable[[], int]
+) -> Iterator[str]:
+    """Yield what is listed, and tell the terminal how much that is; end the command where it is stopped."""
+    for number, place in enumerate(places):
+        if stop.is_set():
+            _stopped()
+        if number % PART == 0:
+            status.update(f"listing: {total():,} so far")
+        yield place
 
 
 def _show(work: Batch, stop: threading.Event, price: float) -> bool:

@@ -256,6 +256,22 @@ def test_a_manifest_says_which(shop: Shop) -> None:
     assert names == ["3.mp4", "1.mp4"]
 
 
+def test_the_command_is_stopped_while_it_lists_and_goes_on(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shop.folder / "in").mkdir()
+    (shop.folder / "in" / "1.mp4").write_bytes(b"x")
+    words, stopped = (f"{shop.folder}/in", f"{shop.folder}/out"), threading.Event()
+    stopped.set()
+    with monkeypatch.context() as patched:
+        patched.setattr("springboard.cli.batch.stop_event", lambda: stopped)
+        done = _command(shop.folder, *words)
+    assert (done.exit_code, "goes on" in done.stderr) == (130, True), done.output
+    assert not list((shop.folder / "out").rglob("*.list"))
+    with shop.working(lambda _: Said(_answer)):
+        assert json.loads(_command(shop.folder, *words).stdout)["scored"] == 1
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
