@@ -9,7 +9,7 @@ import pytest
 from springboard.jobs.asking import Answer
 from springboard.jobs.job import Job
 from springboard.jobs.local import LocalQueue
-from springboard.jobs.queue import Claim
+from springboard.jobs.queue import Claim, QueueAway
 from springboard.jobs.store import Store
 from springboard.jobs.worker import Worker
 from tests.stands.waiting import wait_until
@@ -139,6 +139,26 @@ def test_a_place_that_is_away_for_a_while_costs_no_second_score(shop: Shop) -> N
         shop.wait_empty()
     assert said.asked == ["one"]
     assert Path(one.output).read_bytes() == b'{"score": 50}'
+
+
+def test_a_queue_that_is_away_when_a_job_ends_costs_no_second_score(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("springboard.jobs.worker._AGAIN_SECONDS", 0.1)
+    one, said, done, calls = shop.put(), Said(scored), shop.queue.done, list[Claim]()
+
+    def away(claim: Claim) -> None:
+        calls.append(claim)
+        if len(calls) < 3:
+            raise QueueAway("it cannot be reached")
+        done(claim)
+
+    monkeypatch.setattr(shop.queue, "done", away)
+    with shop.working(lambda _: said):
+        shop.wait_empty()
+    assert said.asked == ["one"]
+    assert Path(one.output).read_bytes() == b'{"score": 50}'
+    assert len(calls) == 3
 
 
 def test_a_job_that_was_cancelled_has_no_result_and_is_forgotten(shop: Shop) -> None:
