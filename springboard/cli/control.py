@@ -1,39 +1,31 @@
 """`springboard serve --control`: SageMaker's control plane beside the front, and the agent behind it."""
 
-import asyncio
 import logging
 import os
-import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import yaml
 from fastapi import FastAPI
 
-from springboard.cli import local
+from springboard.cli import local, worker
 from springboard.cli.said import fail
 from springboard.control import wire
-from springboard.control.agent import Agent
-from springboard.control.children import Children
 from springboard.control.documents import Documents
-from springboard.control.endpoints import Endpoints
-from springboard.control.names import Identity
+from springboard.control.endpoints import Endpoints, slot_of
+from springboard.control.names import ENDPOINT, Identity
 from springboard.control.place import Place, PlaceError
+from springboard.control.seats import Seats, served
 from springboard.control.store import Folder
-from springboard.deploy import units
 from springboard.deploy.settings import Host, Worker
-from springboard.deploy.stop import Stop, Stopped
-from springboard.endpoint import document as endpoints
 from springboard.endpoint.asynchronous import Async
-from springboard.endpoint.document import Endpoint, EndpointFileError
+from springboard.endpoint.document import Endpoint
 from springboard.front.front import Front
-from springboard.system.files import lock, write_atomically
+from springboard.front.server import Applications, Companion
+from springboard.system.files import lock
 
 log = logging.getLogger("springboard.control")
 
-_AGAIN_SECONDS = 5.0
 # Open as long as this process: closing it gives its lock away.
 _held: list[IO[str]] = []
 
@@ -46,52 +38,28 @@ class Control:
     identity: Identity
     base: Host
     lenient: bool
+    seats: Seats
 
     def endpoint(self) -> Endpoint:
         """Return what was served last, which the agent brings back; at first, nothing."""
-        try:
-            found = endpoints.load(self.place.endpoint)
-        except EndpointFileError:
-            if self.place.endpoint.exists():
-                raise
-            found = Endpoint(variants=())
-        if not found.variants:
-            found = Endpoint(variants=(), limits=self.base.limits, allowed_buckets=self.base.allowed_buckets)
-            document = found.model_dump(mode="json", by_alias=True)
-            write_atomically(self.place.endpoint, yaml.safe_dump(document, sort_keys=False))
-        return found
+        nothing = Endpoint(variants=(), limits=self.base.limits, allowed_buckets=self.base.allowed_buckets)
+        documents = Folder(self.place.documents).every(ENDPOINT)
+        if all(slot_of(one) for one in documents):  # nobody would bring it back
+            for path in (self.place.endpoint, self.place.state):
+                path.unlink(missing_ok=True)
+        return served(self.place, nothing)
 
-    def add_routes(self, app: FastAPI, front: Front) -> None:
-        """Put the control plane's route into the front's application."""
+    def add_routes(self, app: FastAPI, front: Front, application: Applications) -> None:
+        """Put the control plane's route into the front's application, and further endpoints beside it."""
         front.account = self.identity.account
         documents = Documents(Folder(self.place.documents), self.identity, self.lenient)
-        operations = documents.operations | Endpoints(documents).operations
+        operations = documents.operations | Endpoints(documents, self.seats.hold).operations
         wire.add(app, front, operations, self.identity)
+        self.seats.begin(app, front, application)
 
     async def keep(self, url: str) -> None:
         """Deploy what the documents say until cancelled; `url` is where we ask the front."""
-        stop, children = Stop(), Children(self.place, local.without_credentials(os.environ))
-        units.use(children)
-        base = self.base.model_copy(update={"front_url": url})
-        agent = Agent(self.place, Folder(self.place.documents), base, stop.ask)
-        # A daemon: what is cut off when we end is undone by the next one, as after any other death.
-        threading.Thread(target=_work, args=(agent,), daemon=True).start()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            stop.tell("the server ends")
-            await asyncio.to_thread(children.close)
-
-
-def _work(agent: Agent) -> None:
-    while True:
-        try:
-            agent.run()
-        except Stopped:
-            return
-        except Exception:
-            log.exception("a bug of ours; the agent begins anew")
-            time.sleep(_AGAIN_SECONDS)
+        await self.seats.keep(url)
 
 
 def begin(
@@ -100,6 +68,7 @@ def begin(
     lenient: bool,
     here: Endpoint,
     results: Path | None,
+    log_json: bool,
 ) -> Control:
     """Return the control plane of a folder, which no other server has; `here` is what all endpoints share."""
     place = Place(folder.expanduser().resolve())
@@ -121,4 +90,10 @@ def begin(
         aliases=here.aliases,
     )
     jobs = Async(output=str(results.resolve())) if results else None
-    return Control(place, identity, base.model_copy(update={"asynchronous": jobs}), lenient)
+    base = base.model_copy(update={"asynchronous": jobs})
+
+    def working(url: str, file: Path) -> Companion:
+        return worker.companion(url, Endpoint(variants=()), file, log_json)
+
+    seats = Seats(place, base, local.without_credentials(os.environ), working)
+    return Control(place, identity, base, lenient, seats)

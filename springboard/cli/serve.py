@@ -120,7 +120,7 @@ def serve(
             allowed_buckets=tuple(allow_bucket or ()),
         )
         if control is not None:
-            plane = _plane(control, control_as, control_lenient, here, async_output)
+            plane = _plane(control, control_as, control_lenient, here, async_output, log_json)
             options = replace(options, endpoint_file=plane.place.endpoint, add_routes=plane.add_routes)
             listening = handed_over or _listen(host, port)
             endpoint, companions = plane.endpoint(), [lambda _: plane.keep(_called(listening))]
@@ -172,10 +172,12 @@ def _local(
     return endpoint.model_copy(update={"aliases": here.aliases}), companions
 
 
-def _plane(folder: Path, called: str, lenient: bool, here: Endpoint, results: Path | None) -> "Control":
+def _plane(
+    folder: Path, called: str, lenient: bool, here: Endpoint, results: Path | None, log_json: bool
+) -> "Control":
     from springboard.cli.control import begin
 
-    return begin(folder, called, lenient, here, results)
+    return begin(folder, called, lenient, here, results, log_json)
 
 
 def _url(listening: socket.socket) -> str:

@@ -1,11 +1,10 @@
-"""Has what runs follow from the endpoints' documents, by the engine that deploys on hosts, and reports back.
+"""Has what runs follow from an endpoint's document, by the engine that deploys on hosts, and reports back.
 
 Whatever dies in the middle is found by the next one: a document says what shall serve, deployment.json what
 does.
 """
 
 import logging
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,11 +15,13 @@ from springboard.control import sources
 from springboard.control.documents import container
 from springboard.control.endpoints import (
     BUSY,
+    CREATING,
     DELETING,
     FAILED,
     IN_SERVICE,
     ROLLING_BACK,
     UPDATING,
+    slot_of,
 )
 from springboard.control.names import ENDPOINT
 from springboard.control.place import Place
@@ -39,40 +40,49 @@ log = logging.getLogger("springboard.control")
 EXPECTED = (*FAULTS, RolloutError, StateError, Stopped, ValueError)
 _HEAL_SECONDS = 5.0
 _LONGEST_REASON = 1000
-_SHARE = re.compile(r"canary at (\d+) %")
 
 
 @dataclass(frozen=True)
 class Agent:
-    """One machine's; `base` is the host as it is without any endpoint, `ask` raises where it shall stop."""
+    """One endpoint's; `base` is the host as it is without any endpoint, `ask` raises where it shall stop."""
 
+    name: str
     place: Place
     store: Folder
     base: Host
     ask: Callable[[], None] = lambda: None
 
     def run(self) -> None:
-        """Work until `ask` raises; a fault is logged, and what it kept from being done is tried again."""
+        """Work until the endpoint is gone or `ask` raises; what failed for a fault is tried again."""
         healed = 0.0
-        self.resume()
-        while True:
+        if document := self._read():
+            self.resume(document)
+        while document := self._read():
             self.ask()
-            for document in self.store.every(ENDPOINT):
-                if document["status"] in BUSY:
-                    self.follow(document)
-                elif time.monotonic() - healed > _HEAL_SECONDS:
-                    self._tried(partial(self._heal, document))
-                    healed = time.monotonic()
+            if document["status"] in BUSY:
+                self.follow(document)
+            elif time.monotonic() - healed > _HEAL_SECONDS:
+                self._tried(partial(self._heal, document))
+                healed = time.monotonic()
             time.sleep(0.2)
 
-    def resume(self) -> None:
-        """Have serve again what did when we ended; what was cut off is undone, and then followed anew."""
-        documents = self.store.every(ENDPOINT)
-        for document in documents:
-            if document["serving"]:
-                self._tried(self._rollout(document, document["serving"]).settle)
-        if not documents and deployment.load(self.place.state).promoted:
-            self._tried(lambda: Rollout(self.place, self.base, log.info, self.ask).withdraw())
+    def _read(self) -> Document | None:
+        """Return the endpoint's document; None where it is gone, or another of its name is elsewhere."""
+        found = self.store.read(ENDPOINT, self.name)
+        return found[0] if found and slot_of(found[0]) == self.place.slot else None
+
+    def resume(self, document: Document) -> None:
+        """Have serve again what did when we ended; what was cut off is undone, and then followed anew.
+
+        Not what was on its way back already: that had failed, and is told as it would have been.
+        """
+        state = deployment.load(self.place.state)
+        at_work = document["status"] in (CREATING, UPDATING)
+        undoing = at_work and state.deploying and state.deploying.phase == UNDOING
+        if undoing or document["status"] == ROLLING_BACK:
+            self._failed(document, state.last)
+        elif document["serving"]:
+            self._tried(self._rollout(document, document["serving"]).settle)
 
     def follow(self, document: Document) -> None:
         """Do what an endpoint's status asks for, and report how it ended."""
@@ -97,8 +107,10 @@ class Agent:
         log.warning("endpoint %s: %s", document["name"], why)
         serving, wanted = document["serving"], document["wanted"]
         if serving:
-            # The way back was the engine's; names and weights are those of what serves again.
-            self._tried(lambda: self._rollout(document, serving).settle())
+            # The way back was the engine's, unless what failed came after (a shadow); names and weights are
+            # those of what serves again.
+            back = self._rollout(document, {**serving, "deployment": None})
+            self._tried(lambda: back.deploy(serving["variants"][0]["release"]))
             self._report(document["name"], lambda _: _ended(serving, wanted, why))
         else:
             self._report(document["name"], lambda _: {"status": FAILED, "failure": why[:_LONGEST_REASON]})
@@ -129,10 +141,9 @@ class Agent:
 
     def _stage(self) -> Document:
         """Return how far the deployment at work is, as the engine has written it down."""
-        unfinished = deployment.load(self.place.state).deploying
-        stage = unfinished.phase if unfinished else ""
-        share = _SHARE.fullmatch(stage)
-        changed: Document = {"stage": stage, "share": int(share[1]) if share else 0}
+        state = deployment.load(self.place.state)
+        stage = state.deploying.phase if state.deploying else ""
+        changed: Document = {"stage": stage, "share": state.share}
         return changed | ({"status": ROLLING_BACK} if stage == UNDOING else {})
 
     def _report(self, name: str, what: Callable[[Document], Document]) -> None:

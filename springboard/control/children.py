@@ -86,6 +86,10 @@ class Children:
         """Whether it is started, or about to be started again."""
         return instance in self._runs
 
+    def names(self) -> list[str]:
+        """Return those that are started."""
+        return list(self._runs)
+
     def restarts(self, instance: str) -> int:
         """How often it had to be started again."""
         run = self._runs.get(instance)

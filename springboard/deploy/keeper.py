@@ -72,9 +72,10 @@ class Keeper:
         """Have deployment.json say what `state` says."""
         deployment.save(self._layout.state, self.state)
 
-    def phase(self, place: Place, phase: str) -> None:
-        """Write down how far the deployment at work is."""
+    def phase(self, place: Place, phase: str, share: int = 0) -> None:
+        """Write down how far the deployment at work is, and how many percent of the traffic it has."""
         self.state.deploying = Unfinished(version=place.version, instance=place.instance, phase=phase)
+        self.state.share = share
         self.save()
 
     def mirror(self, place: Place | None) -> None:

@@ -14,15 +14,12 @@ _LOADING = 1.3
 
 def check(running: Instance, version: str, growth: float) -> None:
     """Raise `InstanceError` where a release `growth` times as large would not fit beside the running one."""
-    processes = services.processes(running.name)
-    needs: list[tuple[str, float, float]] = [("memory", used(processes) * _LOADING, available())]
     try:
-        of_gpus = gpu.memory(processes)
+        needs = _needs(services.processes(running.name))
     except GpuError as error:
         raise InstanceError(
             f"whether {version} fits beside {running.version} cannot be seen: {error}"
         ) from error
-    needs += [(f"memory of GPU {index}", *of_gpu) for index, of_gpu in enumerate(of_gpus)]
     for what, needed, free in needs:
         if needed * growth > free:
             raise InstanceError(
@@ -31,6 +28,18 @@ def check(running: Instance, version: str, growth: float) -> None:
                 "have the old one stopped first with --in-place (model_release_in_place): requests wait "
                 "meanwhile, and fail past their deadline"
             )
+
+
+def holds(processes: list[int], more: int) -> bool:
+    """Whether `more` of what these processes are would fit beside them. Raises `GpuError`."""
+    return all(needed * more <= free for _, needed, free in _needs(processes))
+
+
+def _needs(processes: list[int]) -> list[tuple[str, float, float]]:
+    """Return, of each memory: what it is, what another of these would take of it, and what is free."""
+    main = ("memory", used(processes) * _LOADING, float(available()))
+    of_gpus = gpu.memory(processes)
+    return [main, *((f"memory of GPU {index}", *of_gpu) for index, of_gpu in enumerate(of_gpus))]
 
 
 def used(processes: list[int]) -> int:

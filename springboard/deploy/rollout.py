@@ -127,7 +127,7 @@ class Rollout:
         if (cut_off := step.cut_off) is None:
             return self._keeper.restore()
         self._say(f"the deployment of {cut_off.version} was cut off ({cut_off.phase}): undoing it")
-        state.deploying = None
+        state.deploying, state.share = None, 0
         if cut_off.phase != UNDOING:  # then its cause is written down already
             state.last = f"{cut_off.version} was not deployed, it was cut off ({cut_off.phase})"
         self._keeper.restore()
@@ -198,7 +198,8 @@ class Rollout:
             self._keeper.traffic, self._host.canary, old, new, manifest.reference, self._say, self._ask
         )
         for step, (weight, seconds) in enumerate(trial.steps):
-            self._keeper.phase(Place(version=new.version, instance=new.name), f"canary at {weight} %")
+            place = Place(version=new.version, instance=new.name)
+            self._keeper.phase(place, f"canary at {weight} %", share=weight)
             trial.run(weight, seconds, hold=step == 0)
             self._golden(new, manifest, in_traffic=True)
 
@@ -208,7 +209,7 @@ class Rollout:
         services.enable(new.name)
         self._keeper.traffic.show([(self._keeper.traffic.stable, new, 100)])
         after = now.model_copy(
-            update={"promoted": step.place, "deploying": None, "last": f"{new.version} serves"}
+            update={"promoted": step.place, "deploying": None, "share": 0, "last": f"{new.version} serves"}
         )
         if old and old.version != new.version:
             after.previous = now.promoted
@@ -238,7 +239,6 @@ class Rollout:
     def _undo(self, before: State, step: Replace, error: Exception) -> NoReturn:
         """Return to what was promoted before, as far as can be, and raise why, with what failed of it."""
         keeper, trouble, promoted = self._keeper, Trouble(), before.promoted
-        self._say(f"rolling back {step.place.version}")
         serves = f"{promoted.version} serves" if promoted else "nothing serves"
         cause = self._cause(error)
         keeper.state = before.model_copy(
@@ -249,6 +249,7 @@ class Rollout:
         undoing = Unfinished(**step.place.model_dump(), phase=UNDOING)
         with trouble:
             deployment.save(self._layout.state, keeper.state.model_copy(update={"deploying": undoing}))
+        self._say(f"rolling back {step.place.version}")
         with trouble:
             keeper.restore()
         if old := keeper.instance(promoted):

@@ -46,7 +46,8 @@ class State(BaseModel):
 
     `promoted` is what the host serves, now and after a reboot. `previous` is what a rollback returns to; its
     instance stays up until `warm_until` (Unix time). `left` is what a rollback left: no second one returns to
-    it. `shadow` gets copies. `last` says how the last deployment ended.
+    it. `shadow` gets copies. `share`: how many percent of the traffic the release that is `deploying` has on
+    its trial. `last` says how the last deployment ended.
     """
 
     # Later versions may add fields; a host that goes back to this one need not know them.
@@ -58,6 +59,7 @@ class State(BaseModel):
     left: Place | None = None
     shadow: Place | None = None
     deploying: Unfinished | None = None
+    share: int = 0
     last: str = ""
 
     @property
@@ -74,8 +76,9 @@ def load(path: Path) -> State:
 def save(path: Path, state: State) -> None:
     """Write the state, whole and on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Only where there is one: earlier versions, which a host may go back to, refuse fields they do not know.
-    document = state.model_dump(exclude=None if state.left else {"left"})
+    # Only where they say something: earlier versions, which a host may go back to, refuse fields they do not
+    # know.
+    document = state.model_dump(exclude={name for name in ("left", "share") if not getattr(state, name)})
     write_atomically(path, json.dumps(document, indent=2) + "\n")
 
 

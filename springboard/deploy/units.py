@@ -3,6 +3,7 @@
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Protocol
 
@@ -112,68 +113,68 @@ class Systemd:
         return f"journalctl -u {unit(instance)}"
 
 
-_services: Services = Systemd()
+# Of a thread: a machine's endpoints are deployed side by side, each with instances of its own.
+_services: ContextVar[Services] = ContextVar("services", default=Systemd())  # noqa: B039 - it has no state
 
 
 def use(services: Services) -> None:
-    """Have these run instances from now on, in this process."""
-    global _services
-    _services = services
+    """Have these run instances from now on, in this thread."""
+    _services.set(services)
 
 
 def start(instance: str) -> None:
     """Start it now, but not at boot."""
-    _services.start(instance)
+    _services.get().start(instance)
 
 
 def restart(instance: str) -> None:
     """Stop and start it again, where it runs."""
-    _services.restart(instance)
+    _services.get().restart(instance)
 
 
 def stop(instance: str) -> None:
     """Stop it and wait until it is gone; does nothing where it does not run."""
-    _services.stop(instance)
+    _services.get().stop(instance)
 
 
 def enable(instance: str) -> None:
     """Have it started at boot."""
-    _services.enable(instance)
+    _services.get().enable(instance)
 
 
 def disable(instance: str) -> None:
     """Do not have it started at boot."""
-    _services.disable(instance)
+    _services.get().disable(instance)
 
 
 def enabled(instance: str) -> bool:
     """Whether it is started at boot."""
-    return _services.enabled(instance)
+    return _services.get().enabled(instance)
 
 
 def running(instance: str) -> bool:
     """Whether it is started, or about to be started again."""
-    return _services.running(instance)
+    return _services.get().running(instance)
 
 
 def restarts(instance: str) -> int:
     """How often systemd had to start it again."""
-    return _services.restarts(instance)
+    return _services.get().restarts(instance)
 
 
 def processes(instance: str) -> list[int]:
     """Return the ids of all its processes."""
-    return _services.processes(instance)
+    return _services.get().processes(instance)
 
 
 def log(instance: str, since: float) -> list[str]:
     """Return what it logged from `since` (Unix time) on, at most the last 500 lines."""
-    return _services.log(instance, since)
+    return _services.get().log(instance, since)
 
 
 def where(instance: str) -> str:
     """Return where its log is read."""
-    return _services.where(instance)
+    return _services.get().where(instance)
 
 
 def _show(instance: str, field: str) -> str:

@@ -59,6 +59,7 @@ class Front:
         self.draining = False
         self.account = ""  # of the control plane, where there is one: it names endpoints
         self.has_successor = has_successor
+        self.beside: list[Front] = []  # of the control plane's further endpoints; they end with this one
         self.stop_at_once = False
         self.active = 0
         self._idle = asyncio.Event()
@@ -90,6 +91,12 @@ class Front:
         self.sources = Sources(ThreadPoolExecutor(THREADS, thread_name_prefix="intake"))
         self.capture = Capturer(lambda outcome: self.metrics.captured.labels(outcome).inc())
         self.use(endpoint)
+
+    def another(self, endpoint: Endpoint) -> "Front":
+        """Return a front for a further endpoint of the same server: the same keys, nothing else shared."""
+        made = Front(endpoint, self.auth, self._client, self.has_successor)
+        made.account, made.traces = self.account, self.traces
+        return made
 
     @property
     def name(self) -> str:
@@ -187,9 +194,16 @@ class Front:
 
     async def drain(self, lead_seconds: float) -> None:
         """Take nothing new; return once balancers had time to notice and what was accepted is answered."""
-        self.draining = True
-        log.info("draining: %d requests to finish, listening for %g s more", self.active, lead_seconds)
+        fronts = (self, *self.beside)
+        for one in fronts:
+            one.draining = True
+        active = sum(one.active for one in fronts)
+        log.info("draining: %d requests to finish, listening for %g s more", active, lead_seconds)
         await asyncio.sleep(lead_seconds)
+        await asyncio.gather(*(one.finish() for one in fronts))
+
+    async def finish(self) -> None:
+        """Return once what was accepted is answered, or late, and what was kept of it is written."""
         try:
             async with asyncio.timeout(self.endpoint.limits.deadline_seconds):
                 await self._idle.wait()

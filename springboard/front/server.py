@@ -48,7 +48,8 @@ class Options:
     `page`: the web page too, where the endpoint file does not say otherwise.
     `allow_hosts`: names that callers know a server by which asks nobody for keys and listens on loopback,
     beside loopback's own; `*` is all of them.
-    `add_routes`: puts more routes into the application, the control plane's.
+    `add_routes`: puts more into the application, the control plane; with the last it makes others for further
+    fronts.
     """
 
     auth: frozenset[Mode] = frozenset({Mode.NONE})
@@ -60,9 +61,11 @@ class Options:
     has_successor: bool = False
     page: bool = True
     allow_hosts: tuple[str, ...] = ()
-    add_routes: Callable[[FastAPI, Front], None] | None = None
+    add_routes: "Callable[[FastAPI, Front, Applications], None] | None" = None
 
 
+# Makes a front's application as this server's own is.
+Applications = Callable[[Front], FastAPI]
 # Something that runs beside the server until cancelled; when it fails, the server ends.
 Companion = Callable[[Front], Coroutine[None, None, None]]
 
@@ -97,9 +100,13 @@ async def serve(
         front.traces = _traces()
         trusts_machine = Mode.NONE in options.auth and is_loopback(listening.getsockname()[0])
         hosts = options.allow_hosts if trusts_machine else ("*",)
-        app = create_app(front, options.metrics_rule, options.page, hosts)
+
+        def application(of: Front) -> FastAPI:
+            return create_app(of, options.metrics_rule, options.page, hosts)
+
+        app = application(front)
         if options.add_routes:
-            options.add_routes(app, front)
+            options.add_routes(app, front, application)
         config = uvicorn.Config(
             app,
             http=Connection,
@@ -118,7 +125,7 @@ async def serve(
             running = [group.create_task(companion(front)) for companion in companions]
             running.append(group.create_task(front.run()))
             if path := options.endpoint_file:
-                running.append(group.create_task(watch(path, lambda: _reload_endpoint(front, path))))
+                running.append(group.create_task(watch(path, lambda: reload_endpoint(front, path))))
             if path_of_keys := options.keys_file:
                 running.append(
                     group.create_task(watch(path_of_keys, lambda: _reload_keys(front, path_of_keys)))
@@ -141,7 +148,8 @@ def _traces() -> "Traces | None":
     return Traces()
 
 
-def _reload_endpoint(front: Front, path: Path) -> None:
+def reload_endpoint(front: Front, path: Path) -> None:
+    """Serve what the edited file says; what cannot be used changes nothing, and the log says why."""
     try:
         modified = path.stat().st_mtime
         endpoint = endpoints.load(path)

@@ -9,10 +9,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import boto3
+import httpx
 from botocore.config import Config
 
 from springboard.auth import keys
 from tests.stands.front import FrontProcess
+from tests.stands.waiting import wait_until
 
 REGION, ACCOUNT = "eu-west-1", "123456789012"
 ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
@@ -63,6 +65,21 @@ class Machine:
             environment=self.environment,
         )
         self.server.__enter__()
+
+    def kill(self) -> None:
+        """As -9 does: nothing of it can be told."""
+        self.server.process.kill()
+        self.server.process.wait()
+        self.server.__exit__()
+
+    def metrics(self, endpoint: str) -> str:
+        """An endpoint's own figures."""
+        return httpx.get(f"{self.server.url}/endpoints/{endpoint}/front/metrics").text
+
+    def until_ready(self, endpoint: str) -> None:
+        """Return when an endpoint can answer."""
+        url = f"{self.server.url}/endpoints/{endpoint}/front/ping"
+        wait_until(lambda: httpx.get(url).status_code == 200, f"{endpoint} to be ready", 120)
 
     def create(self, model: str, where: str, **environment: str) -> None:
         """Have a model, and a configuration of the same name."""

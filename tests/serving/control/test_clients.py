@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -85,22 +86,22 @@ def test_the_published_scripts_calls_deploy_score_and_delete(machine: Machine, p
     assert not machine.wait("endpoint_deleted", told["name"])
 
 
-def test_sdk_3_believes_every_answer(machine: Machine) -> None:
+def by_core(machine: Machine) -> Any:
+    """sagemaker-core, of SDK 3: it follows each call by a Describe, and checks answers by its own types."""
     python = installed(pip=["sagemaker-core==2.27.0"]) / "bin/python"
-    told = run(machine, python, PROGRAMS / "sdk_v3.py", RELEASE, "by-core")
-    assert told == {"score": 70.5, "variant": "AllTraffic", "status": "InService", "all": ["by-core"]}
+    return run(machine, python, PROGRAMS / "sdk_v3.py", RELEASE, "by-core")
 
 
-def test_the_sdk_for_javascript_waits_for_its_endpoint(machine: Machine) -> None:
+def by_node(machine: Machine) -> Any:
+    """The SDK for JavaScript."""
     packages = ["@aws-sdk/client-sagemaker@3.1142.0", "@aws-sdk/client-sagemaker-runtime@3.1142.0"]
     folder = installed(npm=packages)
     program = shutil.copy(PROGRAMS / "life.mjs", folder)  # beside what is installed, where Node.js looks
-    told = run(machine, BIN / "node", program, RELEASE, "by-node")
-    gone = f'Could not find endpoint "{ARN}:endpoint/by-node".'
-    assert told == {"score": 70.5, "variant": "AllTraffic", "status": "InService", "gone": gone}
+    return run(machine, BIN / "node", program, RELEASE, "by-node")
 
 
-def test_the_aws_cli_makes_waits_and_deletes(machine: Machine) -> None:
+def by_cli(machine: Machine) -> Any:
+    """The AWS CLI."""
     folder = installed(pip=["awscli==1.46.3"]) / "bin"
 
     def aws(command: str, *more: str | Path, service: str = "sagemaker") -> Any:
@@ -113,16 +114,25 @@ def test_the_aws_cli_makes_waits_and_deletes(machine: Machine) -> None:
     config = ("--endpoint-config-name", "by-cli")
     aws("create-endpoint-config", *config, "--production-variants", variant)
     aws("create-endpoint", *named, *config)
-    machine.wait("endpoint_in_service", "by-cli")  # as `aws sagemaker wait` does, which asks every 30 s
+    machine.wait("endpoint_in_service", "by-cli")  # as the next does, which asks every 30 s
     aws("wait", "endpoint-in-service", *named)
-    assert aws("describe-endpoint", *named)["EndpointStatus"] == "InService"
+    status = aws("describe-endpoint", *named)["EndpointStatus"]
     video, out = machine.folder / "dive.mp4", machine.folder / "answer.json"
     video.write_bytes(b"score=70.5")
     body = ("--body", f"fileb://{video}", out)
-    told = aws("invoke-endpoint", *named, *body, service="sagemaker-runtime")
-    assert told["InvokedProductionVariant"] == "AllTraffic"
-    assert json.loads(out.read_text())["score"] == 70.5
+    variant = aws("invoke-endpoint", *named, *body, service="sagemaker-runtime")["InvokedProductionVariant"]
     aws("delete-endpoint", *named)
     machine.wait("endpoint_deleted", "by-cli")
     aws("delete-endpoint-config", *config)
     aws("delete-model", "--model-name", "by-cli")
+    return {"score": json.loads(out.read_text())["score"], "variant": variant, "status": status}
+
+
+def test_three_clients_have_endpoints_at_the_same_time(machine: Machine) -> None:
+    with ThreadPoolExecutor() as threads:
+        lives = [threads.submit(life, machine) for life in (by_core, by_node, by_cli)]
+        core, node, cli = [life.result() for life in lives]
+    right = {"score": 70.5, "variant": "AllTraffic", "status": "InService"}
+    assert core == {**right, "all": ["by-core"]}
+    assert node == {**right, "gone": f'Could not find endpoint "{ARN}:endpoint/by-node".'}
+    assert cli == right

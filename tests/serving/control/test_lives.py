@@ -1,17 +1,18 @@
 """Whole lives of endpoints by boto3 as it is, on `springboard serve --control` with children that score."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from springboard.releases.registry import Registry
-from springboard.system.processes import Child
 from tests.stands.plane import ARN, Machine, plane
 from tests.stands.release import publish
 from tests.stands.seaweedfs import ObjectStore
-from tests.stands.waiting import wait_until
+from tests.stands.waiting import at_work, wait_until
 
 ALIAS = "aqa-2021"
 
@@ -52,8 +53,6 @@ def test_an_endpoint_lives_from_its_creation_to_its_end(machine: Machine) -> Non
     assert (told["EndpointStatus"], told["EndpointConfigName"]) == ("Creating", "dive-0")
     with pytest.raises(ClientError, match=f'Cannot update in-progress endpoint "{ARN}:endpoint/dives"'):
         sagemaker.delete_endpoint(EndpointName="dives")
-    with pytest.raises(ClientError, match="service limit 'Number of endpoints on this server' is 1"):
-        sagemaker.create_endpoint(EndpointName="others", EndpointConfigName="dive-0")
     told = machine.wait("endpoint_in_service")
     assert told["ProductionVariants"][0]["VariantName"] == "AllTraffic"
     answer = machine.invoke()
@@ -61,47 +60,84 @@ def test_an_endpoint_lives_from_its_creation_to_its_end(machine: Machine) -> Non
     assert b'"score": 70.5' in answer["Body"].read()
     assert b'"score": 70.5' in machine.invoke(ALIAS)["Body"].read()
 
-    _a_good_canary_takes_over(machine)
+    _others_live_beside(machine)
+    _what_is_good_takes_over_step_by_step(machine)
     _a_bad_one_goes_back_by_itself(machine)
     _what_served_serves_after_kill_9(machine)
 
     sagemaker = machine.client()
-    for model in ("dive-0", "dive-1", "dive-2"):  # Terraform's order: nothing needs them any more
+    for model in ("dive-0", "dive-2"):
         sagemaker.delete_endpoint_config(EndpointConfigName=model)
         sagemaker.delete_model(ModelName=model)
-    sagemaker.delete_endpoint(EndpointName="dives")
-    machine.wait("endpoint_deleted")
-    with pytest.raises(ClientError, match=f'Could not find endpoint "{ARN}:endpoint/dives"'):
-        sagemaker.describe_endpoint(EndpointName="dives")
-    with pytest.raises(ClientError, match=r"Endpoint dives of account 123456789012 not found\."):
-        machine.invoke()
+    for name in ("dives", "others"):
+        sagemaker.delete_endpoint(EndpointName=name)
+    for name in ("dives", "others"):
+        machine.wait("endpoint_deleted", name)
+        with pytest.raises(ClientError, match=f'Could not find endpoint "{ARN}:endpoint/{name}"'):
+            sagemaker.describe_endpoint(EndpointName=name)
+        with pytest.raises(ClientError, match=rf"Endpoint {name} of account 123456789012 not found\."):
+            machine.invoke(name)
 
 
-def _a_good_canary_takes_over(machine: Machine) -> None:
+def _others_live_beside(machine: Machine) -> None:
     sagemaker = machine.client()
-    seen: set[tuple[str, str]] = set()
+    sagemaker.create_endpoint(EndpointName="others", EndpointConfigName="dive-1")
+    machine.wait("endpoint_in_service", "others")
+    told = sagemaker.list_endpoints(StatusEquals="InService")["Endpoints"]
+    assert {one["EndpointName"] for one in told} == {"dives", "others"}
+    for name, release, other in (("dives", "7.0.0", "7.1.0"), ("others", "7.1.0", "7.0.0")):
+        assert b'"score": 60.5' in machine.invoke(name, b"score=60.5")["Body"].read()
+        figures = machine.metrics(name)
+        assert f'release="{release}"' in figures
+        assert f'release="{other}"' not in figures
 
-    def settled() -> bool:
+
+def _what_is_good_takes_over_step_by_step(machine: Machine) -> None:
+    sagemaker = machine.client()
+    size = {"Type": "CAPACITY_PERCENT", "Value": 40}
+    routing = {"Type": "LINEAR", "WaitIntervalInSeconds": 2, "LinearStepSize": size}
+    linear = {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing}}
+    rolling = {"RollingUpdatePolicy": {"MaximumBatchSize": size, "WaitIntervalInSeconds": 2}}
+    for before, config, given in (("dive-0", "dive-1", linear), ("dive-1", "dive-0", rolling)):
+        seen: set[tuple[str, str, float]] = set()
+        sagemaker.update_endpoint(EndpointName="dives", EndpointConfigName=config, DeploymentConfig=given)
+        assert sagemaker.describe_endpoint(EndpointName="dives")["EndpointConfigName"] == before
+
+        def settled(seen: set[tuple[str, str, float]] = seen) -> bool:
+            told = sagemaker.describe_endpoint(EndpointName="dives")
+            for one in told.get("PendingDeploymentSummary", {}).get("ProductionVariants", []):
+                status = one["VariantStatus"][0]["Status"]
+                seen.add((told["EndpointStatus"], status, round(one["CurrentWeight"], 3)))
+            return bool(told["EndpointStatus"] == "InService")
+
+        wait_until(settled, "it to be promoted", 120)
+        assert {("Updating", "Baking", 0.4), ("Updating", "Baking", 0.8)} < seen
         told = sagemaker.describe_endpoint(EndpointName="dives")
-        for one in told.get("PendingDeploymentSummary", {}).get("ProductionVariants", []):
-            seen.add((told["EndpointStatus"], one["VariantStatus"][0]["Status"]))
-        return bool(told["EndpointStatus"] == "InService")
-
-    given = policy(3)
-    sagemaker.update_endpoint(EndpointName="dives", EndpointConfigName="dive-1", DeploymentConfig=given)
-    assert sagemaker.describe_endpoint(EndpointName="dives")["EndpointConfigName"] == "dive-0"
-    wait_until(settled, "the canary to be promoted", 120)
-    assert ("Updating", "Baking") in seen
-    told = sagemaker.describe_endpoint(EndpointName="dives")
-    assert told["EndpointConfigName"] == "dive-1"
-    assert "FailureReason" not in told
-    assert told["LastDeploymentConfig"] == given
+        assert told["EndpointConfigName"] == config
+        assert "FailureReason" not in told
+        assert told["LastDeploymentConfig"] == given
+        _what_it_replaced_goes_as_terraform_has_it(machine, before)
     sagemaker.update_endpoint_weights_and_capacities(
         EndpointName="dives",
         DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredWeight": 3}],
     )
     told = machine.wait("endpoint_in_service")
     assert told["ProductionVariants"][0]["CurrentWeight"] == 3.0
+
+
+def _what_it_replaced_goes_as_terraform_has_it(machine: Machine, before: str) -> None:
+    """create_before_destroy: what replaces it is there and in service, and only then the old one goes."""
+    sagemaker = machine.client()
+    serves = sagemaker.describe_endpoint(EndpointName="dives")["EndpointConfigName"]
+    sagemaker.delete_endpoint_config(EndpointConfigName=before)
+    sagemaker.delete_model(ModelName=before)
+    with pytest.raises(ClientError, match=f'Could not find model "{ARN}:model/{before}"'):
+        sagemaker.describe_model(ModelName=before)
+    told = sagemaker.describe_endpoint(EndpointName="dives")
+    assert (told["EndpointStatus"], told["EndpointConfigName"]) == ("InService", serves)
+    assert b'"score": 70.5' in machine.invoke()["Body"].read()
+    if before == "dive-0":
+        machine.create(before, released("7.0.0"))
 
 
 def _a_bad_one_goes_back_by_itself(machine: Machine) -> None:
@@ -120,18 +156,73 @@ def _a_bad_one_goes_back_by_itself(machine: Machine) -> None:
 
     wait_until(settled, "the canary to be rolled back", 120)
     told = sagemaker.describe_endpoint(EndpointName="dives")
-    assert told["EndpointConfigName"] == "dive-1"
-    assert "7.2.0 was not deployed, 7.1.0 serves: error ratio: " in told["FailureReason"]
+    assert told["EndpointConfigName"] == "dive-0"
+    assert "7.2.0 was not deployed, 7.0.0 serves: error ratio: " in told["FailureReason"]
     assert told["LastDeploymentConfig"] == patient
 
 
 def _what_served_serves_after_kill_9(machine: Machine) -> None:
-    child: Child = machine.server._child
-    child.process.kill()
-    child.process.wait()
-    machine.server.__exit__()
+    machine.kill()
     machine.begin()
     told = machine.client().describe_endpoint(EndpointName="dives")
-    assert (told["EndpointStatus"], told["EndpointConfigName"]) == ("InService", "dive-1")
-    machine.server.wait_ready()
+    assert (told["EndpointStatus"], told["EndpointConfigName"]) == ("InService", "dive-0")
+    for name in ("dives", "others"):
+        machine.until_ready(name)
+        assert b'"score": 70.5' in machine.invoke(name)["Body"].read()
+
+
+def test_who_dies_in_any_state_goes_on_to_one_that_describe_tells(machine: Machine) -> None:
+    for version in ("7.0.0", "7.2.0"):
+        machine.create(f"again-{version[2]}", released(version))
+    machine.client().create_endpoint(EndpointName="dives", EndpointConfigName="again-0")
+    _dies_when(machine, "Creating", lambda: _said(machine, "starting torchserve@"))
+    assert machine.wait("endpoint_in_service")["EndpointConfigName"] == "again-0"
+
+    machine.client().update_endpoint(
+        EndpointName="dives", EndpointConfigName="again-2", DeploymentConfig=policy(60)
+    )
+    _dies_when(machine, "Updating", lambda: _said(machine, "7.2.0 gets 50 % of the traffic"))
+    # It is tried anew, and that ends by what it does to callers, who see nothing of it.
+    wait_until(lambda: _said(machine, "7.2.0 gets 50 % of the traffic"), "the trial to go on", 120)
+    with at_work(_caller(machine)):
+        _dies_when(machine, "RollingBack", lambda: _status(machine) == "RollingBack")
+    told = machine.wait("endpoint_in_service")
+    assert told["EndpointConfigName"] == "again-0"
+    assert "7.2.0 was not deployed, 7.0.0 serves: error ratio: " in told["FailureReason"]
+    machine.until_ready("dives")
     assert b'"score": 70.5' in machine.invoke()["Body"].read()
+
+    machine.client().delete_endpoint(EndpointName="dives")
+    _dies_when(machine, "Deleting", lambda: True)
+    machine.wait("endpoint_deleted")
+    assert machine.client().list_endpoints()["Endpoints"] == []
+    for model in ("again-0", "again-2"):
+        machine.client().delete_endpoint_config(EndpointConfigName=model)
+        machine.client().delete_model(ModelName=model)
+
+
+def _dies_when(machine: Machine, status: str, then: Callable[[], bool]) -> None:
+    """kill -9 as soon as that is so; another begins where the endpoint was in this state."""
+    wait_until(then, status, 120)
+    assert _status(machine) == status
+    machine.kill()
+    machine.begin()
+
+
+def _said(machine: Machine, what: str) -> bool:
+    return any(what in line for line in machine.server.log)
+
+
+def _status(machine: Machine) -> str:
+    told: str = machine.client().describe_endpoint(EndpointName="dives")["EndpointStatus"]
+    return told
+
+
+def _caller(machine: Machine) -> Callable[[], None]:
+    runtime, numbers = machine.client("sagemaker-runtime"), itertools.count()
+
+    def call() -> None:
+        with suppress(BotoCoreError):  # while the server is dead
+            runtime.invoke_endpoint(EndpointName="dives", Body=b"score=50 call=%d" % next(numbers))
+
+    return call

@@ -83,7 +83,7 @@ def test_a_first_deployment_that_fails_is_a_failed_endpoint_with_its_reason(
     store = Folder(tmp_path / "documents")
     document = {"name": "dives", "status": "Creating", "wanted": wanted(), "serving": None}
     store.write("endpoint", "dives", document, None)
-    Agent(Place(tmp_path), store, BASE).follow(document)
+    Agent("dives", Place(tmp_path), store, BASE).follow(document)
     (told,) = store.every("endpoint")
     assert told["status"] == "Failed"
     assert told["failure"] == "1.0.0 was not deployed, nothing serves: its weights are missing"

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from springboard.control.documents import Documents
+from springboard.control.endpoints import Endpoints
+from springboard.control.errors import ControlError
 from springboard.control.store import Conflict
-from tests.unit.control.conftest import INVOKER, Plane
+from tests.unit.control.conftest import IDENTITY, INVOKER, Plane
 
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012"
 ROLE = "arn:aws:iam::123456789012:role/any"
@@ -243,3 +246,25 @@ def test_who_was_slower_is_told_and_changes_nothing(plane: Plane) -> None:
     assert plane.store.every("model") == [{"n": 2}]
     plane.store.change("model", "a", lambda document: {"n": document["n"] + 1})
     assert plane.store.every("model") == [{"n": 3}]
+
+
+def test_endpoints_are_as_many_as_memory_holds(plane: Plane) -> None:
+    documents = Documents(plane.store, IDENTITY)
+    asked = list[int]()
+
+    def holds(more: int) -> bool:
+        asked.append(more)
+        return len(asked) < 3
+
+    endpoints = Endpoints(documents, holds)
+    model(plane.client())
+    config(plane.client())
+    for number in (1, 2):
+        endpoints.operations["CreateEndpoint"]({"EndpointName": f"e{number}", "EndpointConfigName": "c1"})
+    with pytest.raises(
+        ControlError, match=r"this server's memory holds' is 2, .* utilization of 2 and"
+    ) as told:
+        endpoints.operations["CreateEndpoint"]({"EndpointName": "e3", "EndpointConfigName": "c1"})
+    assert told.value.kind == "ResourceLimitExceeded"
+    assert asked == [1, 2, 3]  # those that start have not taken their memory yet
+    assert [one["slot"] for one in plane.store.every("endpoint")] == [0, 1]

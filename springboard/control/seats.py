@@ -1,0 +1,207 @@
+"""A server's endpoints side by side: each has a front, instances, and an agent that deploys there.
+
+The first one's front is the server's own. Who calls another by its name gets to that one's, and below
+`/endpoints/NAME/front` to all that a server has at its root: `/metrics`, `/ping`.
+"""
+
+import asyncio
+import logging
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from springboard.control.agent import Agent
+from springboard.control.children import Children
+from springboard.control.endpoints import slot_of
+from springboard.control.names import ENDPOINT
+from springboard.control.place import Place
+from springboard.control.store import Folder
+from springboard.deploy import memory, units
+from springboard.deploy.settings import Host
+from springboard.deploy.stop import Stop, Stopped
+from springboard.endpoint import document as endpoints
+from springboard.endpoint.document import Endpoint, EndpointFileError
+from springboard.front.front import Front
+from springboard.front.server import Applications, Companion, reload_endpoint
+from springboard.system.files import write_atomically
+from springboard.system.gpu import GpuError
+from springboard.system.watch import watch
+
+log = logging.getLogger("springboard.control")
+
+_LOOK_SECONDS = 0.2
+_AGAIN_SECONDS = 5.0
+_CALLED = re.compile(r"/endpoints/(?P<name>[A-Za-z0-9-]+)(?P<rest>/.*)?")
+FRONT = "/front"
+
+
+@dataclass
+class _Seat:
+    """One endpoint at work; `app` only where its front is not the server's own."""
+
+    name: str
+    place: Place
+    front: Front
+    children: Children
+    stop: Stop
+    agent: threading.Thread
+    app: FastAPI | None = None
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+class Seats:
+    """Has each endpoint's document find somebody who works for it."""
+
+    def __init__(
+        self,
+        place: Place,
+        base: Host,
+        environment: dict[str, str],
+        worker: Callable[[str, Path], Companion],
+    ) -> None:
+        """`environment` is the instances', `worker` makes what scores jobs at a front's URL, by its file."""
+        self._place, self._base = place, base
+        self._environment, self._worker = environment, worker
+        self._store = Folder(place.documents)
+        self._seats: dict[int, _Seat] = {}
+
+    def begin(self, app: FastAPI, front: Front, application: Applications) -> None:
+        """Take a server's own front, for the first endpoint, and the way to make others."""
+        self._front, self._application = front, application
+        app.add_middleware(ByName, seats=self)
+
+    def app_of(self, name: str, own: ASGIApp) -> ASGIApp | None:
+        """Return what answers for an endpoint, `own` for the server's first; None of a name that none has."""
+        return next((seat.app or own for seat in self._seats.values() if seat.name == name), None)
+
+    def hold(self, more: int) -> bool:
+        """Whether so many more endpoints as large as the largest there is fit into memory."""
+        children = [seat.children for seat in list(self._seats.values())]
+        running = [one.processes(name) for one in children for name in one.names()]
+        largest = max(running, key=memory.used, default=[])
+        try:
+            return not largest or memory.holds(largest, more)
+        except GpuError as error:
+            log.warning("whether another endpoint fits cannot be seen: %s", error)
+            return True
+
+    async def keep(self, url: str) -> None:
+        """Have every endpoint worked for until cancelled; `url` is where this server is asked."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    await self._look(url, group)
+                    await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            for seat in self._seats.values():
+                seat.stop.tell("the server ends")
+            closing = [asyncio.to_thread(seat.children.close) for seat in self._seats.values()]
+            await asyncio.gather(*closing)
+
+    async def _look(self, url: str, group: asyncio.TaskGroup) -> None:
+        documents = await asyncio.to_thread(self._store.every, ENDPOINT)
+        wanted = {slot_of(one): str(one["name"]) for one in documents}
+        for slot, seat in list(self._seats.items()):
+            if wanted.get(slot) != seat.name or not seat.agent.is_alive():
+                await self._close(seat)
+                del self._seats[slot]
+        for slot in sorted(wanted.keys() - self._seats.keys()):
+            try:
+                self._seats[slot] = await self._open(wanted[slot], self._place.at(slot), url, group)
+            except (OSError, EndpointFileError) as error:
+                log.error("endpoint %s cannot begin: %s", wanted[slot], error)
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _open(self, name: str, place: Place, url: str, group: asyncio.TaskGroup) -> _Seat:
+        front, app, tasks, aliases = self._front, None, list[asyncio.Task[None]](), self._base.aliases
+        if place.slot:
+            url, aliases = f"{url}/endpoints/{name}{FRONT}", ()
+            place.prepare_own()
+            front = self._front.another(served(place, Endpoint(endpoint=name, variants=())))
+            app = self._application(front)
+            self._front.beside.append(front)
+            beside = (
+                front.run(),
+                watch(place.endpoint, lambda: reload_endpoint(front, place.endpoint)),
+                self._worker(url, place.endpoint)(front),
+            )
+            tasks = [group.create_task(one) for one in beside]
+        stop, children = Stop(), Children(place, self._environment)
+        base = self._base.model_copy(update={"front_url": url, "aliases": aliases})
+        agent = Agent(name, place, self._store, base, stop.ask)
+        # A daemon: what is cut off when we end is undone by the next one, as after any other death.
+        thread = threading.Thread(target=_work, args=(agent, children), daemon=True)
+        thread.start()
+        return _Seat(name, place, front, children, stop, thread, app, tasks)
+
+    async def _close(self, seat: _Seat) -> None:
+        """End what worked for an endpoint that is gone; nobody is at its front any more."""
+        seat.stop.tell("the endpoint is deleted")
+        await asyncio.to_thread(seat.children.close)
+        await asyncio.to_thread(seat.agent.join)
+        for task in seat.tasks:
+            task.cancel()
+        await asyncio.gather(*seat.tasks, return_exceptions=True)
+        if seat.place.slot:
+            self._front.beside.remove(seat.front)
+            await asyncio.to_thread(shutil.rmtree, seat.place.own, ignore_errors=True)
+
+
+class ByName:
+    """ASGI middleware: callers of an endpoint that is not the server's first get to its own application."""
+
+    def __init__(self, app: ASGIApp, seats: Seats) -> None:
+        self._app, self._seats = app, seats
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        found = _CALLED.fullmatch(scope["path"]) if scope["type"] == "http" else None
+        app = self._seats.app_of(found["name"], self._app) if found else None
+        if found and app:
+            rest = found["rest"] or ""
+            if rest.startswith(f"{FRONT}/"):
+                path = rest.removeprefix(FRONT)
+                scope = {**scope, "path": path, "raw_path": path.encode()}
+            await app(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def served(place: Place, nothing: Endpoint) -> Endpoint:
+    """Return what was served last at a place, which its agent brings back; at first, and written, `nothing`.
+
+    Raises `EndpointFileError` where the file is there and cannot be used.
+    """
+    try:
+        found = endpoints.load(place.endpoint)
+    except EndpointFileError:
+        if place.endpoint.exists():
+            raise
+        found = nothing
+    if found.variants:
+        return found
+    document = nothing.model_dump(mode="json", by_alias=True)
+    write_atomically(place.endpoint, yaml.safe_dump(document, sort_keys=False))
+    return nothing
+
+
+def _work(agent: Agent, children: Children) -> None:
+    units.use(children)
+    while True:
+        try:
+            agent.run()
+        except Stopped:
+            return
+        except Exception:
+            log.exception("a bug of ours; the agent begins anew")
+            time.sleep(_AGAIN_SECONDS)
+        else:
+            return
