@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from springboard.cli import local, worker
 from springboard.cli.said import fail
-from springboard.control import wire
+from springboard.control import alarms, wire
 from springboard.control.documents import Documents
 from springboard.control.endpoints import Endpoints, slot_of
 from springboard.control.names import ENDPOINT, Identity
@@ -39,6 +39,7 @@ class Control:
     base: Host
     lenient: bool
     seats: Seats
+    alarms: frozenset[str]
 
     def endpoint(self) -> Endpoint:
         """Return what was served last, which the agent brings back; at first, nothing."""
@@ -53,7 +54,7 @@ class Control:
         """Put the control plane's route into the front's application, and further endpoints beside it."""
         front.account = self.identity.account
         documents = Documents(Folder(self.place.documents), self.identity, self.lenient)
-        operations = documents.operations | Endpoints(documents, self.seats.hold).operations
+        operations = documents.operations | Endpoints(documents, self.seats.hold, self.alarms).operations
         wire.add(app, front, operations, self.identity)
         self.seats.begin(app, front, application)
 
@@ -69,6 +70,7 @@ def begin(
     here: Endpoint,
     results: Path | None,
     log_json: bool,
+    prometheus: str | None,
 ) -> Control:
     """Return the control plane of a folder, which no other server has; `here` is what all endpoints share."""
     place = Place(folder.expanduser().resolve())
@@ -95,5 +97,6 @@ def begin(
     def working(url: str, file: Path) -> Companion:
         return worker.companion(url, Endpoint(variants=()), file, log_json)
 
-    seats = Seats(place, base, local.without_credentials(os.environ), working)
-    return Control(place, identity, base, lenient, seats)
+    watched = alarms.Prometheus(prometheus) if prometheus else None
+    seats = Seats(place, base, local.without_credentials(os.environ), working, watched)
+    return Control(place, identity, base, lenient, seats, frozenset(alarms.known() if watched else ()))

@@ -5,7 +5,7 @@ import os
 import socket
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 import uvloop
@@ -21,9 +21,6 @@ from springboard.front.server import ChildFailed, Companion, Options, listen
 from springboard.front.server import serve as run
 from springboard.system import logs, systemd
 from springboard.system.addresses import is_loopback
-
-if TYPE_CHECKING:
-    from springboard.cli.control import Control
 
 log = logging.getLogger("springboard.cli")
 
@@ -71,6 +68,10 @@ def serve(
     control_lenient: Annotated[
         bool, typer.Option("--control-lenient", help="Take what has no counterpart here, with a warning.")
     ] = False,
+    control_prometheus: Annotated[
+        str | None,
+        typer.Option(help="A Prometheus with monitoring/rules; its alerts are AutoRollbackConfiguration's."),
+    ] = None,
     alias: Annotated[
         list[str] | None,
         typer.Option(help="Another name that the endpoint answers to, without an endpoint file."),
@@ -120,7 +121,11 @@ def serve(
             allowed_buckets=tuple(allow_bucket or ()),
         )
         if control is not None:
-            plane = _plane(control, control_as, control_lenient, here, async_output, log_json)
+            from springboard.cli.control import begin
+
+            plane = begin(
+                control, control_as, control_lenient, here, async_output, log_json, control_prometheus
+            )
             options = replace(options, endpoint_file=plane.place.endpoint, add_routes=plane.add_routes)
             listening = handed_over or _listen(host, port)
             endpoint, companions = plane.endpoint(), [lambda _: plane.keep(_called(listening))]
@@ -170,14 +175,6 @@ def _local(
     assert archive is not None  # noqa: S101 - one of the two was given
     endpoint, companions = local.endpoint(archive, here.limits, here.allowed_buckets, results)
     return endpoint.model_copy(update={"aliases": here.aliases}), companions
-
-
-def _plane(
-    folder: Path, called: str, lenient: bool, here: Endpoint, results: Path | None, log_json: bool
-) -> "Control":
-    from springboard.cli.control import begin
-
-    return begin(folder, called, lenient, here, results, log_json)
 
 
 def _url(listening: socket.socket) -> str:

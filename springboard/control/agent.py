@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from springboard.control import sources
+from springboard.control.alarms import Prometheus, Watch
 from springboard.control.documents import container
 from springboard.control.endpoints import (
     BUSY,
@@ -21,12 +22,14 @@ from springboard.control.endpoints import (
     IN_SERVICE,
     ROLLING_BACK,
     UPDATING,
+    alarms_of,
     slot_of,
 )
 from springboard.control.names import ENDPOINT
 from springboard.control.place import Place
 from springboard.control.store import Document, Folder
 from springboard.deploy import state as deployment
+from springboard.deploy.canary import Rejected
 from springboard.deploy.keeper import FAULTS
 from springboard.deploy.plan import RolloutError
 from springboard.deploy.rollout import Rollout
@@ -37,7 +40,7 @@ from springboard.endpoint.asynchronous import Async
 
 log = logging.getLogger("springboard.control")
 
-EXPECTED = (*FAULTS, RolloutError, StateError, Stopped, ValueError)
+EXPECTED = (*FAULTS, Rejected, RolloutError, StateError, Stopped, ValueError)
 _HEAL_SECONDS = 5.0
 _LONGEST_REASON = 1000
 
@@ -51,6 +54,7 @@ class Agent:
     store: Folder
     base: Host
     ask: Callable[[], None] = lambda: None
+    prometheus: Prometheus | None = None
 
     def run(self) -> None:
         """Work until the endpoint is gone or `ask` raises; what failed for a fault is tried again."""
@@ -94,7 +98,7 @@ class Agent:
         try:
             wanted = {**wanted, "variants": self._released(wanted["variants"])}
             wanted["shadows"] = self._released(wanted["shadows"])
-            self._rollout(document, wanted).deploy(wanted["variants"][0]["release"])
+            self._rollout(document, wanted, self._watching(document)).deploy(wanted["variants"][0]["release"])
         except Exception as error:
             self.ask()  # of one that was told to end, the next one makes the end
             if not isinstance(error, EXPECTED):
@@ -131,13 +135,28 @@ class Agent:
             for one in variants
         ]
 
-    def _rollout(self, document: Document, wanted: Document) -> Rollout:
+    def _watching(self, document: Document) -> Callable[[], None]:
+        """Return what is asked on the way to what an endpoint shall serve: its alarms, beside us."""
+        names = alarms_of(document["wanted"]["deployment"] or {})
+        if not names or not self.prometheus:
+            return self.ask
+        watch = Watch(self.prometheus, document["name"], names)
+
+        def ask() -> None:
+            self.ask()
+            watch.look()
+
+        return ask
+
+    def _rollout(
+        self, document: Document, wanted: Document, ask: Callable[[], None] | None = None
+    ) -> Rollout:
         def say(said: str) -> None:
             log.info("endpoint %s: %s", document["name"], said)
             if document["status"] in BUSY:
                 self._report(document["name"], lambda _: self._stage())
 
-        return Rollout(self.place, host_of(self.base, document["name"], wanted), say, self.ask)
+        return Rollout(self.place, host_of(self.base, document["name"], wanted), say, ask or self.ask)
 
     def _stage(self) -> Document:
         """Return how far the deployment at work is, as the engine has written it down."""

@@ -24,9 +24,17 @@ ON_TRIAL = "canary"
 class Endpoints:
     """The operations on endpoints, by their names in SageMaker's API."""
 
-    def __init__(self, documents: Documents, holds: Callable[[int], bool] = lambda _: True) -> None:
-        """Work on these documents; `holds` says whether so many more endpoints fit into memory."""
-        self._documents, self._holds = documents, holds
+    def __init__(
+        self,
+        documents: Documents,
+        holds: Callable[[int], bool] = lambda _: True,
+        alarms: frozenset[str] = frozenset(),
+    ) -> None:
+        """Work on these documents; `holds` says whether so many more endpoints fit into memory.
+
+        `alarms` are those that somebody watches.
+        """
+        self._documents, self._holds, self._alarms = documents, holds, alarms
         self._store, self._identity = documents.store, documents.identity
         self._creating = threading.Lock()
         self.operations: dict[str, Operation] = {
@@ -159,11 +167,7 @@ class Endpoints:
         blue_green, rolling = deployment.get("BlueGreenUpdatePolicy"), deployment.get("RollingUpdatePolicy")
         if blue_green and rolling:
             raise ControlError("Give BlueGreenUpdatePolicy or RollingUpdatePolicy, not both.")
-        if deployment.get("AutoRollbackConfiguration", {}).get("Alarms"):
-            self._documents.no_counterpart(
-                "AutoRollbackConfiguration names alarms, which this server does not read: a trial is judged "
-                "by its own figures (errors, times, scores), and rolls back by itself."
-            )
+        self._check_alarms(alarms_of(deployment))
         routing = (blue_green or {}).get("TrafficRoutingConfiguration", {})
         kind = routing.get("Type", "ALL_AT_ONCE")
         named = {"CANARY": "CanarySize", "LINEAR": "LinearStepSize"}.get(kind)
@@ -171,6 +175,24 @@ class Endpoints:
             raise ControlError(f"TrafficRoutingConfiguration of type {kind} needs {named}.")
         for size in (routing.get(named or ""), (rolling or {}).get("MaximumBatchSize")):
             _check_size(size)
+
+    def _check_alarms(self, names: list[str]) -> None:
+        if names and not self._alarms:
+            self._documents.no_counterpart(
+                "AutoRollbackConfiguration names alarms, and this server was started without "
+                "--control-prometheus, whose alerts they are. A trial is judged by its own figures (errors, "
+                "times, scores), and rolls back by itself."
+            )
+        elif unknown := [name for name in names if name not in self._alarms]:
+            raise ControlError(
+                f"Alarms are alerts of monitoring/rules here, and {', '.join(unknown)} is none of them; "
+                f"there are {', '.join(sorted(self._alarms))}."
+            )
+
+
+def alarms_of(deployment: Document) -> list[str]:
+    """Return the names of what rolls a deployment back."""
+    return [one["AlarmName"] for one in deployment.get("AutoRollbackConfiguration", {}).get("Alarms", [])]
 
 
 def slot_of(document: Document) -> int:

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from springboard.control.agent import Agent
+from springboard.control.alarms import Prometheus
 from springboard.control.children import Children
 from springboard.control.endpoints import slot_of
 from springboard.control.names import ENDPOINT
@@ -66,8 +67,13 @@ class Seats:
         base: Host,
         environment: dict[str, str],
         worker: Callable[[str, Path], Companion],
+        prometheus: Prometheus | None = None,
     ) -> None:
-        """`environment` is the instances', `worker` makes what scores jobs at a front's URL, by its file."""
+        """`environment` is the instances', `worker` makes what scores jobs at a front's URL, by its file.
+
+        `prometheus` tells what alarms fire.
+        """
+        self._prometheus = prometheus
         self._place, self._base = place, base
         self._environment, self._worker = environment, worker
         self._store = Folder(place.documents)
@@ -136,7 +142,7 @@ class Seats:
             tasks = [group.create_task(one) for one in beside]
         stop, children = Stop(), Children(place, self._environment)
         base = self._base.model_copy(update={"front_url": url, "aliases": aliases})
-        agent = Agent(name, place, self._store, base, stop.ask)
+        agent = Agent(name, place, self._store, base, stop.ask, self._prometheus)
         # A daemon: what is cut off when we end is undone by the next one, as after any other death.
         thread = threading.Thread(target=_work, args=(agent, children), daemon=True)
         thread.start()

@@ -1,0 +1,106 @@
+"""Alarms of AutoRollbackConfiguration, which are alerts of a Prometheus."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from springboard.control import alarms, sources
+from springboard.control.agent import Agent
+from springboard.control.alarms import Prometheus, Watch
+from springboard.control.documents import Documents
+from springboard.control.endpoints import Endpoints
+from springboard.control.errors import ControlError
+from springboard.control.place import Place
+from springboard.control.store import Folder
+from springboard.deploy.canary import Rejected
+from springboard.deploy.rollout import Rollout
+from tests.stands.served import served
+from tests.unit.control.conftest import IDENTITY
+from tests.unit.control.test_agent import BASE, wanted
+
+FAILS = "SpringboardCanaryFails"
+
+
+def rolled_back_by(*names: str) -> dict[str, Any]:
+    return {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in names]}}
+
+
+@pytest.fixture(scope="module")
+def alerts() -> list[dict[str, Any]]:
+    """What the Prometheus has, by name, state and endpoint."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def prometheus(alerts: list[dict[str, Any]]) -> Iterator[Prometheus]:
+    app = FastAPI()
+
+    @app.get("/api/v1/alerts")
+    def told() -> dict[str, Any]:
+        return {"status": "success", "data": {"alerts": alerts}}
+
+    with served(app) as port:
+        yield Prometheus(f"http://127.0.0.1:{port}")
+
+
+def alert(name: str, state: str = "firing", **labels: str) -> dict[str, Any]:
+    return {"labels": {"alertname": name, **labels}, "annotations": {}, "state": state, "value": "1e+00"}
+
+
+def test_only_alerts_of_the_rules_are_alarms(tmp_path: Path) -> None:
+    assert FAILS in alarms.known()
+    documents = Documents(Folder(tmp_path), IDENTITY)
+    watched = Endpoints(documents, alarms=frozenset(alarms.known()))
+    watched._check_deployment(rolled_back_by(FAILS))
+    with pytest.raises(ControlError, match=r"and Mine is none of them; there are .*SpringboardCanaryFails"):
+        watched._check_deployment(rolled_back_by(FAILS, "Mine"))
+    with pytest.raises(ControlError, match="started without --control-prometheus"):
+        Endpoints(documents)._check_deployment(rolled_back_by(FAILS))
+
+
+@pytest.mark.parametrize(
+    ("there", "rejected"),
+    [
+        (alert(FAILS), True),
+        (alert(FAILS, endpoint="dives"), True),
+        (alert(FAILS, endpoint="others"), False),
+        (alert(FAILS, "pending"), False),
+        (alert("SpringboardWatchdog"), False),
+    ],
+)
+def test_an_alarm_that_fires_for_the_endpoint_ends_its_deployment(
+    prometheus: Prometheus, alerts: list[dict[str, Any]], there: dict[str, Any], rejected: bool
+) -> None:
+    alerts[:] = [there]
+    if not rejected:
+        Watch(prometheus, "dives", [FAILS]).look()
+        return
+    with pytest.raises(Rejected, match="alarm: SpringboardCanaryFails fires"):
+        Watch(prometheus, "dives", [FAILS]).look()
+
+
+def test_a_prometheus_that_is_away_is_borne_with_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch(Prometheus("http://127.0.0.1:9"), "dives", [FAILS])
+    watch.look()
+    monkeypatch.setattr(alarms, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(alarms, "_SILENT_SECONDS", 0.0)
+    with pytest.raises(Rejected, match=r"not known: http://127\.0\.0\.1:9 does not answer"):
+        watch.look()
+
+
+def test_an_update_is_told_to_have_been_ended_by_its_alarm(
+    prometheus: Prometheus, alerts: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alerts[:] = [alert(FAILS)]
+    monkeypatch.setattr(Rollout, "deploy", lambda self, _: self._ask())
+    monkeypatch.setattr(sources, "acquire", lambda *_: "1.0.0")
+    store = Folder(tmp_path / "documents")
+    asked = {**wanted(), "deployment": rolled_back_by(FAILS)}
+    document = {"name": "dives", "status": "Updating", "wanted": asked, "serving": wanted()}
+    store.write("endpoint", "dives", document, None)
+    Agent("dives", Place(tmp_path), store, BASE, prometheus=prometheus).follow(document)
+    (told,) = store.every("endpoint")
+    assert (told["status"], told["failure"]) == ("InService", "alarm: SpringboardCanaryFails fires")
