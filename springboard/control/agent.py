@@ -33,7 +33,7 @@ from springboard.deploy.canary import Rejected
 from springboard.deploy.keeper import FAULTS
 from springboard.deploy.plan import RolloutError
 from springboard.deploy.rollout import Rollout
-from springboard.deploy.settings import Canary, Host, ShadowRule, Worker
+from springboard.deploy.settings import Beside, Canary, Host, ShadowRule, Worker
 from springboard.deploy.state import UNDOING, StateError
 from springboard.deploy.stop import Stopped
 from springboard.endpoint.asynchronous import Async
@@ -117,6 +117,7 @@ class Agent:
             self._tried(lambda: back.deploy(serving["variants"][0]["release"]))
             self._report(document["name"], lambda _: _ended(serving, wanted, why))
         else:
+            self._tried(self._rollout(document, wanted).withdraw)  # of several variants one may be up
             self._report(document["name"], lambda _: {"status": FAILED, "failure": why[:_LONGEST_REASON]})
 
     def _withdraw(self, name: str) -> None:
@@ -200,20 +201,39 @@ def _ended(serving: Document, wanted: Document, failure: str) -> Document:
 
 def host_of(base: Host, name: str, wanted: Document) -> Host:
     """Return the host that an endpoint's document describes, for the engine."""
-    variant = wanted["variants"][0]
-    environment = container(variant["model"]).get("Environment", {})
-    workers = int(environment.get("SPRINGBOARD_WORKERS", base.worker.workers))
+    variant, *others = wanted["variants"]
+    total = sum(one["weight"] for one in wanted["variants"]) or 1.0
     policy = (wanted["deployment"] or {}).get("BlueGreenUpdatePolicy") or {}
     changes: dict[str, Any] = {
         "endpoint": name,
         "variant": variant["name"],
-        "worker": Worker(runtime=base.worker.runtime, workers=workers),
+        "weight": _weight(variant, total),
+        "beside": tuple(
+            Beside(
+                name=one["name"],
+                release=one.get("release", "0.0.0"),
+                weight=_weight(one, total),
+                workers=_workers(one, base),
+            )
+            for one in others
+        ),
+        "worker": Worker(runtime=base.worker.runtime, workers=_workers(variant, base)),
         "canary": trial_of(wanted["deployment"] or {}),
         "keep_warm_seconds": float(policy.get("TerminationWaitInSeconds", 0)),
         "shadow": _shadow(wanted["shadows"], variant),
         "asynchronous": asynchronous_of(wanted["async"]) if wanted["async"] else base.asynchronous,
     }
     return base.model_copy(update=changes)
+
+
+def _workers(variant: Document, base: Host) -> int:
+    environment = container(variant["model"]).get("Environment", {})
+    return int(environment.get("SPRINGBOARD_WORKERS", base.worker.workers))
+
+
+def _weight(variant: Document, total: float) -> int:
+    """Return a share in ten thousandths of the whole; what has any has one at least."""
+    return max(round(10_000 * variant["weight"] / total), 1) if variant["weight"] else 0
 
 
 def _shadow(shadows: list[Document], variant: Document) -> ShadowRule | None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from springboard.control.documents import Answer, Documents, Operation, container
+from springboard.control.documents import Answer, Documents, Operation, container, location
 from springboard.control.errors import ControlError, LimitExceeded
 from springboard.control.names import CONFIG, ENDPOINT, MODEL, MOST_ENDPOINTS, SAID
 from springboard.control.store import Document
@@ -141,19 +141,22 @@ class Endpoints:
     def _wanted(self, config: str, deployment: Document | None) -> Document:
         """Return what an endpoint of this configuration serves, its models written out."""
         said = self._documents.find(CONFIG, config)[0]["said"]
-        if len(said["ProductionVariants"]) > 1 or len(said.get("ShadowProductionVariants", [])) > 1:
-            raise ControlError(
-                f"Endpoint configuration {config} has several variants, and this server runs one production "
-                "variant an endpoint, and one shadow. A new model beside the old one is tried with "
-                "UpdateEndpoint and a BlueGreenUpdatePolicy."
-            )
-        if said["ProductionVariants"][0]["VariantName"] == ON_TRIAL:
+        if len(said.get("ShadowProductionVariants", [])) > 1:
+            raise ControlError(f"Endpoint configuration {config} has several shadows, and there is one here.")
+        if ON_TRIAL in {one["VariantName"] for one in said["ProductionVariants"]}:
             raise ControlError(f"{ON_TRIAL} is what a model on trial is called: name the variant otherwise.")
+        variants = [self._variant(one) for one in said["ProductionVariants"]]
+        served = [(location(one["model"]), container(one["model"]).get("Environment")) for one in variants]
+        if any(served.count(one) > 1 for one in served):
+            raise ControlError(
+                f"Endpoint configuration {config} has two variants of the same data and environment; each "
+                "needs a model of its own; to have a model's workers share more, set SPRINGBOARD_WORKERS."
+            )
         self._check_deployment(deployment or {})
         return {
             "config": config,
             "deployment": deployment,
-            "variants": [self._variant(one) for one in said["ProductionVariants"]],
+            "variants": variants,
             "shadows": [self._variant(one) for one in said.get("ShadowProductionVariants", [])],
             "async": said.get("AsyncInferenceConfig"),
         }
@@ -233,7 +236,10 @@ def described(document: Document, arn: str) -> Answer:
         "EndpointName": document["name"],
         "EndpointArn": arn,
         "EndpointConfigName": shown["config"],
-        "ProductionVariants": [_shown(one, document, old=pending) for one in serving["variants"]]
+        "ProductionVariants": [
+            _shown(one, document, old=pending and not number)  # the first one's traffic is what a trial has
+            for number, one in enumerate(serving["variants"])
+        ]
         if serving
         else None,
         "ShadowProductionVariants": [_shown(one, document) for one in serving["shadows"]]
@@ -277,12 +283,12 @@ def _pending(document: Document) -> Answer:
         "ProductionVariants": [
             {
                 "VariantName": one["name"],
-                "CurrentWeight": one["weight"] * share,
+                "CurrentWeight": 0.0 if number else one["weight"] * share,
                 "DesiredWeight": one["weight"],
                 "CurrentInstanceCount": 1,
                 "DesiredInstanceCount": one["instances"],
                 "VariantStatus": [said],
             }
-            for one in wanted["variants"]
+            for number, one in enumerate(wanted["variants"])
         ],
     }

@@ -5,15 +5,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 
-from springboard.deploy import healing, instances
+from springboard.deploy import healing, instances, traffic
 from springboard.deploy import state as deployment
 from springboard.deploy import units as services
 from springboard.deploy.figures import FrontAway
 from springboard.deploy.instances import Instance, InstanceError
 from springboard.deploy.layout import Layout
 from springboard.deploy.settings import Host
-from springboard.deploy.state import Place, State, Unfinished
-from springboard.deploy.traffic import Share, Traffic
+from springboard.deploy.state import Place, Share, State, Unfinished
 from springboard.deploy.units import ServiceError
 from springboard.releases.manifest import ReleaseError
 
@@ -61,8 +60,9 @@ class Keeper:
         self._host = host
         self._say = say
         self.state = state
-        self.traffic = Traffic(layout, host)
+        self.traffic = traffic.Traffic(layout, host)
         self.traffic.shadow = self._shadow
+        self.traffic.beside, self.traffic.weight = self._beside, state.weight
 
     def instance(self, place: Place | None) -> Instance | None:
         """Return the instance at a place."""
@@ -82,6 +82,11 @@ class Keeper:
         """Take this for the shadow from now on; `restore` has the front do so."""
         self.state.shadow = place
         self.traffic.shadow = self._shadow
+
+    def abreast(self, beside: dict[str, Share], weight: int) -> None:
+        """Take these for what serves beside from now on, and the share of what is promoted."""
+        self.state.beside, self.state.weight = dict(beside), weight
+        self.traffic.beside, self.traffic.weight = self._beside, weight
 
     def unsettled(self) -> bool:
         """Whether a deployment was killed before its end, or endpoint.yml is not what was promoted."""
@@ -136,7 +141,8 @@ class Keeper:
         """Stop what was kept warm long enough and remove releases beyond keep_releases."""
         self.stop_others()
         state = self.state
-        kept = {place.version for place in (state.promoted, state.previous, state.shadow) if place}
+        places = (state.promoted, state.previous, state.shadow, *state.beside.values())
+        kept = {place.version for place in places if place}
         folders = [one for one in self._layout.releases.glob("*") if one.is_dir() and one.name not in kept]
         for part in [one for one in folders if one.suffix == ".part"]:  # of a fetch that was killed
             folders.remove(part)
@@ -150,12 +156,13 @@ class Keeper:
     def heal(self) -> bool:
         """Restart what serves, or is kept warm, without a worker; return whether there was such a thing."""
         state = self.state
-        places = (state.promoted, state.shadow, state.previous if state.warm else None)
+        warm = state.previous if state.warm else None
+        places = (state.promoted, state.shadow, warm, *state.beside.values())
         kept = {place.instance: Instance(self._layout, place.instance) for place in places if place}
         return healing.heal(self._layout.workerless, list(kept.values()), self._say)
 
     @property
-    def _stable(self) -> Sequence[Share]:
+    def _stable(self) -> Sequence[traffic.Share]:
         promoted = self.instance(self.state.promoted)
         return [(self.traffic.stable, promoted, 100)] if promoted else []
 
@@ -165,8 +172,16 @@ class Keeper:
         shadow = self.instance(self.state.shadow)
         return shadow if shadow and shadow.exists else None
 
+    @property
+    def _beside(self) -> dict[str, tuple[Instance, int]]:
+        """Those whose folders are there; a deployment makes others anew."""
+        places = self.state.beside.items()
+        found = {name: (Instance(self._layout, at.instance), at.weight) for name, at in places}
+        return {name: share for name, share in found.items() if share[0].exists}
+
     def _wanted(self) -> list[Instance]:
-        return [one for one in (self.instance(self.state.promoted), self._shadow) if one]
+        others = [one for one, _ in self._beside.values()]
+        return [one for one in (self.instance(self.state.promoted), self._shadow, *others) if one]
 
     def _down(self) -> list[Instance]:
         return [
@@ -179,7 +194,7 @@ class Keeper:
 
     def _others(self, keep: str = "") -> list[Instance]:
         state = self.state
-        places = (state.promoted, state.deploying, state.shadow)
+        places = (state.promoted, state.deploying, state.shadow, *state.beside.values())
         kept = {keep, *(place.instance for place in places if place)}
         if state.previous and state.warm and not keep:
             kept.add(state.previous.instance)

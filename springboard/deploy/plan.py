@@ -12,7 +12,7 @@ from springboard.deploy.instances import Instance, InstanceError
 from springboard.deploy.keeper import Keeper
 from springboard.deploy.layout import Layout
 from springboard.deploy.settings import Host
-from springboard.deploy.state import Place, State, Unfinished
+from springboard.deploy.state import Place, Share, State, Unfinished
 from springboard.releases import copies
 from springboard.releases.manifest import Manifest, ReleaseError
 from springboard.releases.registry import Registry
@@ -106,7 +106,23 @@ class Mirror:
         ]
 
 
-Step = Settle | Fetch | Stay | Replace | Mirror
+@dataclass(frozen=True)
+class Abreast:
+    """Have these serve beside the promoted release, which has `weight` then, by name, and no others."""
+
+    beside: dict[str, Share]
+    weight: int
+    manifests: dict[str, Manifest]
+    fetch: tuple[str, ...]
+
+    @property
+    def says(self) -> list[str]:
+        """Return it in words."""
+        serving = ", ".join(f"{name} {place.version}" for name, place in self.beside.items())
+        return [*(f"fetch {version}" for version in self.fetch), f"have serve beside it: {serving or 'none'}"]
+
+
+Step = Settle | Fetch | Stay | Replace | Mirror | Abreast
 
 
 @dataclass(frozen=True)
@@ -186,7 +202,8 @@ def changing(
         if trial:
             _whole(manifest)
         steps.append(Replace(manifest, place, in_place, trial))
-    return Plan((*steps, *_mirroring(site, host, state, place)), site.blocked)
+    abreast = _abreast(site, host, state, place)
+    return Plan((*steps, *abreast, *_mirroring(site, host, state, place)), site.blocked)
 
 
 def back(state: State, host: Host, layout: Layout, in_place: bool = False, leave: str | None = None) -> Plan:
@@ -231,9 +248,11 @@ class _Site:
         except InstanceError as error:
             self.blocked = str(error)  # in Ansible's check mode it is not built yet
 
-    def place(self, version: str) -> Place:
-        """Return where a release serves as host.yml wants it."""
-        named = assemble.name_of(self._layout, self._host, version) if self._runtime else f"{version}_*"
+    def place(self, version: str, host: Host | None = None) -> Place:
+        """Return where a release serves as host.yml wants it, or another `host`."""
+        named = (
+            assemble.name_of(self._layout, host or self._host, version) if self._runtime else f"{version}_*"
+        )
         return Place(version=version, instance=named)
 
     def has(self, place: Place) -> bool:
@@ -270,6 +289,36 @@ def _mirroring(site: _Site, host: Host, state: State, promoted: Place) -> list[S
     except (ReleaseError, OtherTorch) as error:
         return [Mirror(place=place, problem=str(error))]
     return [Mirror(manifest, place, fetch)]
+
+
+def beside_of(host: Host, workers: int) -> Host:
+    """Return the host as what serves beside has it."""
+    return host.model_copy(update={"worker": host.worker.model_copy(update={"workers": workers})})
+
+
+def _abreast(site: _Site, host: Host, state: State, promoted: Place) -> list[Step]:
+    beside, manifests, fetch = dict[str, Share](), dict[str, Manifest](), list[str]()
+    taken = [promoted.instance]
+    for rule in host.beside:
+        place = site.place(rule.release, beside_of(host, rule.workers))
+        if place.instance in taken:
+            raise RolloutError(
+                f"variant {rule.name} is release {rule.release} on {rule.workers} workers, as another of the "
+                "endpoint is; each needs a release, or workers, of its own"
+            )
+        taken.append(place.instance)
+        share = Share(**place.model_dump(), weight=rule.weight)
+        manifests[rule.name], missing = site.find(
+            rule.release, serves=rule.release in {one.version for one in state.beside.values()}
+        )
+        site.check(manifests[rule.name])
+        if missing:
+            fetch.append(rule.release)
+        beside[rule.name] = share
+    weight = host.weight if beside else 1
+    if (beside, weight) == (state.beside, state.weight) and all(map(site.has, beside.values())):
+        return []
+    return [Abreast(beside, weight, manifests, tuple(fetch))]
 
 
 def _whole(manifest: Manifest) -> Manifest:

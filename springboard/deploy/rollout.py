@@ -16,7 +16,17 @@ from springboard.deploy.canary import Rejected, Trial
 from springboard.deploy.instances import Instance, InstanceError
 from springboard.deploy.keeper import FAULTS, Keeper, Trouble
 from springboard.deploy.layout import Layout
-from springboard.deploy.plan import Fetch, Mirror, Plan, Replace, RolloutError, Settle, Stay
+from springboard.deploy.plan import (
+    Abreast,
+    Fetch,
+    Mirror,
+    Plan,
+    Replace,
+    RolloutError,
+    Settle,
+    Stay,
+    beside_of,
+)
 from springboard.deploy.settings import Host
 from springboard.deploy.state import UNDOING, Place, State, Unfinished
 from springboard.deploy.stop import Stopped
@@ -79,6 +89,7 @@ class Rollout:
         keeper = self._keeper
         keeper.state = State(last="nothing serves")
         keeper.mirror(None)
+        keeper.abreast({}, 1)
         keeper.save()
         keeper.restore()
 
@@ -120,6 +131,9 @@ class Rollout:
                     changed = True
                 case Mirror():
                     changed |= self._mirror(step)
+                case Abreast():
+                    self._abreast(step)
+                    changed = True
         return changed
 
     def _settle(self, step: Settle) -> bool:
@@ -155,6 +169,8 @@ class Rollout:
             keeper.phase(step.place, "starting")
             if before.shadow == step.place:
                 keeper.mirror(None)  # it is promoted from there
+            others = {name: at for name, at in before.beside.items() if at.instance != step.place.instance}
+            keeper.abreast(others, before.weight)
             new = self._prove(step, old)
             self._promote(step, old, new)
         except Exception as error:  # noqa: BLE001 - whatever it was, the way back comes first
@@ -245,6 +261,7 @@ class Rollout:
             update={"last": f"{step.place.version} was not deployed, {serves}: {cause}"}
         )
         keeper.mirror(before.shadow)
+        keeper.abreast(before.beside, before.weight)
         # Like this until all is as it was: whoever comes next, were we killed, goes on with it.
         undoing = Unfinished(**step.place.model_dump(), phase=UNDOING)
         with trouble:
@@ -282,7 +299,7 @@ class Rollout:
             if step.problem:
                 raise RolloutError(step.problem)
             if step.place and step.manifest:
-                self._start_shadow(step.place, step.manifest, step.fetch)
+                self._start_beside(step.place, step.manifest, step.fetch, self._host)
             keeper.mirror(step.place)
             keeper.save()
             changed = keeper.restore()
@@ -303,15 +320,41 @@ class Rollout:
             self._say(f"copies of videos go to {step.place.version if step.place else 'no release any more'}")
         return changed or before != step.place
 
-    def _start_shadow(self, place: Place, manifest: Manifest, fetch: bool) -> None:
+    def _abreast(self, step: Abreast) -> None:
+        """Have these serve beside the promoted one, or raise with those before."""
+        keeper, before = self._keeper, self._state.model_copy()
+        try:
+            for rule in self._host.beside:
+                host, missing = beside_of(self._host, rule.workers), rule.release in step.fetch
+                self._start_beside(step.beside[rule.name], step.manifests[rule.name], missing, host)
+            keeper.abreast(step.beside, step.weight)
+            keeper.save()
+            keeper.restore()
+        except Exception as error:
+            keeper.abreast(before.beside, before.weight)
+            serves = f"{before.promoted.version if before.promoted else 'nothing'} serves"
+            keeper.state.last = f"{serves}, without what is to be beside it: {self._cause(error)}"
+            trouble = Trouble()
+            for act in (keeper.save, keeper.restore):
+                with trouble:
+                    act()
+            if isinstance(error, Stopped) and not trouble.faults:
+                raise
+            also = f"; and {trouble}" if trouble.faults else ""
+            raise RolloutError(f"{keeper.state.last}{also}") from error
+        serving = ", ".join(f"{name} {share.version}" for name, share in step.beside.items())
+        self._say(f"beside it {serving or 'nothing'} serves")
+
+    def _start_beside(self, place: Place, manifest: Manifest, fetch: bool, host: Host) -> None:
+        """Start what gets no traffic yet: a shadow, or a variant after the first."""
         if fetch:
             self._fetch(place.version)
         promoted = self._keeper.instance(self._state.promoted)
         if promoted and not services.running(place.instance):  # the previous one may still be warm
             self._fits(promoted, manifest)
-        shadow = assemble.make(self._layout, self._host, place.version)
-        self._up(shadow)
-        self._golden(shadow, manifest)
+        made = assemble.make(self._layout, host, place.version)
+        self._up(made)
+        self._golden(made, manifest)
 
     def _pause(self, old: Instance) -> None:
         self._say(f"in place: requests wait while {old.version} stops and the new release starts")

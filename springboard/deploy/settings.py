@@ -1,9 +1,9 @@
 """A host's settings, /etc/springboard/host.yml: what Ansible writes of what is wanted."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from springboard.endpoint.asynchronous import Async
 from springboard.endpoint.capture import Capture
@@ -71,6 +71,19 @@ class ShadowRule(Strict):
     """How many of the scored videos it gets, while no worker is busy."""
 
 
+class Beside(Strict):
+    """Another release that serves for good beside the one that is deployed, under a name and with a share."""
+
+    name: Name
+    """What callers pin it by."""
+    release: Release
+    """Its version, X.Y.Z."""
+    weight: Annotated[int, Field(ge=0, le=10_000)] = 1
+    """Its share, of this and the others' weights; 0 serves only callers who pin it."""
+    workers: Annotated[int, Field(ge=0, le=64)] = 1
+    """As the host's own `worker.workers`."""
+
+
 class Host(Strict):
     """The whole of host.yml."""
 
@@ -80,6 +93,10 @@ class Host(Strict):
     """Further names that it answers to, as in endpoint.yml."""
     variant: Name = "stable"
     """What the release that serves is called, as callers pin it; the one on trial is `canary`."""
+    weight: Annotated[int, Field(ge=0, le=10_000)] = 1
+    """Its share, where others serve `beside`; a release on trial has its part of that."""
+    beside: tuple[Beside, ...] = ()
+    """What serves for good beside it: the variants of a SageMaker endpoint after its first."""
     allowed_buckets: tuple[str, ...] = ()
     """The S3 buckets that videos may come from."""
     limits: Limits = Limits()
@@ -116,6 +133,15 @@ class Host(Strict):
     """How long a release may take to be ready."""
     front_url: str = "http://127.0.0.1:8080"
     """The front, whose figures are read."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        names = [self.variant, "canary", *(one.name for one in self.beside)]
+        if doubled := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"variants' names must differ: {', '.join(sorted(doubled))}")
+        if self.beside and not any((self.weight, *(one.weight for one in self.beside))):
+            raise ValueError("at least one variant needs a weight above 0")
+        return self
 
 
 def load(path: Path) -> Host:

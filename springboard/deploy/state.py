@@ -41,13 +41,20 @@ class Unfinished(Place):
     phase: str
 
 
+class Share(Place):
+    """What serves for good beside what is promoted; its weight is its share, by the weights of all."""
+
+    weight: int
+
+
 class State(BaseModel):
     """deployment.json.
 
     `promoted` is what the host serves, now and after a reboot. `previous` is what a rollback returns to; its
     instance stays up until `warm_until` (Unix time). `left` is what a rollback left: no second one returns to
-    it. `shadow` gets copies. `share`: how many percent of the traffic the release that is `deploying` has on
-    its trial. `last` says how the last deployment ended.
+    it. `shadow` gets copies. `beside` has, by name, what serves for good beside what is promoted, which
+    has `weight` then. `share`: how many percent of that the release that is `deploying` has on its trial.
+    `last` says how the last deployment ended.
     """
 
     # Later versions may add fields; a host that goes back to this one need not know them.
@@ -58,6 +65,8 @@ class State(BaseModel):
     warm_until: float = 0.0
     left: Place | None = None
     shadow: Place | None = None
+    beside: dict[str, Share] = {}
+    weight: int = 1
     deploying: Unfinished | None = None
     share: int = 0
     last: str = ""
@@ -78,7 +87,9 @@ def save(path: Path, state: State) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Only where they say something: earlier versions, which a host may go back to, refuse fields they do not
     # know.
-    document = state.model_dump(exclude={name for name in ("left", "share") if not getattr(state, name)})
+    later = ("left", "share", "beside", "weight")
+    silent = {name for name in later if getattr(state, name) == State.model_fields[name].default}
+    document = state.model_dump(exclude=silent)
     write_atomically(path, json.dumps(document, indent=2) + "\n")
 
 

@@ -30,18 +30,30 @@ class Traffic:
         self._host = host
         self.front = FrontFigures(host.front_url)
         self.shadow: Instance | None = None
+        self.weight = 1
+        self.beside: dict[str, tuple[Instance, int]] = {}
 
     def show(self, shares: Sequence[Share]) -> None:
         """Have the front serve these, and return when it does."""
-        self._write([_variant(name, one.served, weight) for name, one, weight in shares])
+        self._write(self._shared(shares))
 
     def pause(self, release: str) -> None:
         """Have requests wait in the front, up to their deadline: nobody listens on the discard port."""
-        self._write([_variant(self.stable, Served(release=release, address="http://127.0.0.1:9"), 1)])
+        waiting = _variant(self.stable, Served(release=release, address="http://127.0.0.1:9"), 1)
+        self._write([waiting, *self._others()])
 
     def would_change(self, shares: Sequence[Share]) -> bool:
         """Whether `show` would change anything."""
-        return not self._is([_variant(name, one.served, weight) for name, one, weight in shares])
+        return not self._is(self._shared(shares))
+
+    def _shared(self, shares: Sequence[Share]) -> list[Variant]:
+        """Return all that serves: percents are of the deployed release's share, where others have theirs."""
+        others = self._others() if shares else []
+        own = self.weight if others else 1
+        return [*(_variant(name, one.served, percent * own) for name, one, percent in shares), *others]
+
+    def _others(self) -> list[Variant]:
+        return [_variant(name, one.served, 100 * weight) for name, (one, weight) in self.beside.items()]
 
     def asked(self) -> set[str]:
         """Return the addresses that endpoint.yml has the front ask now."""

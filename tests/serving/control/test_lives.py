@@ -69,6 +69,7 @@ def test_an_endpoint_lives_from_its_creation_to_its_end(machine: Machine) -> Non
     for model in ("dive-0", "dive-2"):
         sagemaker.delete_endpoint_config(EndpointConfigName=model)
         sagemaker.delete_model(ModelName=model)
+    sagemaker.delete_endpoint_config(EndpointConfigName="both")
     for name in ("dives", "others"):
         sagemaker.delete_endpoint(EndpointName=name)
     for name in ("dives", "others"):
@@ -80,16 +81,35 @@ def test_an_endpoint_lives_from_its_creation_to_its_end(machine: Machine) -> Non
 
 
 def _others_live_beside(machine: Machine) -> None:
+    """Another endpoint, of two variants."""
     sagemaker = machine.client()
-    sagemaker.create_endpoint(EndpointName="others", EndpointConfigName="dive-1")
+    variants = [
+        {"VariantName": name, "ModelName": model, "InitialInstanceCount": 1, "InitialVariantWeight": 1}
+        for name, model in (("New", "dive-1"), ("Old", "dive-0"))
+    ]
+    sagemaker.create_endpoint_config(EndpointConfigName="both", ProductionVariants=variants)
+    sagemaker.create_endpoint(EndpointName="others", EndpointConfigName="both")
     machine.wait("endpoint_in_service", "others")
     told = sagemaker.list_endpoints(StatusEquals="InService")["Endpoints"]
     assert {one["EndpointName"] for one in told} == {"dives", "others"}
-    for name, release, other in (("dives", "7.0.0", "7.1.0"), ("others", "7.1.0", "7.0.0")):
-        assert b'"score": 60.5' in machine.invoke(name, b"score=60.5")["Body"].read()
-        figures = machine.metrics(name)
-        assert f'release="{release}"' in figures
-        assert f'release="{other}"' not in figures
+    machine.until_ready("others")
+    served = {machine.invoke("others")["InvokedProductionVariant"] for _ in range(40)}
+    assert served == {"New", "Old"}
+    sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName="others",
+        DesiredWeightsAndCapacities=[{"VariantName": "New", "DesiredWeight": 0}],
+    )
+    told = machine.wait("endpoint_in_service", "others")
+    weights = {one["VariantName"]: one["CurrentWeight"] for one in told["ProductionVariants"]}
+    assert weights == {"New": 0.0, "Old": 1.0}
+    assert {machine.invoke("others")["InvokedProductionVariant"] for _ in range(10)} == {"Old"}
+    pinned = machine.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName="others", Body=b"score=60.5", TargetVariant="New"
+    )
+    assert b'"score": 60.5' in pinned["Body"].read()
+    assert b'"score": 60.5' in machine.invoke("dives", b"score=60.5")["Body"].read()
+    assert 'release="7.1.0"' in machine.metrics("others")
+    assert 'release="7.1.0"' not in machine.metrics("dives")
 
 
 def _what_is_good_takes_over_step_by_step(machine: Machine) -> None:

@@ -62,6 +62,8 @@ def test_the_role_writes_a_host_yml_that_deployments_read() -> None:
 def test_every_setting_can_be_given_by_a_variable() -> None:
     settings = {
         "shadow": {"release": "1.6.0"},
+        "weight": 70,
+        "beside": [{"name": "other", "release": "1.7.0", "weight": 30, "workers": 1}],
         "cors": {"origins": ["https://pages.example"]},
         "cache": {"max_bytes": 1_000_000},
         "page": False,

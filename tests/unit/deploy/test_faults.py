@@ -3,18 +3,20 @@
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from springboard.deploy.keeper import FAULTS
 from springboard.deploy.plan import RolloutError
 from springboard.deploy.rollout import Rollout
-from springboard.deploy.settings import ShadowRule
+from springboard.deploy.settings import Beside, ShadowRule
 from springboard.deploy.stop import Stop, Stopped
 from springboard.releases import copies
 from tests.unit.deploy.conftest import Bench
 
 SHADOW = ShadowRule(release="1.1.0")
+BESIDE = (Beside(name="other", release="1.1.0", weight=3),)
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Kind:
     act: Callable[[Rollout], object]
     old: str | None
     new: str
-    settings: dict[str, ShadowRule]
+    settings: dict[str, Any]
 
 
 def two(bench: Bench) -> None:
@@ -48,6 +50,11 @@ def mirrored(bench: Bench) -> None:
     bench.rollout(shadow=SHADOW).deploy(None)
 
 
+def abreast(bench: Bench) -> None:
+    bench.rollout().deploy("1.0.0")
+    bench.rollout(beside=BESIDE).deploy(None)
+
+
 def one(bench: Bench) -> object:
     return bench.rollout().deploy("1.0.0")
 
@@ -60,12 +67,15 @@ KINDS = {
     "mirror": Kind(one, lambda r: r.deploy(None), "1.0.0", "1.0.0", {"shadow": SHADOW}),
     "mirror gone": Kind(mirrored, lambda r: r.deploy(None), "1.0.0", "1.0.0", {}),
     "mirror promoted": Kind(mirrored, lambda r: r.deploy("1.1.0"), "1.0.0", "1.1.0", {"shadow": SHADOW}),
+    "beside": Kind(one, lambda r: r.deploy(None), "1.0.0", "1.0.0", {"beside": BESIDE}),
+    "beside gone": Kind(abreast, lambda r: r.deploy(None), "1.0.0", "1.0.0", {}),
+    "beside promoted": Kind(abreast, lambda r: r.deploy("1.1.0"), "1.0.0", "1.1.0", {"beside": ()}),
     "rollback": Kind(two, lambda r: r.rollback(), "1.1.0", "1.0.0", {}),
     "rollback cold": Kind(two_cold, lambda r: r.rollback(), "1.1.0", "1.0.0", {}),
     "rollback in place": Kind(two, lambda r: r.rollback(in_place=True), "1.1.0", "1.0.0", {}),
 }
 # Where it matters at which act it ends; the others go the same ways.
-WAYS = ("first", "canary", "in place", "mirror promoted", "rollback")
+WAYS = ("first", "canary", "in place", "mirror promoted", "beside", "beside promoted", "rollback")
 
 
 def each_act(bench: Bench, kind: Kind) -> Iterator[int]:
@@ -91,12 +101,13 @@ def one_state(bench: Bench) -> str | None:
     """Assert that state, endpoint.yml and units say with one voice what serves; return its version."""
     state = bench.state
     assert state.deploying is None
-    places = [place for place in (state.promoted, state.shadow) if place]
+    places = [place for place in (state.promoted, state.shadow, *state.beside.values()) if place]
     assert bench.enabled == {place.instance for place in places}
     assert bench.enabled <= bench.running
     version = state.promoted.version if state.promoted else None
-    assert bench.variants() == ([("stable", version, 100)] if version else [])
-    for place in (state.promoted, state.previous, state.shadow):
+    beside = [(name, share.version, 100 * share.weight) for name, share in state.beside.items()]
+    assert bench.variants() == ([("stable", version, 100), *beside] if version else [])
+    for place in (state.promoted, state.previous, state.shadow, *state.beside.values()):
         assert place is None or copies.is_whole(bench.layout.releases / place.version, place.version)
     return version
 
@@ -119,7 +130,7 @@ def test_a_fault_at_any_act_leaves_one_state_and_its_cause(name: str, bench: Ben
         elif kind.old and kind.old != kind.new:
             assert after.previous == before.promoted, act
             assert str(caught.value).startswith(f"{kind.new} serves, ")
-        if act != "fetch" and "mirror" not in name:
+        if act != "fetch" and "mirror" not in name and name not in ("beside", "beside gone"):
             assert str(bench.failed) in after.last, act
 
 
@@ -188,7 +199,7 @@ def test_told_to_stop_at_any_act_it_returns_or_has_done_it(name: str, bench: Ben
         try:
             kind.act(bench.rollout(**kind.settings))
         except Stopped:
-            # It may come after the promotion, before what becomes of the shadow.
+            # It may come after the promotion, before what becomes of the shadow, or of others beside.
             expected = [kind.old] if not kind.settings else [kind.old, kind.new]
         assert one_state(bench) in expected, bench.acts[at]
         bench.on_act, bench.ask = lambda _: None, lambda: None

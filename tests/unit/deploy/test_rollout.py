@@ -15,7 +15,7 @@ from springboard.deploy import assemble, memory, proof, traffic
 from springboard.deploy import state as deployment
 from springboard.deploy.instances import Instance, InstanceError
 from springboard.deploy.plan import RolloutError
-from springboard.deploy.settings import ShadowRule
+from springboard.deploy.settings import Beside, ShadowRule
 from springboard.deploy.state import Place, Unfinished
 from springboard.deploy.stop import Stop, Stopped
 from springboard.system import gpu
@@ -192,6 +192,36 @@ def test_a_shadow_comes_stays_is_promoted_and_goes(bench: Bench) -> None:
     with pytest.raises(RolloutError, match=r"1\.1\.0 serves, without its shadow: its weights are missing"):
         bench.rollout(shadow=ShadowRule(release="1.2.0")).deploy(None)
     assert not bench.rollout().deploy(None)  # the failed shadow left nothing
+    assert bench.consistent("1.1.0")
+
+
+def test_others_serve_beside_with_their_shares_and_a_trial_has_its_part(bench: Bench) -> None:
+    other = Beside(name="other", release="2.0.0", weight=30, workers=2)
+    abreast = {"beside": (other,), "weight": 70}
+    bench.rollout().deploy("1.0.0")
+    assert bench.rollout(**abreast).deploy(None)
+    assert bench.variants() == [("stable", "1.0.0", 7000), ("other", "2.0.0", 3000)]
+    assert bench.enabled == bench.running
+    assert len(bench.running) == 2
+    assert not bench.rollout(**abreast).deploy(None)
+    bench.running.clear()  # both come back
+    assert bench.rollout(**abreast).deploy(None)
+    assert len(bench.running) == 2
+    seen: list[list[tuple[str, str, int]]] = []
+    bench.on_canary = lambda: seen.append(bench.variants())
+    assert bench.rollout(**abreast, keep_warm_seconds=0.0).deploy("1.1.0")
+    assert seen[0] == [("stable", "1.0.0", 6300), ("canary", "1.1.0", 700), ("other", "2.0.0", 3000)]
+    assert bench.variants() == [("stable", "1.1.0", 7000), ("other", "2.0.0", 3000)]
+    lighter = {"beside": (other.model_copy(update={"weight": 0}),), "weight": 70}
+    assert bench.rollout(**lighter).deploy(None)
+    assert bench.variants() == [("stable", "1.1.0", 7000), ("other", "2.0.0", 0)]
+    with pytest.raises(RolloutError, match=r"variant other is release 1\.1\.0 on 1 workers, as another"):
+        bench.rollout(beside=(Beside(name="other", release="1.1.0"),)).deploy(None)
+    bench.fails_at = "ready 3.0.0"
+    with pytest.raises(RolloutError, match=r"1\.1\.0 serves, without what is to be beside it: its weights"):
+        bench.rollout(beside=(Beside(name="other", release="3.0.0"),)).deploy(None)
+    assert bench.variants() == [("stable", "1.1.0", 7000), ("other", "2.0.0", 0)]
+    assert bench.rollout().deploy(None)
     assert bench.consistent("1.1.0")
 
 
