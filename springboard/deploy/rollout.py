@@ -1,20 +1,18 @@
 """Carries out what is planned: brings a host from the release it serves to another one, or back."""
 
-import errno
 import time
-import traceback
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import NoReturn
 
-from springboard.deploy import assemble, memory, told
+from springboard.deploy import assemble, told
 from springboard.deploy import plan as planning
 from springboard.deploy import state as deployment
 from springboard.deploy import units as services
-from springboard.deploy.canary import Rejected, Trial
+from springboard.deploy.canary import Trial
+from springboard.deploy.company import Company
 from springboard.deploy.instances import Instance, InstanceError
-from springboard.deploy.keeper import FAULTS, Keeper, Trouble
+from springboard.deploy.keeper import Keeper, Trouble
 from springboard.deploy.layout import Layout
 from springboard.deploy.plan import (
     Abreast,
@@ -25,12 +23,11 @@ from springboard.deploy.plan import (
     RolloutError,
     Settle,
     Stay,
-    beside_of,
 )
 from springboard.deploy.settings import Host
+from springboard.deploy.starting import Starter, cause
 from springboard.deploy.state import UNDOING, Place, State, Unfinished
 from springboard.deploy.stop import Stopped
-from springboard.releases import copies
 from springboard.releases.manifest import Manifest
 from springboard.releases.registry import Registry
 
@@ -54,6 +51,8 @@ class Rollout:
         self._say = say
         self._ask = ask
         self._keeper = Keeper(layout, host, deployment.load(layout.state), say)
+        self._starter = Starter(layout, host, say, ask)
+        self._company = Company(layout, host, self._keeper, self._starter, self._fetch, say)
 
     def deploy(self, named: str | None, in_place: bool = False) -> bool:
         """Serve the release `named`, or what is served, as host.yml wants it; return whether that changed.
@@ -130,9 +129,9 @@ class Rollout:
                     self._replace(step)
                     changed = True
                 case Mirror():
-                    changed |= self._mirror(step)
+                    changed |= self._company.mirror(step)
                 case Abreast():
-                    self._abreast(step)
+                    self._company.abreast(step)
                     changed = True
         return changed
 
@@ -159,7 +158,7 @@ class Rollout:
     def _stay(self, step: Stay) -> None:
         if step.why:
             self._say(step.why)
-        self._up(Instance(self._layout, step.place.instance))
+        self._starter.up(Instance(self._layout, step.place.instance))
 
     def _replace(self, step: Replace) -> None:
         """Have the instance serve in place of the promoted one, or raise with that one serving as before."""
@@ -184,30 +183,17 @@ class Rollout:
         if old and step.in_place:
             self._pause(old)
         elif old and not services.running(name):
-            self._fits(old, manifest)
+            self._starter.fits(old, manifest)
         new = Instance(self._layout, name)
         if not new.exists:
             new = assemble.make(self._layout, self._host, manifest.version)
         self._ask()
-        self._up(new)
-        self._golden(new, manifest)
+        self._starter.up(new)
+        self._starter.golden(new, manifest)
         if old and step.trial:
             self._try(old, new, manifest)
         self._ask()
         return new
-
-    def _up(self, instance: Instance) -> None:
-        if not (services.running(instance.name) and instance.ready()):
-            self._say(f"starting {services.unit(instance.name)}")
-        instance.start(self._host.ready_timeout_seconds, self._ask)
-
-    def _golden(self, instance: Instance, manifest: Manifest, in_traffic: bool = False) -> None:
-        if manifest.golden is None:  # the plan saw to it that it may be so
-            self._say(f"{manifest.version} has no golden clip: nobody knows whether it scores as it should")
-            return
-        clip = (self._layout.releases / manifest.version / manifest.golden_name).read_bytes()
-        score = (instance.check if in_traffic else instance.warm_up)(clip, manifest.golden)
-        self._say(f"the golden clip scores {score:.2f}, expected {manifest.golden.score:.2f}")
 
     def _try(self, old: Instance, new: Instance, manifest: Manifest) -> None:
         trial = Trial(
@@ -217,7 +203,7 @@ class Rollout:
             place = Place(version=new.version, instance=new.name)
             self._keeper.phase(place, f"canary at {weight} %", share=weight)
             trial.run(weight, seconds, hold=step == 0)
-            self._golden(new, manifest, in_traffic=True)
+            self._starter.golden(new, manifest, in_traffic=True)
 
     def _promote(self, step: Replace, old: Instance | None, new: Instance) -> None:
         """Commit. All that can fail comes before deployment.json says so; `_finish` does the rest."""
@@ -256,9 +242,9 @@ class Rollout:
         """Return to what was promoted before, as far as can be, and raise why, with what failed of it."""
         keeper, trouble, promoted = self._keeper, Trouble(), before.promoted
         serves = f"{promoted.version} serves" if promoted else "nothing serves"
-        cause = self._cause(error)
+        why = cause(error, self._layout)
         keeper.state = before.model_copy(
-            update={"last": f"{step.place.version} was not deployed, {serves}: {cause}"}
+            update={"last": f"{step.place.version} was not deployed, {serves}: {why}"}
         )
         keeper.mirror(before.shadow)
         keeper.abreast(before.beside, before.weight)
@@ -284,84 +270,8 @@ class Rollout:
             raise error
         raise RolloutError(keeper.state.last) from error
 
-    def _cause(self, error: Exception) -> str:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            return f"the disk is full ({error}): free or enlarge it, see df -h {self._layout.instances}"
-        if isinstance(error, (*FAULTS, Rejected, RolloutError, Stopped)):
-            return str(error)
-        at = traceback.extract_tb(error.__traceback__)[-1]
-        return f"{type(error).__name__}: {error} (a fault of ours, {Path(at.filename).name}:{at.lineno})"
-
-    def _mirror(self, step: Mirror) -> bool:
-        """Have the shadow of host.yml, or none; return whether that changed. Nobody depends on it."""
-        keeper, before = self._keeper, self._state.shadow
-        try:
-            if step.problem:
-                raise RolloutError(step.problem)
-            if step.place and step.manifest:
-                self._start_beside(step.place, step.manifest, step.fetch, self._host)
-            keeper.mirror(step.place)
-            keeper.save()
-            changed = keeper.restore()
-        except Exception as error:
-            keeper.mirror(before)
-            trouble = Trouble()
-            with trouble:
-                keeper.save()
-            with trouble:
-                keeper.restore()
-            if isinstance(error, Stopped) and not trouble.faults:
-                raise
-            promoted = self._state.promoted
-            serves = f"{promoted.version if promoted else 'nothing'} serves"
-            also = f"; and {trouble}" if trouble.faults else ""
-            raise RolloutError(f"{serves}, without its shadow: {self._cause(error)}{also}") from error
-        if before != step.place:
-            self._say(f"copies of videos go to {step.place.version if step.place else 'no release any more'}")
-        return changed or before != step.place
-
-    def _abreast(self, step: Abreast) -> None:
-        """Have these serve beside the promoted one, or raise with those before."""
-        keeper, before = self._keeper, self._state.model_copy()
-        try:
-            for rule in self._host.beside:
-                host, missing = beside_of(self._host, rule.workers), rule.release in step.fetch
-                self._start_beside(step.beside[rule.name], step.manifests[rule.name], missing, host)
-            keeper.abreast(step.beside, step.weight)
-            keeper.save()
-            keeper.restore()
-        except Exception as error:
-            keeper.abreast(before.beside, before.weight)
-            serves = f"{before.promoted.version if before.promoted else 'nothing'} serves"
-            keeper.state.last = f"{serves}, without what is to be beside it: {self._cause(error)}"
-            trouble = Trouble()
-            for act in (keeper.save, keeper.restore):
-                with trouble:
-                    act()
-            if isinstance(error, Stopped) and not trouble.faults:
-                raise
-            also = f"; and {trouble}" if trouble.faults else ""
-            raise RolloutError(f"{keeper.state.last}{also}") from error
-        serving = ", ".join(f"{name} {share.version}" for name, share in step.beside.items())
-        self._say(f"beside it {serving or 'nothing'} serves")
-
-    def _start_beside(self, place: Place, manifest: Manifest, fetch: bool, host: Host) -> None:
-        """Start what gets no traffic yet: a shadow, or a variant after the first."""
-        if fetch:
-            self._fetch(place.version)
-        promoted = self._keeper.instance(self._state.promoted)
-        if promoted and not services.running(place.instance):  # the previous one may still be warm
-            self._fits(promoted, manifest)
-        made = assemble.make(self._layout, host, place.version)
-        self._up(made)
-        self._golden(made, manifest)
-
     def _pause(self, old: Instance) -> None:
         self._say(f"in place: requests wait while {old.version} stops and the new release starts")
         self._keeper.traffic.pause(old.version)
         self._keeper.traffic.drained(self._say)
         services.stop(old.name)
-
-    def _fits(self, running: Instance, manifest: Manifest) -> None:
-        size = copies.load(self._layout.releases / running.version).archive.size_bytes
-        memory.check(running, manifest.version, max(manifest.archive.size_bytes / size, 1.0))
