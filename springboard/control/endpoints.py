@@ -17,7 +17,7 @@ from springboard.control.store import Document
 CREATING, UPDATING, IN_SERVICE, DELETING, FAILED = "Creating", "Updating", "InService", "Deleting", "Failed"
 ROLLING_BACK = "RollingBack"
 BUSY = (CREATING, UPDATING, ROLLING_BACK, DELETING)
-# The engine's name for it, and how its phases of a trial begin.
+# The engine's name for it.
 ON_TRIAL = "canary"
 
 
@@ -272,9 +272,7 @@ def _shown(variant: Document, document: Document, old: bool = False) -> Answer:
 def _pending(document: Document) -> Answer:
     wanted, stage = document["wanted"], document.get("stage", "")
     share = document.get("share", 0) / 100
-    status = {"": "Creating", "starting": "Creating"}.get(stage, "Updating")
-    if stage.startswith(ON_TRIAL):
-        status = "Baking"
+    status = "Updating" if document["status"] == ROLLING_BACK else "Baking" if share else "Creating"
     began = document["began"]
     said = {"Status": status, "StatusMessage": stage or None, "StartTime": began}
     return {

@@ -1,6 +1,7 @@
 """Whole lives of endpoints by boto3 as it is, on `springboard serve --control` with children that score."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -81,13 +82,16 @@ def test_an_endpoint_lives_from_its_creation_to_its_end(machine: Machine) -> Non
 
 
 def _others_live_beside(machine: Machine) -> None:
-    """Another endpoint, of two variants."""
+    """Another endpoint, of two variants and a shadow."""
     sagemaker = machine.client()
     variants = [
         {"VariantName": name, "ModelName": model, "InitialInstanceCount": 1, "InitialVariantWeight": 1}
         for name, model in (("New", "dive-1"), ("Old", "dive-0"))
     ]
-    sagemaker.create_endpoint_config(EndpointConfigName="both", ProductionVariants=variants)
+    shadow = {**variants[0], "VariantName": "Next", "ModelName": "dive-2"}
+    sagemaker.create_endpoint_config(
+        EndpointConfigName="both", ProductionVariants=variants, ShadowProductionVariants=[shadow]
+    )
     sagemaker.create_endpoint(EndpointName="others", EndpointConfigName="both")
     machine.wait("endpoint_in_service", "others")
     told = sagemaker.list_endpoints(StatusEquals="InService")["Endpoints"]
@@ -95,6 +99,10 @@ def _others_live_beside(machine: Machine) -> None:
     machine.until_ready("others")
     served = {machine.invoke("others")["InvokedProductionVariant"] for _ in range(40)}
     assert served == {"New", "Old"}
+    copies = re.compile(r'springboard_shadow_requests_total{.*release="7\.2\.0".*} [1-9]')
+    wait_until(lambda: bool(copies.search(machine.metrics("others"))), "copies to be scored")
+    (told,) = sagemaker.describe_endpoint(EndpointName="others")["ShadowProductionVariants"]
+    assert told["VariantName"] == "Next"
     sagemaker.update_endpoint_weights_and_capacities(
         EndpointName="others",
         DesiredWeightsAndCapacities=[{"VariantName": "New", "DesiredWeight": 0}],
