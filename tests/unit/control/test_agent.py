@@ -11,9 +11,11 @@ from springboard.control import sources
 from springboard.control.agent import Agent, host_of, trial_of
 from springboard.control.place import Place
 from springboard.control.store import Folder
+from springboard.deploy import state as deployment
 from springboard.deploy.plan import RolloutError
 from springboard.deploy.rollout import Rollout
 from springboard.deploy.settings import Canary, Host, Worker
+from springboard.deploy.state import State, Unfinished
 from springboard.releases import copies
 from springboard.releases.manifest import ReleaseError
 
@@ -87,6 +89,63 @@ def test_a_first_deployment_that_fails_is_a_failed_endpoint_with_its_reason(
     (told,) = store.every("endpoint")
     assert told["status"] == "Failed"
     assert told["failure"] == "1.0.0 was not deployed, nothing serves: its weights are missing"
+
+
+@pytest.fixture
+def deployed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The releases that are deployed, in turn; 1.1.0 cannot be."""
+    named: list[str] = []
+
+    def deploy(_: Rollout, release: str) -> None:
+        named.append(release)
+        if release == "1.1.0":
+            raise RolloutError("1.1.0 serves, without its shadow: its weights are missing")
+
+    monkeypatch.setattr(Rollout, "deploy", deploy)
+    monkeypatch.setattr(sources, "acquire", lambda *_: "1.1.0")
+    return named
+
+
+def updating(folder: Folder, status: str) -> dict[str, Any]:
+    document = {"name": "dives", "status": status, "serving": wanted(), "wanted": {**wanted(), "config": "d"}}
+    folder.write("endpoint", "dives", document, None)
+    return document
+
+
+def test_what_fails_after_a_promotion_brings_back_what_served(tmp_path: Path, deployed: list[str]) -> None:
+    store = Folder(tmp_path / "documents")
+    Agent("dives", Place(tmp_path), store, BASE).follow(updating(store, "Updating"))
+    assert deployed == ["1.1.0", "1.0.0"]
+    (told,) = store.every("endpoint")
+    assert (told["status"], told["serving"]["config"], told["wanted"]["config"]) == ("InService", "c", "c")
+    assert told["failure"] == "1.1.0 serves, without its shadow: its weights are missing"
+
+
+@pytest.mark.parametrize(("status", "phase"), [("RollingBack", ""), ("Updating", "undoing")])
+def test_what_died_on_its_way_back_is_not_tried_again(
+    tmp_path: Path, deployed: list[str], status: str, phase: str
+) -> None:
+    store, place = Folder(tmp_path / "documents"), Place(tmp_path)
+    cut_off = Unfinished(version="1.1.0", instance="1.1.0_0000000", phase=phase) if phase else None
+    deployment.save(place.state, State(deploying=cut_off, last="1.1.0 was not deployed: error ratio: high"))
+    agent = Agent("dives", place, store, BASE)
+    agent.resume(updating(store, status))
+    assert deployed == ["1.0.0"]
+    (told,) = store.every("endpoint")
+    assert (told["status"], told["failure"]) == ("InService", "1.1.0 was not deployed: error ratio: high")
+
+
+def test_weights_are_shares_of_the_whole() -> None:
+    first, second = wanted()["variants"][0], {**wanted()["variants"][0], "name": "b", "release": "2.0.0"}
+    two = {**wanted(), "shadows": [], "variants": [{**first, "weight": 2.5}, {**second, "weight": 7.5}]}
+    host = host_of(BASE, "dives", two)
+    assert Host.model_validate(host.model_dump(by_alias=True)) == host
+    assert (host.weight, host.beside[0].name, host.beside[0].weight) == (2500, "b", 7500)
+    two["variants"] = [{**first, "weight": 1e-9}, {**second, "weight": 0}]
+    host = host_of(BASE, "dives", two)
+    assert (host.weight, host.beside[0].weight) == (10_000, 0)
+    two["variants"] = [{**first, "weight": 1e-9}, {**second, "weight": 1e9}]
+    assert host_of(BASE, "dives", two).weight == 1  # what has a weight has some traffic
 
 
 def packed(folder: Path, *files: Path) -> Path:

@@ -225,6 +225,15 @@ def test_others_serve_beside_with_their_shares_and_a_trial_has_its_part(bench: B
     assert bench.consistent("1.1.0")
 
 
+def test_memory_holds_as_many_more_as_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "used", lambda _: 1_000_000_000)
+    monkeypatch.setattr(memory, "available", lambda: 3_000_000_000)
+    monkeypatch.setattr(gpu, "memory", lambda _: [])
+    assert [memory.holds([1], more) for more in (1, 2, 3)] == [True, True, False]
+    monkeypatch.setattr(gpu, "memory", lambda _: [(5e9, 6e9)])
+    assert [memory.holds([1], more) for more in (1, 2)] == [True, False]
+
+
 def test_a_shadow_that_runs_already_needs_no_more_memory(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
