@@ -131,10 +131,12 @@ class Agent:
             self._rollout(document, document["serving"]).heal()
 
     def _released(self, variants: list[Document]) -> list[Document]:
-        return [
-            {**one, "release": sources.acquire(one["model"], self.place.releases, log.info)}
-            for one in variants
-        ]
+        """Return them with their releases, which are here then; for new weights they were before."""
+
+        def release(one: Document) -> str:
+            return one.get("release") or sources.acquire(one["model"], self.place.releases, log.info)
+
+        return [{**one, "release": release(one)} for one in variants]
 
     def _watching(self, document: Document) -> Callable[[], None]:
         """Return what is asked on the way to what an endpoint shall serve: its alarms, beside us."""

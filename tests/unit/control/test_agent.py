@@ -18,6 +18,7 @@ from springboard.deploy.settings import Canary, Host, Worker
 from springboard.deploy.state import State, Unfinished
 from springboard.releases import copies
 from springboard.releases.manifest import ReleaseError
+from tests.unit.control.conftest import Plane
 
 PERCENT = {"Type": "CAPACITY_PERCENT", "Value": 20}
 ROLLING = {"MaximumBatchSize": PERCENT, "WaitIntervalInSeconds": 60}
@@ -107,7 +108,10 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def updating(folder: Folder, status: str) -> dict[str, Any]:
-    document = {"name": "dives", "status": status, "serving": wanted(), "wanted": {**wanted(), "config": "d"}}
+    asked = {**wanted(), "config": "d"}
+    for one in (*asked["variants"], *asked["shadows"]):
+        del one["release"]  # it is not known yet
+    document = {"name": "dives", "status": status, "serving": wanted(), "wanted": asked}
     folder.write("endpoint", "dives", document, None)
     return document
 
@@ -133,6 +137,23 @@ def test_what_died_on_its_way_back_is_not_tried_again(
     assert deployed == ["1.0.0"]
     (told,) = store.every("endpoint")
     assert (told["status"], told["failure"]) == ("InService", "1.1.0 was not deployed: error ratio: high")
+
+
+def test_new_weights_need_no_model_from_elsewhere(
+    plane: Plane, deployed: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    serving = wanted()
+    document = {"name": "dives", "status": "InService", "serving": serving, "wanted": serving}
+    plane.store.write("endpoint", "dives", document, None)
+    plane.client().update_endpoint_weights_and_capacities(
+        EndpointName="dives", DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredWeight": 5}]
+    )
+    monkeypatch.setattr(sources, "acquire", lambda *_: pytest.fail("it is here already"))
+    (document,) = plane.store.every("endpoint")
+    Agent("dives", Place(tmp_path), plane.store, BASE).follow(document)
+    assert deployed == ["1.0.0"]
+    (told,) = plane.store.every("endpoint")
+    assert (told["status"], told["failure"], told["serving"]["variants"][0]["weight"]) == ("InService", "", 5)
 
 
 def test_weights_are_shares_of_the_whole() -> None:
