@@ -18,11 +18,15 @@ SCORED = "scored"
 
 @dataclass
 class Load:
-    """What some clients got: seconds of each good answer, failures by what was said, seconds in all."""
+    """What some clients got: seconds of each good answer, failures by what was said, seconds in all.
+
+    `ended` is when each good answer came, by `time.perf_counter`.
+    """
 
     clients: int
     seconds: float = 0.0
     spent: list[float] = field(default_factory=list)
+    ended: list[float] = field(default_factory=list)
     failed: dict[str, int] = field(default_factory=dict)
     stages: dict[str, list[float]] = field(default_factory=dict)
     scores: set[float] = field(default_factory=set)
@@ -48,6 +52,7 @@ class Load:
             self.failed[said] = self.failed.get(said, 0) + 1
             return
         self.spent.append(took)
+        self.ended.append(time.perf_counter())
         self.scores.add(answer.json()["score"])
         for name, spent in read_stages(answer.headers.get("Server-Timing", "")).items():
             self.stages.setdefault(name, []).append(spent)
