@@ -164,8 +164,14 @@ def stage(kind: str, folder: Path, archive: Path | None = None, **more: Any) -> 
         run.callback(manager.close)
         log = run.enter_context((folder / "log").open("ab"))
         working = [str(SPRINGBOARD), "work", "--endpoint-file", str(file), "--front", manager.url]
+
+        def front() -> Child:
+            begun = manager.start("--endpoint-file", file, stderr=log)
+            manager.wait_told("READY=1")
+            return begun
+
         start: dict[str, Callable[[], Child]] = {
-            "front": lambda: manager.start("--endpoint-file", file, stderr=log),
+            "front": front,
             "worker": lambda: Child(working, env=dict(os.environ), stderr=log),
         }
         units: dict[str, Child] = {}

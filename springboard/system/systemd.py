@@ -7,6 +7,7 @@ import socket
 log = logging.getLogger("springboard.systemd")
 
 _FIRST_FD = 3
+_TELL_SECONDS = 1.0
 
 
 def take_socket() -> socket.socket | None:
@@ -43,6 +44,7 @@ def notify(state: str) -> None:
         return
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.settimeout(_TELL_SECONDS)  # a full socket that nobody reads blocks for ever
             # A name that begins with @ is in Linux's abstract namespace.
             sender.connect("\0" + address[1:] if address.startswith("@") else address)
             sender.sendall(state.encode())

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,25 @@ def test_a_notify_socket_is_told(address: str, tmp_path: Path, monkeypatch: pyte
         monkeypatch.setenv("NOTIFY_SOCKET", address)
         systemd.notify("STOPPING=1")
         assert told.recv(100) == b"STOPPING=1"
+
+
+def test_a_notify_socket_that_nobody_reads_keeps_no_front_from_serving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(systemd, "_TELL_SECONDS", 0.01)
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as full,
+    ):
+        told.bind(address := str(tmp_path / "notify"))
+        full.connect(address)
+        full.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                full.send(b"WATCHDOG=1")
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        systemd.notify("READY=1")
+    assert "cannot tell systemd READY=1" in caplog.text
 
 
 @pytest.mark.parametrize("count", ["0", "2", "one", "1"])
