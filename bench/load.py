@@ -1,4 +1,4 @@
-"""Clients that post one request over and over, each as soon as it has its answer."""
+"""Clients that post one request over and over, each as soon as it has its answer, or when it is told to."""
 
 import math
 import random
@@ -71,7 +71,8 @@ def drive(
 ) -> Load:
     """Post `requests` bodies in all from so many clients, or for so many seconds.
 
-    `patience_s` is how long each waits for an answer, `pause_s` the mean of its pauses after one.
+    `patience_s` is how long each waits for an answer, `pause_s` the mean of its pauses after one. Who was
+    refused counts as failed, and comes back when the answer's Retry-After says so.
     """
     load, lock = Load(clients), threading.Lock()
     left = iter(range(requests)) if requests is not None else count()
@@ -79,10 +80,12 @@ def drive(
 
     def client() -> None:
         with httpx.Client(timeout=patience_s, trust_env=False, headers={"Content-Type": kind}) as session:
-            while time.perf_counter() < end:
+            pause = 0.0
+            while time.perf_counter() + pause < end:
                 with lock:
                     if next(left, None) is None:
                         return
+                time.sleep(pause)
                 began, answer = time.perf_counter(), None
                 try:
                     answer = session.post(url, content=body)
@@ -91,8 +94,8 @@ def drive(
                     said = type(error).__name__
                 with lock:
                     load.add(time.perf_counter() - began, answer, said)
-                if pause_s:
-                    time.sleep(random.expovariate(1 / pause_s))
+                told = float(answer.headers.get("Retry-After", 0)) if answer is not None else 0.0
+                pause = max(told, random.expovariate(1 / pause_s) if pause_s else 0.0)
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
     began = time.perf_counter()

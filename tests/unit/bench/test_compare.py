@@ -129,6 +129,16 @@ def test_callers_that_leave_and_garbage_are_counted_for_those_who_stay() -> None
     assert bad == {"failed": {}, "scored": 16, "answered": {"422": 6}}
 
 
+def test_who_is_refused_comes_back_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(load.time, "sleep", slept.append)
+    refused = httpx.Response(429, headers={"Retry-After": "7"})
+    monkeypatch.setattr(httpx.Client, "post", lambda *args, **more: refused)
+    assert drive("http://127.0.0.1:1/", b"dive", 1, 3).failed == {"429": 3}
+    assert slept == [0, 7, 7]
+    assert drive("http://127.0.0.1:1/", b"dive", 1, seconds=5).failed == {"429": 1}, "not after its end"
+
+
 def test_a_form_carries_the_video_as_its_file() -> None:
     body, kind = contenders.form(b"the video")
     assert kind.startswith("multipart/form-data; boundary=")
