@@ -15,7 +15,8 @@ from tests.stands.release import publish
 from tests.stands.seaweedfs import ObjectStore
 from tests.stands.waiting import at_work, wait_until
 
-# One process has them both: what `machine` publishes is in the store of all of a process's tests, and releases never change.
+# One process has them both: `machine` publishes to the store of all tests of a process, where releases never
+# change.
 pytestmark = pytest.mark.xdist_group("control-lives")
 
 ALIAS = "aqa-2021"
