@@ -131,7 +131,7 @@ def test_callers_that_leave_and_garbage_are_counted_for_those_who_stay() -> None
 
 def test_who_is_refused_comes_back_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(load.time, "sleep", slept.append)
+    monkeypatch.setattr("time.sleep", slept.append)
     refused = httpx.Response(429, headers={"Retry-After": "7"})
     monkeypatch.setattr(httpx.Client, "post", lambda *args, **more: refused)
     assert drive("http://127.0.0.1:1/", b"dive", 1, 3).failed == {"429": 3}
