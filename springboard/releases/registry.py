@@ -8,20 +8,15 @@ it has one, is `manifest-SHA256.sig` beside it.
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, BinaryIO
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-from urllib3.exceptions import HTTPError
-
 from springboard.endpoint.names import MODEL, archive_name, is_release
 from springboard.releases import manifest, signing
+from springboard.releases.bucket import Bucket
 from springboard.releases.copies import check_space, is_whole, objects, read
 from springboard.releases.manifest import Manifest, ManifestError, ReleaseError
 from springboard.system import files
@@ -29,49 +24,32 @@ from springboard.system import files
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_CHUNK_BYTES = 1 << 20
-
 
 class Registry:
     """The releases in one bucket. Credentials, region and endpoint are boto3's own business."""
 
     def __init__(self, models: str, client: "S3Client | None" = None, signers: Sequence[str] = ()) -> None:
         """`models` is `s3://BUCKET`; of `signers`, public keys, one must have signed what is read."""
-        self.bucket = models.removeprefix("s3://").rstrip("/")
-        if not models.startswith("s3://") or not self.bucket or "/" in self.bucket:
-            raise ReleaseError(f"the registry should look like s3://my-bucket, found {models!r}")
-        self._given = client
+        self._bucket = Bucket(models, client)
         self._signers = signers
 
-    @cached_property
-    def _client(self) -> "S3Client":
-        """Made when first asked: a profile or a region may be wrong, which `_explained` tells."""
-        config = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 3})
-        try:
-            return boto3.client("s3", config=config) if self._given is None else self._given
-        except (BotoCoreError, ValueError) as error:
-            raise ReleaseError(
-                f"S3 cannot be asked with these AWS settings: {error}. Look at AWS_PROFILE, AWS_REGION and "
-                "AWS_ENDPOINT_URL_S3, and at ~/.aws/config"
-            ) from error
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return self._bucket.name
 
     def url(self, version: str, name: str = "") -> str:
         """Return an object's address, for messages."""
-        return f"s3://{self.bucket}/{_prefix(version)}{name}"
+        return self._bucket.url(_prefix(version) + name)
 
     def versions(self) -> list[str]:
         """Return the published versions, oldest first."""
         found = []
-        with self._explained(f"s3://{self.bucket}"):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=f"releases/{MODEL}/"
-            )
-            for page in pages:
-                for item in page.get("Contents", []):
-                    version, _, name = item["Key"].removeprefix(f"releases/{MODEL}/").partition("/")
-                    # People put other things beside: copies, notes, half a version.
-                    if name == "manifest.json" and is_release(version):
-                        found.append(version)
+        for key in self._bucket.keys(f"releases/{MODEL}/"):
+            version, _, name = key.removeprefix(f"releases/{MODEL}/").partition("/")
+            # People put other things beside: copies, notes, half a version.
+            if name == "manifest.json" and is_release(version):
+                found.append(version)
         return sorted(found, key=manifest.order)
 
     def manifest(self, version: str) -> Manifest:
@@ -178,26 +156,12 @@ class Registry:
 
     def _put(self, version: str, name: str, body: "bytes | BinaryIO") -> bool:
         """Write an object unless it is there; return whether it was not. Its name tells what it must hold."""
-        try:
-            with self._explained(self.url(version, name)):
-                self._client.put_object(
-                    Bucket=self.bucket,
-                    Key=_prefix(version) + name,
-                    Body=body,
-                    ContentType="application/json" if name.endswith(".json") else "binary/octet-stream",
-                    IfNoneMatch="*",
-                )
-        except _Conflict:
-            return False
-        return True
+        return self._bucket.write(_prefix(version) + name, body)
 
     def _object(self, version: str, name: str) -> bytes | None:
         """Return a small object's contents, None where there is none."""
-        try:
-            with self._explained(self.url(version, name)):
-                return self._client.get_object(Bucket=self.bucket, Key=_prefix(version) + name)["Body"].read()
-        except _NotThere:
-            return None
+        found = self._bucket.read(_prefix(version) + name)
+        return found[0] if found else None
 
     def _parsed(self, version: str, text: bytes) -> Manifest:
         found = manifest.parse(text, self.url(version, "manifest.json"))
@@ -216,13 +180,12 @@ class Registry:
         """Read an object whole, into a file if one is named; raise unless it is what the manifest says."""
         digest = hashlib.sha256()
         url = self.url(version, key)
-        with self._explained(url), open(to or os.devnull, "wb") as file:
-            answer = self._client.get_object(Bucket=self.bucket, Key=_prefix(version) + key)
-            with closing(answer["Body"]) as body:
-                for chunk in body.iter_chunks(_CHUNK_BYTES):
-                    ask()
-                    digest.update(chunk)
-                    file.write(chunk)
+        chunks = self._bucket.stream(_prefix(version) + key)
+        with open(to or os.devnull, "wb") as file, closing(chunks):
+            for chunk in chunks:
+                ask()
+                digest.update(chunk)
+                file.write(chunk)
             if to:
                 file.flush()
                 os.fsync(file.fileno())
@@ -231,43 +194,6 @@ class Registry:
                 f"{url} is not what the manifest of {version} says: its sha256 is {digest.hexdigest()}, "
                 f"expected {sha256}. Somebody changed it; publish the model anew under another version"
             )
-
-    @contextmanager
-    def _explained(self, url: str) -> Iterator[None]:
-        try:
-            yield
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "unknown")
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if code in ("PreconditionFailed", "ConditionalRequestConflict") or status in (409, 412):
-                raise _Conflict(url) from error
-            if code == "NoSuchBucket":
-                raise ReleaseError(
-                    f"there is no bucket {self.bucket}; run playbooks/provision.yml"
-                ) from error
-            if status == 404:
-                raise _NotThere(f"{url} is missing, though its manifest names it") from error
-            if status in (401, 403):
-                raise ReleaseError(
-                    f"S3 refused {url} ({code}): check the credentials, and what they may do in "
-                    f"s3://{self.bucket}/releases/{MODEL}/"
-                ) from error
-            raise ReleaseError(f"S3 answered {status} {code} for {url}") from error
-        except NoCredentialsError as error:
-            raise ReleaseError(
-                f"there are no AWS credentials for {url}: give a host an instance role, elsewhere run: "
-                "aws configure"
-            ) from error
-        except (BotoCoreError, HTTPError) as error:
-            raise ReleaseError(f"S3 could not be reached for {url}: {error}") from error
-
-
-class _Conflict(Exception):
-    """The object is there already."""
-
-
-class _NotThere(ReleaseError):
-    """The object is not there."""
 
 
 def _check_sources(found: Manifest, archive: Path, golden: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_manifest_that_cannot_be_read_does_not_keep_the_others_from_the_list(
         "releases/dive/1.9.2/manifest.json": manifest("1.0.0"),
     }
     monkeypatch.setattr(
-        "springboard.releases.registry.boto3.client", lambda *_, **__: Bucket(STRAY | RELEASES | damaged)
+        "springboard.releases.bucket.boto3.client", lambda *_, **__: Bucket(STRAY | RELEASES | damaged)
     )
     done = CliRunner().invoke(app, ["releases", "list", "--models", "s3://models"])
     assert done.exit_code == 0, done.output
