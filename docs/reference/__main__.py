@@ -25,6 +25,7 @@ def pages() -> dict[str, str]:
     made = {
         "endpoint.md": documents.endpoint(),
         "host.md": documents.host(),
+        "channel.md": documents.channel(),
         "model-config.md": documents.model_config(),
         "errors.md": errors.page(),
         "api.md": api.page(),

@@ -1,4 +1,4 @@
-"""endpoint.md, host.md and model-config.md: the documents that people and playbooks write, by model."""
+"""endpoint.md, host.md, channel.md and model-config.md: what people and playbooks write, by model."""
 
 import dataclasses
 import json
@@ -8,6 +8,7 @@ from typing import Any
 from docs.reference.markdown import code, prose, table
 from model_handler.pipeline import Settings
 from model_handler.video import Limits
+from springboard.deploy.channel import Channel
 from springboard.deploy.settings import Host
 from springboard.endpoint.document import Endpoint
 from springboard.system.checkout import ROOT
@@ -38,6 +39,16 @@ def host() -> str:
         "# host.yml\n\nHow releases are deployed on a host, `/etc/springboard/host.yml`. Ansible writes it "
         "from `inventory/group_vars` ([Deploy and roll back](../deploy.md)).\n\n"
         + _model(Host.model_json_schema())
+    )
+
+
+def channel() -> str:
+    """Return the page of an endpoint's channel."""
+    return (
+        "# Channels\n\nWhat all hosts of an endpoint shall serve, `s3://BUCKET/channels/ENDPOINT.json`. "
+        "`springboard channel set` and the playbooks write it "
+        "([Deploy and roll back](../deploy.md#following-a-channel)).\n\n"
+        + _model(Channel.model_json_schema())
     )
 
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from docs.reference import front
 from docs.reference.markdown import code, table
-from springboard.deploy import told
+from springboard.deploy import follow, told
 from springboard.front import workermetrics
 from springboard.system.gpu_watch import GpuWatch
 
@@ -31,13 +31,18 @@ def page() -> str:
         "whether it answered.\n\n"
         + _table(worker, {})
         + "\n## Node exporter's\n\nWhere node exporter is, `springboard deploy` and `rollback` have it tell "
-        "how they ended.\n\n" + _table(_deployments(), {})
+        "how they ended, and `springboard follow` when it looked.\n\n"
+        + _table([*_deployments(), *_following()], {})
     )
 
 
 def _deployments() -> Iterable[Metric]:
     known = {(name, outcome): 1.0 for name in told.ABOUT for outcome in told.OUTCOMES}
     return text_string_to_metric_families(told.page(known))
+
+
+def _following() -> Iterable[Metric]:
+    return text_string_to_metric_families(follow.page(dict.fromkeys(follow.ABOUT, 1.0)))
 
 
 def _declared(registry: CollectorRegistry) -> dict[str, tuple[str, ...]]:

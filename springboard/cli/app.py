@@ -21,6 +21,8 @@ _COMMANDS = {
     "check": "springboard.cli.host:check",
     "upkeep": "springboard.cli.host:upkeep",
     "tidy": "springboard.cli.host:tidy",
+    "follow": "springboard.cli.host:follow",
+    "channel": "springboard.cli.channel:app",
     "jobs": "springboard.cli.jobs:app",
     "keys": "springboard.cli.keys:app",
     "releases": "springboard.cli.releases:app",

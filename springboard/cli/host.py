@@ -1,4 +1,4 @@
-"""`springboard deploy | rollback | check | upkeep | tidy`: what Ansible and timers run on a host, as root."""
+"""`springboard deploy | rollback | follow | check | upkeep | tidy`: what Ansible and timers run on hosts."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -8,17 +8,19 @@ from typing import Annotated
 import typer
 
 from springboard.cli.said import say
+from springboard.deploy import follow as following
 from springboard.deploy import plan as planning
 from springboard.deploy import proof
 from springboard.deploy import settings as host
 from springboard.deploy import state as deployment
+from springboard.deploy.channel import ChannelError
 from springboard.deploy.figures import FrontAway
 from springboard.deploy.instances import InstanceError
 from springboard.deploy.keeper import KeeperError
 from springboard.deploy.layout import Layout
 from springboard.deploy.plan import RolloutError
 from springboard.deploy.rollout import Rollout
-from springboard.deploy.settings import HostFileError
+from springboard.deploy.settings import Host, HostFileError
 from springboard.deploy.state import Busy, StateError
 from springboard.deploy.stop import Stop, Stopped
 from springboard.deploy.units import ServiceError
@@ -27,9 +29,11 @@ from springboard.releases.manifest import ReleaseError
 from springboard.releases.registry import Registry
 
 _EXPECTED = (
-    *(Busy, StateError, FrontAway, HostFileError, InstanceError, KeeperError),
+    *(Busy, StateError, ChannelError, FrontAway, HostFileError, InstanceError, KeeperError),
     *(ReleaseError, RolloutError, ServiceError, OSError),
 )
+
+_FOLLOW = "springboard follow"
 
 InPlace = Annotated[bool, typer.Option("--in-place", help="Stop what serves first, where two do not fit.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait where another deployment is at work.")]
@@ -57,7 +61,7 @@ def deploy(
             _tell(planning.plan(state, settings, layout, registry, version, in_place))
         return
     what = f"springboard deploy {version or ''}".strip()
-    _work(what, wait, lambda rollout: rollout.deploy(version, in_place))
+    _work(what, wait, _ahead(lambda rollout: rollout.deploy(version, in_place)))
 
 
 def rollback(
@@ -77,7 +81,58 @@ def rollback(
             settings, state = host.load(layout.settings), deployment.load(layout.state)
             _tell(planning.returning(state, settings, layout, in_place, leave))
         return
-    _work("springboard rollback", wait, lambda rollout: rollout.rollback(in_place, leave))
+    _work("springboard rollback", wait, _ahead(lambda rollout: rollout.rollback(in_place, leave)))
+
+
+def follow(
+    check: Annotated[
+        bool, typer.Option("--check", help="Say what would change, and change nothing.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also what failed here, or what was deployed here meanwhile.")
+    ] = False,
+    boot: Annotated[
+        bool, typer.Option("--boot", help="Before the front starts: no trial, and only of another release.")
+    ] = False,
+    in_place: InPlace = False,
+) -> None:
+    """Serve what the endpoint's channel says, by the same way as `deploy`. For a timer, and at boot.
+
+    The last line is `changed`, `unchanged`, or what kept it from following; what served before serves then.
+    While a deployment is at work it does nothing.
+    """
+
+    def look(layout: Layout, settings: Host) -> following.Aim | None:
+        aim, why = following.look(layout, settings, again, boot, check)
+        if aim is None:
+            say(why)
+        return aim
+
+    def act(layout: Layout, settings: Host, ask: Callable[[], None]) -> bool:
+        if (aim := look(layout, settings)) is None:  # somebody was quicker
+            return False
+        rollout = Rollout(layout, aim.host, say, ask, front_runs=not boot)
+        try:
+            changed = rollout.deploy(aim.release, in_place or boot)
+        except RolloutError as error:
+            following.failed(layout, aim, str(error))
+            raise
+        following.tell(layout.figures, differs=False)
+        return changed
+
+    # Without the lock, so that nobody who deploys is refused for a look at the channel.
+    with _explained():
+        layout = Layout.here()
+        aim = look(layout, host.load(layout.settings))
+    if aim is None or check:
+        for line in aim.says if aim else ():
+            say(f"would {line}")
+        say("changed" if aim else "unchanged")
+        return
+    try:
+        _work(_FOLLOW, False, act)
+    except Busy:
+        say("unchanged: a deployment is at work")
 
 
 def check() -> None:
@@ -114,22 +169,41 @@ def _tell(plan: planning.Plan) -> None:
     say("changed" if plan.says else "unchanged")
 
 
-def _tidy(rollout: Rollout) -> bool:
+def _tidy(layout: Layout, settings: Host, ask: Callable[[], None]) -> bool:
+    rollout = Rollout(layout, settings, say, ask)
     # Not always: an administrator who stopped the unit meant it.
     changed = rollout.unsettled() and rollout.settle()
     rollout.tidy()
     return changed
 
 
-def _work(what: str, wait: bool, act: Callable[[Rollout], bool]) -> None:
+# What is done while no other deployment is at work: told the layout, host.yml, and what raises `Stopped`.
+_Act = Callable[[Layout, Host, Callable[[], None]], bool]
+
+
+def _ahead(act: Callable[[Rollout], bool]) -> _Act:
+    """Do what somebody asked for here, which the channel need not say yet."""
+
+    def ours(layout: Layout, settings: Host, ask: Callable[[], None]) -> bool:
+        changed = act(Rollout(layout, settings, say, ask))
+        following.ahead(layout, settings)
+        return changed
+
+    return ours
+
+
+def _work(what: str, wait: bool, act: _Act) -> None:
     layout = Layout.here()
     # Ansible or ssh may go away: a canary must not bake without its judge, so this goes on to the end.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with _explained(busy_is_fine=what == deployment.TIDY), deployment.alone(layout.lock, what, wait):
+    with (
+        _explained(busy_is_fine=what in (deployment.TIDY, _FOLLOW)),
+        deployment.alone(layout.lock, what, wait),
+    ):
         stop = Stop()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _: stop.tell(signal.Signals(number).name))
-        changed = act(Rollout(layout, host.load(layout.settings), say, stop.ask))
+        changed = act(layout, host.load(layout.settings), stop.ask)
     say("changed" if changed else "unchanged")
 
 

@@ -62,6 +62,11 @@ class Layout:
         return self.root / "run/springboard/workerless.json"
 
     @property
+    def followed(self) -> Path:
+        """What following the channel remembers; gone after a reboot."""
+        return self.root / "run/springboard/follow.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the one deployment at work."""
         return self.root / "run/lock/springboard-deploy.lock"

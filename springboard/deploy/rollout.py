@@ -45,12 +45,15 @@ class Rollout:
         host: Host,
         say: Callable[[str], None],
         ask: Callable[[], None] = lambda: None,
+        front_runs: bool = True,
     ) -> None:
+        """Without `front_runs` nobody waits for the front: it starts once this is over."""
         self._layout = layout
         self._host = host
         self._say = say
         self._ask = ask
         self._keeper = Keeper(layout, host, deployment.load(layout.state), say)
+        self._keeper.traffic.front_runs = front_runs
         self._starter = Starter(layout, host, say, ask)
         self._company = Company(layout, host, self._keeper, self._starter, self._fetch, say)
 

@@ -84,6 +84,14 @@ class Beside(Strict):
     """As the host's own `worker.workers`."""
 
 
+class Follow(Strict):
+    """How `springboard follow` brings the host to its endpoint's channel."""
+
+    hold_seconds: Annotated[float, Field(ge=0)] = 3600.0
+    """How long what somebody deployed, or rolled back to, stays although the channel names another release:
+    deploy.yml moves the channel last, after all hosts."""
+
+
 class Host(Strict):
     """The whole of host.yml."""
 
@@ -125,6 +133,8 @@ class Host(Strict):
     """How a new release is tried."""
     shadow: ShadowRule | None = None
     """What gets copies of scored videos."""
+    follow: Follow | None = None
+    """Whether the host follows its endpoint's channel, by a timer."""
     keep_warm_seconds: Annotated[float, Field(ge=0)] = 900.0
     """How long the old release stays up after a new one is promoted."""
     keep_releases: Annotated[int, Field(ge=2)] = 3

@@ -31,6 +31,8 @@ class Traffic:
         self.front = FrontFigures(host.front_url)
         self.shadow: Instance | None = None
         self.weight = 1
+        # Not while a host boots and the front starts after us.
+        self.front_runs = True
         self.beside: dict[str, tuple[Instance, int]] = {}
 
     def show(self, shares: Sequence[Share]) -> None:
@@ -66,6 +68,8 @@ class Traffic:
 
     def drained(self, say: Callable[[str], None]) -> None:
         """Return when no request is at a release that left the endpoint."""
+        if not self.front_runs:
+            return
         told = False
         try:
             for sample in self.front.wait(self._host.limits.deadline_seconds + _OVERTIME_SECONDS):
@@ -93,7 +97,7 @@ class Traffic:
         text = _HEADER + yaml.safe_dump(document, sort_keys=False)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._path, text)
-        if variants:
+        if variants and self.front_runs:
             self._wait_taken_over()
 
     def _is(self, variants: list[Variant]) -> bool:

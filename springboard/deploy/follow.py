@@ -1,0 +1,124 @@
+"""What a host has to do to serve what its endpoint's channel says, and when it leaves that for later.
+
+`/run/springboard/follow.json` remembers, until the next boot, how long a deployment on this host is ahead of
+the channel, and which version of the channel could not be followed.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from springboard.deploy import plan as planning
+from springboard.deploy import state as deployment
+from springboard.deploy.channel import ChannelError, Channels
+from springboard.deploy.layout import Layout
+from springboard.deploy.settings import Host
+from springboard.releases.registry import Registry
+from springboard.system import documents
+from springboard.system.files import write_atomically
+
+_LAST, _DIFFERS = "springboard_follow_last_timestamp_seconds", "springboard_follow_differs"
+ABOUT = {
+    _LAST: "When the host last compared itself with its endpoint's channel, in Unix time.",
+    _DIFFERS: "Whether it serves otherwise than the channel says.",
+}
+_FILE = "springboard_follow.prom"
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A release that shall serve here as `host` has it, by this version of the channel; `says`: the steps."""
+
+    release: str
+    version: str
+    host: Host
+    says: tuple[str, ...]
+
+
+class _Noted(BaseModel):
+    # Later versions may add fields.
+    model_config = ConfigDict(extra="ignore")
+
+    until: float = 0.0
+    version: str = ""
+    why: str = ""
+
+
+def ahead(layout: Layout, host: Host) -> None:
+    """Let what was deployed here by somebody stay for a while, whatever the channel says."""
+    if host.follow:
+        _note(layout, _Noted(until=time.time() + host.follow.hold_seconds))
+
+
+def failed(layout: Layout, aim: Aim, why: str) -> None:
+    """Do not try this version of the channel again."""
+    _note(layout, _Noted(version=aim.version, why=why))
+
+
+def look(
+    layout: Layout, host: Host, again: bool = False, boot: bool = False, check: bool = False
+) -> tuple[Aim | None, str]:
+    """Return what there is to do, or None and why there is nothing.
+
+    With `again`, also what failed before or what a deployment is ahead of; at `boot` only another release;
+    with `check` nothing is written down. Raises `ChannelError` for a channel that cannot be used or failed
+    here, `ReleaseError` where S3 or the release cannot be had.
+    """
+    channels = Channels(host.models)
+    if (found := channels.read(host.endpoint)) is None:
+        return None, f"there is nothing to follow: {channels.url(host.endpoint)} is not there"
+    channel, version = found
+    wanted, state = channel.applied(host), deployment.load(layout.state)
+    serves = state.promoted.version if state.promoted else "nothing"
+    if boot and serves == channel.release:  # its unit starts by itself
+        says = []
+    else:
+        registry = Registry(host.models, signers=host.release_signers)
+        says = planning.plan(state, wanted, layout, registry, channel.release, boot).says
+    if not check:
+        tell(layout.figures, differs=bool(says))
+    if not says:
+        if not check:
+            layout.followed.unlink(missing_ok=True)
+        return None, f"{channel.release} serves, as the channel says"
+    return _allowed(layout, Aim(channel.release, version, wanted, tuple(says)), serves, again or check)
+
+
+def _allowed(layout: Layout, aim: Aim, serves: str, again: bool) -> tuple[Aim | None, str]:
+    noted = documents.load(layout.followed, _Noted, ChannelError, as_json=True, missing=_Noted())
+    if not again and noted.version == aim.version:
+        raise ChannelError(
+            f"{noted.why}. That is not tried again before the channel is changed (springboard channel set), "
+            "or with springboard follow --again"
+        )
+    if not again and time.time() < noted.until:
+        until = datetime.fromtimestamp(noted.until, UTC)
+        return None, (
+            f"{serves} was deployed here and stays until {until:%H:%M} UTC, or until the channel, which "
+            f"names {aim.release}, says so too"
+        )
+    return aim, ""
+
+
+def tell(folder: Path, differs: bool) -> None:
+    """Write down that the host compared itself now, where somebody reads it."""
+    if folder.is_dir():
+        write_atomically(folder / _FILE, page({_LAST: time.time(), _DIFFERS: float(differs)}))
+
+
+def page(values: dict[str, float]) -> str:
+    """Return the file for node exporter."""
+    lines = [
+        line
+        for name, value in values.items()
+        for line in (f"# HELP {name} {ABOUT[name]}", f"# TYPE {name} gauge", f"{name} {value!r}")
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _note(layout: Layout, noted: _Noted) -> None:
+    layout.followed.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(layout.followed, noted.model_dump_json() + "\n")

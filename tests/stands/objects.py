@@ -1,0 +1,63 @@
+"""A bucket in memory, as boto3's client of S3 shows it: reads, lists, and writes under conditions."""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+
+def refused(status: int, code: str) -> ClientError:
+    """Return what boto3 raises where S3 answers so."""
+    answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "PutObject")
+
+
+class Objects:
+    """The objects by key. While `away` nobody reaches it; `before_put` is called before each write."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, bytes] = {}
+        self.away = False
+        self.before_put: Callable[[], None] = lambda: None
+
+    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        self._reach()
+        if Key not in self.held:
+            raise refused(404, "NoSuchKey")
+        return {"Body": io.BytesIO(self.held[Key]), "ETag": self._tag(Key)}
+
+    def put_object(
+        self,
+        Bucket: str,  # noqa: N803
+        Key: str,  # noqa: N803
+        Body: bytes,  # noqa: N803
+        ContentType: str,  # noqa: N803
+        IfMatch: str | None = None,  # noqa: N803
+        IfNoneMatch: str | None = None,  # noqa: N803
+    ) -> dict[str, Any]:
+        self._reach()
+        self.before_put()
+        assert (IfMatch is None) != (IfNoneMatch is None), "nothing is written without a condition"
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+        if IfMatch is not None and Key not in self.held:
+            raise refused(404, "NoSuchKey")
+        if (IfNoneMatch == "*" and Key in self.held) or (IfMatch is not None and IfMatch != self._tag(Key)):
+            raise refused(412, "PreconditionFailed")
+        self.held[Key] = Body
+        return {"ETag": self._tag(Key)}
+
+    def get_paginator(self, _: str) -> "Objects":
+        return self
+
+    def paginate(self, Bucket: str, Prefix: str) -> Iterator[dict[str, Any]]:  # noqa: N803
+        self._reach()
+        yield {"Contents": [{"Key": key} for key in self.held if key.startswith(Prefix)]}
+
+    def _reach(self) -> None:
+        if self.away:
+            raise EndpointConnectionError(endpoint_url="https://s3.amazonaws.com/")
+
+    def _tag(self, key: str) -> str:
+        return f'"{hashlib.md5(self.held[key], usedforsecurity=False).hexdigest()}"'
