@@ -16,6 +16,7 @@ import httpx
 import pytest
 import yaml
 
+from springboard.deploy.channel import Channel, Channels
 from springboard.releases.registry import Registry
 from tests.hosts import served
 from tests.hosts.harness import Hosts, Node, Play
@@ -280,3 +281,24 @@ def test_after_a_reboot_in_the_middle_of_a_deployment_it_serves_what_was_promote
         assert again.ok, again.output
         site.serves("2.1.0")
     assert {one.release for one in outcomes} == {"2.1.0"}
+
+
+def test_a_host_that_follows_a_channel_serves_nothing_older_after_a_reboot(
+    site: Site, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in served.publisher(models.url).items():  # who deploys moves the channel, too
+        monkeypatch.setenv(name, value)
+    site.given["springboard_channel"] = True
+    play = site.deploy("2.1.0")
+    assert play.ok, play.output
+    channels = Channels("s3://models", models.client)
+    found = channels.read("dive-scoring")
+    assert found
+    assert found[0].release == "2.1.0"
+    channels.write("dive-scoring", Channel.model_validate({"release": "2.0.0"}), found[1])
+    site.node.reboot()
+    site.caller.wait_serving()
+    with site.load() as outcomes:
+        wait_until(lambda: len(outcomes) > 40, "answers", 60)
+    assert {one.release for one in outcomes} == {"2.0.0"}
+    site.serves("2.0.0")

@@ -88,6 +88,7 @@ def test_every_setting_can_be_given_by_a_variable() -> None:
             model_release_workers=2,
             model_release_canary=Canary().model_dump(mode="json"),
             model_release_front_url="http://127.0.0.1:9",
+            model_release_channel=True,
             model_release_settings=settings,
         )
     )
@@ -113,13 +114,15 @@ def test_what_variables_take_for_the_limits_defaults_they_are() -> None:
         ("roles/front/tasks/build.yml", r"Path\('(\S+)'\)", HERE.endpoint),
         ("roles/front/tasks/main.yml", r"path: (\S+endpoint\.yml)", HERE.endpoint),
         ("rollback.yml", r"src: (\S+)", HERE.state),
+        ("roles/model_release/tasks/follow.yml", r"'(/run/\S+)'", HERE.followed),
+        ("roles/model_release/tasks/follow.yml", r"'(/var/\S+)/springboard_follow.prom'", HERE.figures),
         ("roles/torchserve/tasks/prune.yml", r"find (\S+)", HERE.instances),
         ("roles/base/tasks/accounts.yml", r"- (\S+/instances)", HERE.instances),
         ("roles/base/tasks/accounts.yml", r"- (\S+/releases)", HERE.releases),
     ],
 )
 def test_roles_and_deployments_mean_the_same_places(file: str, pattern: str, path: Path) -> None:
-    assert re.findall(pattern, text(file)) == [str(path)]
+    assert set(re.findall(pattern, text(file))) == {str(path)}
 
 
 def test_the_unit_and_the_pruning_find_what_an_instance_is_made_of(bench: Bench) -> None:
