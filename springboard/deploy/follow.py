@@ -50,7 +50,8 @@ class _Noted(BaseModel):
 def ahead(layout: Layout, host: Host) -> None:
     """Let what was deployed here by somebody stay for a while, whatever the channel says."""
     if host.follow:
-        _note(layout, _Noted(until=time.time() + host.follow.hold_seconds))
+        until = time.time() + host.follow.hold_seconds
+        _note(layout, _noted(layout).model_copy(update={"until": until}))
 
 
 def failed(layout: Layout, aim: Aim, why: str) -> None:
@@ -88,7 +89,7 @@ def look(
 
 
 def _allowed(layout: Layout, aim: Aim, serves: str, again: bool) -> tuple[Aim | None, str]:
-    noted = documents.load(layout.followed, _Noted, ChannelError, as_json=True, missing=_Noted())
+    noted = _noted(layout)
     if not again and noted.version == aim.version:
         raise ChannelError(
             f"{noted.why}. That is not tried again before the channel is changed (springboard channel set), "
@@ -117,6 +118,10 @@ def page(values: dict[str, float]) -> str:
         for line in (f"# HELP {name} {ABOUT[name]}", f"# TYPE {name} gauge", f"{name} {value!r}")
     ]
     return "\n".join([*lines, ""])
+
+
+def _noted(layout: Layout) -> _Noted:
+    return documents.load(layout.followed, _Noted, ChannelError, as_json=True, missing=_Noted())
 
 
 def _note(layout: Layout, noted: _Noted) -> None:

@@ -180,6 +180,22 @@ def test_what_failed_is_tried_again_when_somebody_says_so(shore: Shore) -> None:
     assert shore.bench.consistent("1.1.0")
 
 
+def test_what_failed_is_not_tried_again_for_what_somebody_deployed_after_it(
+    shore: Shore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shore.bench.rollout().deploy("1.0.0")
+    shore.channel("1.1.0")
+    shore.bench.fails_at = "canary 10"
+    assert shore.follow().exit_code == 1
+    assert shore("deploy").exit_code == 0
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3601)
+    done = shore.follow()
+    assert done.exit_code == 1
+    assert "error ratio: high. That is not tried again" in last(done)
+    assert shore.bench.consistent("1.0.0")
+
+
 def test_it_never_follows_during_a_deployment(shore: Shore) -> None:
     shore.bench.rollout().deploy("1.0.0")
     shore.channel("1.1.0")
