@@ -199,7 +199,8 @@ def _check_model(asked: Document) -> None:
     if not _MODEL_DATA.fullmatch(location(asked)):
         raise ControlError(
             "The container needs ModelDataUrl or ModelDataSource.S3DataSource.S3Uri: "
-            "s3://BUCKET/releases/dive/X.Y.Z/ of a registry, or s3://BUCKET/.../model.tar.gz"
+            "s3://BUCKET/releases/dive/X.Y.Z/ of a registry, s3://BUCKET/.../model.tar.gz, or an archive, "
+            "s3://BUCKET/.../dive-X.Y.Z.mar"
         )
     _check_environment(held.get("Environment", {}))
 

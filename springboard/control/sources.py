@@ -3,6 +3,7 @@
 s3://BUCKET/releases/dive/X.Y.Z/     a release of a registry, as `archive.sh --publish` makes it
 s3://BUCKET/.../model.tar.gz         the published files, or what `train` writes; packed into a release whose
 version is by its contents. `golden.*` in it is its golden clip.
+s3://BUCKET/.../dive-X.Y.Z.mar       an archive of archive.sh: archives.py; a model.tar.gz may hold it, too
 """
 
 import re
@@ -10,13 +11,15 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from springboard.control import archives
 from springboard.control.documents import container, location
 from springboard.control.store import Document
 from springboard.endpoint.names import MODEL, archive_name
@@ -29,7 +32,7 @@ from springboard.system.files import sha256, sync_folder
 
 _RELEASE = re.compile(rf"s3://(?P<bucket>[^/]+)/releases/{MODEL}/(?P<version>\d+\.\d+\.\d+[^/]*)(/.*)?")
 _OBJECT = re.compile(r"s3://(?P<bucket>[^/]+)/(?P<key>.+)")
-_PACKED = (".tar.gz", ".tgz", ".tar")
+_PACKED = (".tar.gz", ".tgz", ".tar", archives.SUFFIX)
 # Of a model of the published sizes, several times.
 _MOST_BYTES = 20_000_000_000
 _MOST_FILES = 1000
@@ -48,7 +51,8 @@ def acquire(model: Document, releases: Path, say: Callable[[str], None]) -> str:
     if at.endswith(_PACKED):
         return _packed(at, precision, releases, say)
     raise ReleaseError(
-        f"{at} is neither a release of a registry, s3://BUCKET/releases/{MODEL}/X.Y.Z/, nor a model.tar.gz"
+        f"{at} is neither a release of a registry, s3://BUCKET/releases/{MODEL}/X.Y.Z/, nor a model.tar.gz, "
+        f"nor an archive, {archive_name('X.Y.Z')}"
     )
 
 
@@ -66,35 +70,56 @@ def _published(bucket: str, version: str, releases: Path, say: Callable[[str], N
 
 
 def _packed(at: str, precision: str, releases: Path, say: Callable[[str], None]) -> str:
-    with tempfile.TemporaryDirectory(prefix=".pack-", dir=releases) as folder:
+    with tempfile.TemporaryDirectory(prefix=".pack-", dir=releases) as name:
+        folder, given = Path(name), Path(name) / "given"
         say(f"fetching {at}")
-        fetched, weights = Path(folder) / "model", Path(folder) / "weights"
-        _download(at, fetched)
-        weights.mkdir()
-        _unpack(fetched, weights, at)
-        fetched.unlink()
-        golden = _golden(weights, Path(folder))
-        version = f"0.0.0-m{key_of(weights, precision, _identity(golden))}"
+        given.mkdir()
+        if at.endswith(archives.SUFFIX):
+            archives.gather(at, given, _download, _listed)
+        else:
+            _download(at, folder / "model")
+            _unpack(folder / "model", given, at)
+            (folder / "model").unlink()
+        archive = archives.only_one(given, at)
+        if archive and precision:
+            raise ReleaseError(f"{PRECISION} is given, and {at} is an archive, whose precision is its own")
+        if archive:
+            version = archives.version_of(archive)
+        else:
+            golden = _golden(given, folder)
+            version = f"0.0.0-m{key_of(given, precision, _identity(golden))}"
         if copies.is_whole(releases / version, version):
             return version
         say(f"packing {at} into release {version}")
-        made = Path(folder) / "made"
-        _archive(weights, version, golden, _config(precision, Path(folder)), made)
-        (made / f"{MODEL}-{version}.json").rename(made / "manifest.json")
-        if golden:
-            shutil.move(golden, made / copies.load(made).golden_name)
-        assert (made / archive_name(version)).is_file()  # noqa: S101 - archive.sh ended well
+        made = folder / "made"
+        if archive:
+            archives.make(archive, version, made, at)
+        else:
+            _pack(given, version, golden, _config(precision, folder), made)
         shutil.rmtree(releases / version, ignore_errors=True)
         made.rename(releases / version)
         sync_folder(releases)
     return version
 
 
-def _download(at: str, to: Path) -> None:
+def _pack(weights: Path, version: str, golden: Path | None, config: Path, made: Path) -> None:
+    _archive(weights, version, golden, config, made)
+    (made / f"{MODEL}-{version}.json").rename(made / "manifest.json")
+    if golden:
+        shutil.move(golden, made / copies.load(made).golden_name)
+    assert (made / archive_name(version)).is_file()  # noqa: S101 - archive.sh ended well
+
+
+def _split(at: str) -> tuple[str, str]:
     found = _OBJECT.fullmatch(at)
     assert found is not None  # noqa: S101 - CreateModel saw to it
+    return found["bucket"], found["key"]
+
+
+@contextmanager
+def _explained(at: str) -> Iterator[None]:
     try:
-        boto3.client("s3").download_file(found["bucket"], found["key"], str(to))
+        yield
     except ClientError as error:
         said = error.response.get("Error", {})
         raise ReleaseError(
@@ -103,6 +128,20 @@ def _download(at: str, to: Path) -> None:
         ) from error
     except (BotoCoreError, ValueError, OSError) as error:
         raise ReleaseError(f"{at} could not be fetched: {error}") from error
+
+
+def _download(at: str, to: Path) -> None:
+    bucket, key = _split(at)
+    with _explained(at):
+        boto3.client("s3").download_file(bucket, key, str(to))
+
+
+def _listed(beginning: str) -> list[str]:
+    """Return what there is whose address begins so."""
+    bucket, key = _split(beginning)
+    with _explained(f"{beginning}*"):
+        found = boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=key)
+    return [f"s3://{bucket}/{one['Key']}" for one in found.get("Contents", [])]
 
 
 def _unpack(packed: Path, weights: Path, at: str) -> None:

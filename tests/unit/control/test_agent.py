@@ -1,7 +1,5 @@
-"""What an endpoint's document means for the engine, and a model's data as a release; nothing serves here."""
+"""What an endpoint's document means for the engine; nothing serves here."""
 
-import subprocess
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,10 @@ from springboard.deploy.plan import RolloutError
 from springboard.deploy.rollout import Rollout
 from springboard.deploy.settings import Canary, Host, Worker
 from springboard.deploy.state import State, Unfinished
-from springboard.releases import copies
-from springboard.releases.manifest import ReleaseError
 from tests.unit.control.conftest import Plane
 
 PERCENT = {"Type": "CAPACITY_PERCENT", "Value": 20}
-ROLLING = {"MaximumBatchSize": PERCENT, "WaitIntervalInSeconds": 60}
+ROLLING = {"RollingUpdatePolicy": {"MaximumBatchSize": PERCENT, "WaitIntervalInSeconds": 60}}
 
 
 def blue_green(kind: str, **size: Any) -> dict[str, Any]:
@@ -36,11 +32,7 @@ def blue_green(kind: str, **size: Any) -> dict[str, Any]:
         (blue_green("ALL_AT_ONCE"), 0, ()),
         (blue_green("CANARY", CanarySize=PERCENT), 20, ()),
         (blue_green("LINEAR", LinearStepSize=PERCENT), 20, (40, 60, 80)),
-        (
-            {"RollingUpdatePolicy": {"MaximumBatchSize": PERCENT, "WaitIntervalInSeconds": 60}},
-            20,
-            (40, 60, 80),
-        ),
+        (ROLLING, 20, (40, 60, 80)),
     ],
 )
 def test_policies_are_trials_that_end_in_their_time(
@@ -167,48 +159,3 @@ def test_weights_are_shares_of_the_whole() -> None:
     assert (host.weight, host.beside[0].weight) == (10_000, 0)
     two["variants"] = [{**first, "weight": 1e-9}, {**second, "weight": 1e9}]
     assert host_of(BASE, "dives", two).weight == 1  # what has a weight has some traffic
-
-
-def packed(folder: Path, *files: Path) -> Path:
-    path = folder / "model.tar.gz"
-    with tarfile.open(path, "w:gz") as archive:
-        for file in files:
-            archive.add(file, f"./model/{file.name}")
-    return path
-
-
-def test_a_tar_of_weights_becomes_a_release_named_by_its_contents(
-    small_weights: Path, dive_clip: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    golden = tmp_path / "golden.mp4"
-    golden.write_bytes(dive_clip)
-    tar = packed(tmp_path, small_weights, golden)
-    monkeypatch.setattr(sources, "_download", lambda _, to: to.write_bytes(tar.read_bytes()))
-    model = wanted(SPRINGBOARD_PRECISION="fp32")["variants"][0]["model"]
-    releases, said = tmp_path / "releases", list[str]()
-    version = sources.acquire(model, releases, said.append)
-    assert version.startswith("0.0.0-m")
-    assert copies.is_whole(releases / version, version)
-    assert copies.load(releases / version).golden is not None
-    assert [path.name for path in releases.iterdir()] == [version]
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it is there already"))
-    assert sources.acquire(model, releases, said.append) == version
-
-
-def test_data_that_make_no_release_are_refused_in_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = wanted()["variants"][0]["model"]
-    monkeypatch.setattr(sources, "_download", lambda _, to: to.write_bytes(b"no tar"))
-    with pytest.raises(ReleaseError, match=r"s3://m/a\.tar\.gz is no tar archive that can be read"):
-        sources.acquire(model, tmp_path / "releases", lambda _: None)
-    note = tmp_path / "notes.txt"
-    note.write_text("no weights")
-    tar = packed(tmp_path, note)
-    monkeypatch.setattr(sources, "_download", lambda _, to: to.write_bytes(tar.read_bytes()))
-    with pytest.raises(ReleaseError, match="it cannot be packed: "):
-        sources.acquire(model, tmp_path / "releases", lambda _: None)
-    assert list((tmp_path / "releases").iterdir()) == []
-    model["PrimaryContainer"]["ModelDataUrl"] = "s3://m/model.onnx"
-    with pytest.raises(ReleaseError, match=r"neither a release of a registry, .* nor a model\.tar\.gz"):
-        sources.acquire(model, tmp_path / "releases", lambda _: None)
