@@ -5,15 +5,18 @@ does.
 """
 
 import logging
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from springboard.control import sources
 from springboard.control.alarms import Prometheus, Watch
-from springboard.control.documents import container
+from springboard.control.configured import asynchronous_of, capture_of
+from springboard.control.documents import workers_of
 from springboard.control.endpoints import (
     BUSY,
     CREATING,
@@ -36,7 +39,6 @@ from springboard.deploy.rollout import Rollout
 from springboard.deploy.settings import Beside, Canary, Host, ShadowRule, Worker
 from springboard.deploy.state import UNDOING, StateError
 from springboard.deploy.stop import Stopped
-from springboard.endpoint.asynchronous import Async
 
 log = logging.getLogger("springboard.control")
 
@@ -124,6 +126,7 @@ class Agent:
         rollout = Rollout(self.place, self.base, log.info, self.ask)
         if self._tried(rollout.withdraw) and (found := self.store.read(ENDPOINT, name)):
             self._tried(rollout.tidy)
+            shutil.rmtree(self.place.own / "jobs", ignore_errors=True)
             self.store.remove(ENDPOINT, name, found[1])
 
     def _heal(self, document: Document) -> None:
@@ -159,7 +162,12 @@ class Agent:
             if document["status"] in BUSY:
                 self._report(document["name"], lambda _: self._stage())
 
-        return Rollout(self.place, host_of(self.base, document["name"], wanted), say, ask or self.ask)
+        host = host_of(self.base, document["name"], wanted, self._jobs(document))
+        return Rollout(self.place, host, say, ask or self.ask)
+
+    def _jobs(self, document: Document) -> Path:
+        """Return the queue of this endpoint's jobs; another one of the same name has its own."""
+        return self.place.own / "jobs" / f"{document['created']:.3f}"
 
     def _stage(self) -> Document:
         """Return how far the deployment at work is, as the engine has written it down."""
@@ -201,8 +209,8 @@ def _ended(serving: Document, wanted: Document, failure: str) -> Document:
     }
 
 
-def host_of(base: Host, name: str, wanted: Document) -> Host:
-    """Return the host that an endpoint's document describes, for the engine."""
+def host_of(base: Host, name: str, wanted: Document, jobs: Path) -> Host:
+    """Return the host that an endpoint's document describes, for the engine; `jobs`: its queue's folder."""
     variant, *others = wanted["variants"]
     total = sum(one["weight"] for one in wanted["variants"]) or 1.0
     policy = (wanted["deployment"] or {}).get("BlueGreenUpdatePolicy") or {}
@@ -215,22 +223,22 @@ def host_of(base: Host, name: str, wanted: Document) -> Host:
                 name=one["name"],
                 release=one.get("release", "0.0.0"),
                 weight=_weight(one, total),
-                workers=_workers(one, base),
+                workers=workers_of(one["model"], base.worker.workers),
             )
             for one in others
         ),
-        "worker": Worker(runtime=base.worker.runtime, workers=_workers(variant, base)),
+        "worker": Worker(
+            runtime=base.worker.runtime, workers=workers_of(variant["model"], base.worker.workers)
+        ),
         "canary": trial_of(wanted["deployment"] or {}),
         "keep_warm_seconds": float(policy.get("TerminationWaitInSeconds", 0)),
         "shadow": _shadow(wanted["shadows"], variant),
         "asynchronous": asynchronous_of(wanted["async"]) if wanted["async"] else base.asynchronous,
+        "capture": capture_of(wanted.get("capture")),
     }
+    if changes["asynchronous"]:
+        changes["asynchronous"] = changes["asynchronous"].model_copy(update={"queue": str(jobs)})
     return base.model_copy(update=changes)
-
-
-def _workers(variant: Document, base: Host) -> int:
-    environment = container(variant["model"]).get("Environment", {})
-    return int(environment.get("SPRINGBOARD_WORKERS", base.worker.workers))
 
 
 def _weight(variant: Document, total: float) -> int:
@@ -265,17 +273,4 @@ def trial_of(policy: Document) -> Canary:
         step_seconds=seconds,
         hold_bakes=1.0,
         accept_little_traffic=True,
-    )
-
-
-def asynchronous_of(asked: Document) -> Async:
-    """Return what endpoint.yml has of an AsyncInferenceConfig; raises ValueError."""
-    output, client = asked["OutputConfig"], asked.get("ClientConfig", {})
-    topics = output.get("NotificationConfig", {})
-    return Async(
-        output=output.get("S3OutputPath", ""),
-        failure=output.get("S3FailurePath"),
-        success_topic=topics.get("SuccessTopic"),
-        error_topic=topics.get("ErrorTopic"),
-        max_concurrent=min(client.get("MaxConcurrentInvocationsPerInstance", 4), 64),
     )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from springboard.control import listing, names
+from springboard.control import configured, listing, names
 from springboard.control.errors import ControlError
 from springboard.control.names import CONFIG, MODEL, Identity
 from springboard.control.store import Conflict, Document, Folder
@@ -83,8 +83,7 @@ class Documents:
 
     def _create_config(self, asked: Document) -> Answer:
         _check_config(asked)
-        if asked.get("DataCaptureConfig", {}).get("EnableCapture"):
-            self.no_counterpart("DataCaptureConfig is not offered here.")
+        configured.check(asked, self.no_counterpart)
         for variant in asked["ProductionVariants"]:
             if (count := variant.get("InitialInstanceCount", 1)) != 1:
                 name = variant["VariantName"]
@@ -173,6 +172,11 @@ def container(model: Document) -> Document:
     """Return the one container of a CreateModel call, which `_check_model` has seen to."""
     found: Document = model.get("PrimaryContainer") or model["Containers"][0]
     return found
+
+
+def workers_of(model: Document, default: int) -> int:
+    """Return how many worker processes a CreateModel call asks for."""
+    return int(container(model).get("Environment", {}).get("SPRINGBOARD_WORKERS", default))
 
 
 def location(model: Document) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from springboard.control.configured import captures
 from springboard.control.documents import Answer, Documents, Operation, container, location
 from springboard.control.errors import ControlError, LimitExceeded
 from springboard.control.names import CONFIG, ENDPOINT, MODEL, MOST_ENDPOINTS, SAID
@@ -75,8 +76,8 @@ class Endpoints:
             made = {**wanted}
             if asked.get("RetainDeploymentConfig") and made["deployment"] is None:
                 made["deployment"] = document.get("last_deployment")
-            if asked.get("RetainAllVariantProperties") and "DesiredWeight" not in left_out:
-                made["variants"] = _retaining(made["variants"], document["serving"]["variants"])
+            if asked.get("RetainAllVariantProperties"):
+                made |= _retained(made, document["serving"], left_out)
             return _begun(document, made)
 
         return self._changed(asked["EndpointName"], how)
@@ -159,6 +160,7 @@ class Endpoints:
             "variants": variants,
             "shadows": [self._variant(one) for one in said.get("ShadowProductionVariants", [])],
             "async": said.get("AsyncInferenceConfig"),
+            "capture": said.get("DataCaptureConfig"),
         }
 
     def _variant(self, variant: Document) -> Document:
@@ -217,9 +219,18 @@ def _check_size(size: Document | None) -> None:
         raise ControlError(f"A size of CAPACITY_PERCENT is at most 50, found {size['Value']}.")
 
 
-def _retaining(wanted: list[Document], serving: list[Document]) -> list[Document]:
-    weights = {one["name"]: one["weight"] for one in serving}
-    return [{**one, "weight": weights.get(one["name"], one["weight"])} for one in wanted]
+def _retained(wanted: Document, serving: Document, left_out: set[str]) -> Document:
+    """Return what of `wanted` is to be as it serves."""
+    retained: Document = {}
+    if "DesiredWeight" not in left_out:
+        weights = {one["name"]: one["weight"] for one in serving["variants"]}
+        variants = wanted["variants"]
+        retained["variants"] = [
+            {**one, "weight": weights.get(one["name"], one["weight"])} for one in variants
+        ]
+    if "DataCaptureConfig" not in left_out:
+        retained["capture"] = serving.get("capture")
+    return retained
 
 
 def _begun(document: Document, wanted: Document) -> Document:
@@ -251,7 +262,20 @@ def described(document: Document, arn: str) -> Answer:
         "LastModifiedTime": document["modified"],
         "LastDeploymentConfig": document.get("last_deployment"),
         "AsyncInferenceConfig": shown["async"],
+        "DataCaptureConfig": _captured(shown.get("capture")),
         "PendingDeploymentSummary": _pending(document) if pending else None,
+    }
+
+
+def _captured(asked: Document | None) -> Answer | None:
+    if asked is None:
+        return None
+    return {
+        "EnableCapture": captures(asked),
+        "CaptureStatus": "Started" if captures(asked) else "Stopped",
+        "CurrentSamplingPercentage": asked["InitialSamplingPercentage"],
+        "DestinationS3Uri": asked["DestinationS3Uri"],
+        "KmsKeyId": asked.get("KmsKeyId", ""),
     }
 
 

@@ -53,6 +53,7 @@ class Capturer:
         self._count = count
         self._store = store or Store()
         self._settings: Capture | None = None
+        self._latest = Capture(destination="/none")  # none waits before there are settings
         self._endpoint = ""
         self._waiting: deque[Seen] = deque()
         self._held = 0
@@ -61,9 +62,11 @@ class Capturer:
         self._thread: threading.Thread | None = None
 
     def use(self, settings: Capture | None, endpoint: str) -> None:
-        """Capture so from now on; None: no more. What waits is still written where it was to go."""
+        """Capture so from now on; None: no more. What waits is written at once then, where it was to go."""
         with self._changed:
-            self._settings, self._endpoint = settings or None, endpoint
+            self._settings, self._endpoint = settings, endpoint
+            self._latest = settings or self._latest
+            self._changed.notify()
             if settings and self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
                 self._thread.start()
@@ -96,15 +99,14 @@ class Capturer:
             self._count("dropped")
 
     def _run(self) -> None:
-        destination = Capture(destination="/none")
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closing)
                 if not self._waiting:
                     return
-                destination = self._settings or destination
-                due = self._waiting[0].at + destination.flush_seconds - time.time()
-                self._changed.wait_for(lambda: self._held > _FILE_BYTES or self._closing, max(due, 0))
+                due = self._waiting[0].at + self._latest.flush_seconds - time.time()
+                self._changed.wait_for(self._hurries, max(due, 0))
+                destination = self._latest
                 first = self._waiting[0]
                 together = [one for one in self._waiting if _place(one) == _place(first)]
             batch, size = list[Seen](), 0
@@ -119,6 +121,9 @@ class Capturer:
                 kept = {id(one) for one in batch}
                 self._waiting = deque(one for one in self._waiting if id(one) not in kept)
                 self._held -= size
+
+    def _hurries(self) -> bool:
+        return self._held > _FILE_BYTES or self._closing or self._settings is None
 
     def _written(self, batch: list[Seen], settings: Capture) -> bool:
         """Write a file, once the store is there; False where we end before."""

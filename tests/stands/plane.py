@@ -112,6 +112,7 @@ def plane(environment: dict[str, str], *more: str, alias: str = "aqa-2021") -> I
     with TemporaryDirectory(prefix="sb-") as name:
         folder = Path(name)
         key = keys.create_access_key(folder / "keys.json", "ops", "admin")
+        environment = {"STATE_DIRECTORY": str(folder / "state"), **environment}
         one = Machine(folder, environment, key, alias, more, FrontProcess())
         one.begin()
         try:

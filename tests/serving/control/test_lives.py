@@ -1,6 +1,7 @@
 """Whole lives of endpoints by boto3 as it is, on `springboard serve --control` with children that score."""
 
 import itertools
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -36,7 +37,9 @@ def policy(seconds: int) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def machine(object_store: ObjectStore) -> Iterator[Machine]:
     registry = Registry("s3://models", object_store.client)
-    with plane(object_store.environment, alias=ALIAS) as one:
+    writer = {"AWS_ACCESS_KEY_ID": "admin", "AWS_SECRET_ACCESS_KEY": "admin-secret"}
+    environment = {**object_store.environment, **writer}
+    with plane(environment, "--allow-bucket", "dives", alias=ALIAS) as one:
         for version, fault in (("7.0.0", ""), ("7.1.0", ""), ("7.2.0", "raises")):
             publish(registry, one.folder / "made", version, fault=fault)
         yield one
@@ -46,8 +49,8 @@ def released(version: str) -> str:
     return f"s3://models/releases/dive/{version}/"
 
 
-def test_an_endpoint_lives_from_its_creation_to_its_end(machine: Machine) -> None:
-    sagemaker = machine.client()
+def test_an_endpoint_lives_from_its_creation_to_its_end(machine: Machine, object_store: ObjectStore) -> None:
+    sagemaker, s3 = machine.client(), object_store.client
     with pytest.raises(ClientError, match=r"Endpoint dives of account 123456789012 not found\."):
         machine.invoke()
     for version in ("7.0.0", "7.1.0", "7.2.0"):
@@ -66,6 +69,7 @@ def test_an_endpoint_lives_from_its_creation_to_its_end(machine: Machine) -> Non
     assert b'"score": 70.5' in machine.invoke(ALIAS)["Body"].read()
 
     _others_live_beside(machine)
+    _jobs_are_taken_and_requests_captured_as_configured(machine, s3)
     _what_is_good_takes_over_step_by_step(machine)
     _a_bad_one_goes_back_by_itself(machine)
     _what_served_serves_after_kill_9(machine)
@@ -74,7 +78,8 @@ def test_an_endpoint_lives_from_its_creation_to_its_end(machine: Machine) -> Non
     for model in ("dive-0", "dive-2"):
         sagemaker.delete_endpoint_config(EndpointConfigName=model)
         sagemaker.delete_model(ModelName=model)
-    sagemaker.delete_endpoint_config(EndpointConfigName="both")
+    for config in ("both", "watched", "plain"):
+        sagemaker.delete_endpoint_config(EndpointConfigName=config)
     for name in ("dives", "others"):
         sagemaker.delete_endpoint(EndpointName=name)
     for name in ("dives", "others"):
@@ -122,6 +127,52 @@ def _others_live_beside(machine: Machine) -> None:
     assert b'"score": 60.5' in machine.invoke("dives", b"score=60.5")["Body"].read()
     assert 'release="7.1.0"' in machine.metrics("others")
     assert 'release="7.1.0"' not in machine.metrics("dives")
+
+
+def _jobs_are_taken_and_requests_captured_as_configured(machine: Machine, s3: Any) -> None:
+    """AsyncInferenceConfig and DataCaptureConfig, until a configuration comes without them."""
+    sagemaker, runtime = machine.client(), machine.client("sagemaker-runtime")
+    s3.put_object(Bucket="dives", Key="lives/dive.mp4", Body=b"score=61.5")
+    variant = {"VariantName": "Old", "ModelName": "dive-0", "InitialInstanceCount": 1}
+    capture = {
+        "InitialSamplingPercentage": 100,
+        "DestinationS3Uri": "s3://dives/lives/captured",
+        "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+    }
+    asynchronous = {"OutputConfig": {"S3OutputPath": "s3://dives/lives/scores"}}
+    for name, more in (
+        ("watched", {"AsyncInferenceConfig": asynchronous, "DataCaptureConfig": capture}),
+        ("plain", {}),
+    ):
+        sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant], **more)
+    sagemaker.update_endpoint(EndpointName="others", EndpointConfigName="watched")
+    told = machine.wait("endpoint_in_service", "others")
+    assert told["AsyncInferenceConfig"] == asynchronous
+    assert told["DataCaptureConfig"]["CaptureStatus"] == "Started"
+    given = {"EndpointName": "others", "InputLocation": "s3://dives/lives/dive.mp4", "InferenceId": "heat-3"}
+    where = runtime.invoke_endpoint_async(**given)["OutputLocation"]
+    assert where == "s3://dives/lives/scores/heat-3.out"
+    wait_until(lambda: bool(_found(s3, "lives/scores/heat-3.out")), "the result", 60)
+    assert json.loads(_found(s3, "lives/scores/heat-3.out")["heat-3.out"])["score"] == 61.5
+
+    sagemaker.update_endpoint(EndpointName="others", EndpointConfigName="plain")
+    told = machine.wait("endpoint_in_service", "others")
+    assert not {"AsyncInferenceConfig", "DataCaptureConfig"} & told.keys()
+    with pytest.raises(ClientError, match="This server has no asynchronous inference"):
+        runtime.invoke_endpoint_async(**given)
+    machine.invoke("others")
+    wait_until(lambda: bool(_found(s3, "lives/captured/others/")), "what was captured", 60)
+    (lines,) = _found(s3, "lives/captured/others/Old/").values()
+    (line,) = map(json.loads, lines.splitlines())
+    assert line["eventMetadata"]["inferenceId"] == "heat-3"
+    assert json.loads(line["captureData"]["endpointOutput"]["data"])["score"] == 61.5
+
+
+def _found(s3: Any, prefix: str) -> dict[str, bytes]:
+    """Return the objects of the bucket dives below a prefix, by the last step of their names."""
+    found = s3.list_objects_v2(Bucket="dives", Prefix=prefix).get("Contents", [])
+    keys = [one["Key"] for one in found]
+    return {key.rpartition("/")[2]: s3.get_object(Bucket="dives", Key=key)["Body"].read() for key in keys}
 
 
 def _what_is_good_takes_over_step_by_step(machine: Machine) -> None:

@@ -45,6 +45,7 @@ def test_policies_are_trials_that_end_in_their_time(
         assert (trial.bake_seconds, trial.hold_bakes, trial.accept_little_traffic) == (60.0, 1.0, True)
 
 
+JOBS = Path("/jobs/1")
 BASE = Host(models="s3://none", worker=Worker(runtime=Path("/w"), workers=0), unproven=True)
 
 
@@ -56,15 +57,33 @@ def wanted(**environment: str) -> dict[str, Any]:
 
 
 def test_a_document_is_the_engines_host() -> None:
-    host = host_of(BASE, "dives", wanted(SPRINGBOARD_WORKERS="3"))
+    host = host_of(BASE, "dives", wanted(SPRINGBOARD_WORKERS="3"), JOBS)
     assert Host.model_validate(host.model_dump(by_alias=True)) == host
     assert (host.endpoint, host.variant, host.worker.workers) == ("dives", "AllTraffic", 3)
     assert host.shadow
     assert (host.shadow.release, host.shadow.sample_percent) == ("1.1.0", 50.0)
     jobs = {"OutputConfig": {"S3OutputPath": "s3://scores/out"}, "ClientConfig": {}}
-    host = host_of(BASE, "dives", {**wanted(), "async": jobs})
+    host = host_of(BASE, "dives", {**wanted(), "async": jobs}, JOBS)
     assert host.asynchronous
-    assert host.asynchronous.output == "s3://scores/out"
+    assert (host.asynchronous.output, host.asynchronous.queue) == ("s3://scores/out", str(JOBS))
+
+
+def test_what_is_captured_is_the_configurations() -> None:
+    asked = {
+        "InitialSamplingPercentage": 20,
+        "DestinationS3Uri": "s3://captured/live",
+        "CaptureOptions": [{"CaptureMode": "Output"}],
+    }
+    capture = host_of(BASE, "dives", {**wanted(), "capture": asked}, JOBS).capture
+    assert capture
+    assert (capture.destination, capture.sampling_percentage) == ("s3://captured/live", 20)
+    assert (capture.input, capture.output) == (False, True)
+    asked["CaptureOptions"] = [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}]
+    capture = host_of(BASE, "dives", {**wanted(), "capture": asked}, JOBS).capture
+    assert capture
+    assert (capture.input, capture.output) == (True, True)
+    asked["EnableCapture"] = False
+    assert host_of(BASE, "dives", {**wanted(), "capture": asked}, JOBS).capture is None
 
 
 def test_a_first_deployment_that_fails_is_a_failed_endpoint_with_its_reason(
@@ -76,7 +95,7 @@ def test_a_first_deployment_that_fails_is_a_failed_endpoint_with_its_reason(
     monkeypatch.setattr(Rollout, "deploy", fail)
     monkeypatch.setattr(sources, "acquire", lambda *_: "1.0.0")
     store = Folder(tmp_path / "documents")
-    document = {"name": "dives", "status": "Creating", "wanted": wanted(), "serving": None}
+    document = {"name": "dives", "created": 1.0, "status": "Creating", "wanted": wanted(), "serving": None}
     store.write("endpoint", "dives", document, None)
     Agent("dives", Place(tmp_path), store, BASE).follow(document)
     (told,) = store.every("endpoint")
@@ -103,7 +122,7 @@ def updating(folder: Folder, status: str) -> dict[str, Any]:
     asked = {**wanted(), "config": "d"}
     for one in (*asked["variants"], *asked["shadows"]):
         del one["release"]  # it is not known yet
-    document = {"name": "dives", "status": status, "serving": wanted(), "wanted": asked}
+    document = {"name": "dives", "created": 1.0, "status": status, "serving": wanted(), "wanted": asked}
     folder.write("endpoint", "dives", document, None)
     return document
 
@@ -135,7 +154,7 @@ def test_new_weights_need_no_model_from_elsewhere(
     plane: Plane, deployed: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     serving = wanted()
-    document = {"name": "dives", "status": "InService", "serving": serving, "wanted": serving}
+    document = {"name": "dives", "created": 1.0, "status": "InService", "serving": serving, "wanted": serving}
     plane.store.write("endpoint", "dives", document, None)
     plane.client().update_endpoint_weights_and_capacities(
         EndpointName="dives", DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredWeight": 5}]
@@ -151,11 +170,11 @@ def test_new_weights_need_no_model_from_elsewhere(
 def test_weights_are_shares_of_the_whole() -> None:
     first, second = wanted()["variants"][0], {**wanted()["variants"][0], "name": "b", "release": "2.0.0"}
     two = {**wanted(), "shadows": [], "variants": [{**first, "weight": 2.5}, {**second, "weight": 7.5}]}
-    host = host_of(BASE, "dives", two)
+    host = host_of(BASE, "dives", two, JOBS)
     assert Host.model_validate(host.model_dump(by_alias=True)) == host
     assert (host.weight, host.beside[0].name, host.beside[0].weight) == (2500, "b", 7500)
     two["variants"] = [{**first, "weight": 1e-9}, {**second, "weight": 0}]
-    host = host_of(BASE, "dives", two)
+    host = host_of(BASE, "dives", two, JOBS)
     assert (host.weight, host.beside[0].weight) == (10_000, 0)
     two["variants"] = [{**first, "weight": 1e-9}, {**second, "weight": 1e9}]
-    assert host_of(BASE, "dives", two).weight == 1  # what has a weight has some traffic
+    assert host_of(BASE, "dives", two, JOBS).weight == 1  # what has a weight has some traffic

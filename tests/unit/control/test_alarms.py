@@ -99,7 +99,7 @@ def test_an_update_is_told_to_have_been_ended_by_its_alarm(
     monkeypatch.setattr(sources, "acquire", lambda *_: "1.0.0")
     store = Folder(tmp_path / "documents")
     asked = {**wanted(), "deployment": rolled_back_by(FAILS)}
-    document = {"name": "dives", "status": "Updating", "wanted": asked, "serving": wanted()}
+    document = {"name": "dives", "created": 1.0, "status": "Updating", "wanted": asked, "serving": wanted()}
     store.write("endpoint", "dives", document, None)
     Agent("dives", Place(tmp_path), store, BASE, prometheus=prometheus).follow(document)
     (told,) = store.every("endpoint")

@@ -135,6 +135,71 @@ def test_what_has_no_counterpart_is_refused_with_a_sentence(
     assert words in refused(error)[1]
 
 
+CAPTURE = {
+    "EnableCapture": True,
+    "InitialSamplingPercentage": 50,
+    "DestinationS3Uri": "s3://captured/live",
+    "CaptureOptions": [{"CaptureMode": "Input"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"AsyncInferenceConfig": {"OutputConfig": {}}}, "needs S3OutputPath"),
+        (
+            {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "https://scores/out"}}},
+            "AsyncInferenceConfig: S3OutputPath 'https://scores/out'",
+        ),
+        (
+            {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://scores", "KmsKeyId": "key"}}},
+            "has KmsKeyId",
+        ),
+        ({"DataCaptureConfig": {**CAPTURE, "KmsKeyId": "key"}}, "has KmsKeyId"),
+        (
+            {"DataCaptureConfig": {**CAPTURE, "DestinationS3Uri": "https://captured"}},
+            "DataCaptureConfig: DestinationS3Uri 'https://captured'",
+        ),
+    ],
+)
+def test_jobs_and_captures_that_cannot_be_are_refused_with_a_sentence(
+    sagemaker: Any, more: dict[str, Any], words: str
+) -> None:
+    model(sagemaker)
+    with pytest.raises(ClientError) as error:
+        config(sagemaker, **more)
+    assert words in refused(error)[1]
+
+
+def test_an_update_may_retain_what_is_captured(plane: Plane, sagemaker: Any) -> None:
+    model(sagemaker)
+    config(sagemaker, "watched", DataCaptureConfig=CAPTURE)
+    config(sagemaker, "plain")
+    sagemaker.create_endpoint(EndpointName="dives", EndpointConfigName="watched")
+
+    def served(document: dict[str, Any]) -> dict[str, Any]:
+        return {**document, "status": "InService", "serving": document["wanted"]}
+
+    def captured() -> Any:
+        plane.store.change("endpoint", "dives", served)
+        return sagemaker.describe_endpoint(EndpointName="dives").get("DataCaptureConfig")
+
+    shown = {
+        "EnableCapture": True,
+        "CaptureStatus": "Started",
+        "CurrentSamplingPercentage": 50,
+        "DestinationS3Uri": "s3://captured/live",
+        "KmsKeyId": "",
+    }
+    assert captured() == shown
+    to_plain = {"EndpointName": "dives", "EndpointConfigName": "plain", "RetainAllVariantProperties": True}
+    sagemaker.update_endpoint(**to_plain)
+    assert captured() == shown
+    left_out = [{"VariantPropertyType": "DataCaptureConfig"}]
+    sagemaker.update_endpoint(**to_plain, ExcludeRetainedVariantProperties=left_out)
+    assert captured() is None
+
+
 @pytest.mark.parametrize(
     ("container", "words"),
     [

@@ -5,6 +5,7 @@ import json
 import random
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,17 @@ def test_a_line_is_sagemakers_at_sagemakers_place(tmp_path: Path) -> None:
     assert line["eventVersion"] == "0"
     about = line["eventMetadata"]
     assert (about["inferenceId"], about["inferenceTime"]) == ("61", "2026-11-28T19:39:43Z")
+
+
+def test_what_waits_is_written_where_it_was_to_go_when_it_is_switched_off(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, flush_seconds=600)
+    kept.offer(1, at=time.time())
+    kept.capturer.use(None, "dive-scoring")
+    wait_until(lambda: kept.counts["written"] == 1, "what waited")
+    assert [one["eventMetadata"]["inferenceId"] for one in kept.lines()] == ["1"]
+    kept.offer(2, at=time.time())
+    kept.capturer.close(10)
+    assert kept.counts == {"written": 1}
 
 
 @pytest.mark.parametrize(("more", "parts"), [({"input": False}, "Output"), ({"output": False}, "Input")])
