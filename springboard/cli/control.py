@@ -17,6 +17,7 @@ from springboard.control.names import ENDPOINT, Identity
 from springboard.control.place import Place, PlaceError
 from springboard.control.seats import Seats, served
 from springboard.control.store import Folder
+from springboard.control.transforms import Transforms
 from springboard.deploy.settings import Host, Worker
 from springboard.endpoint.asynchronous import Async
 from springboard.endpoint.document import Endpoint
@@ -55,6 +56,7 @@ class Control:
         front.account = self.identity.account
         documents = Documents(Folder(self.place.documents), self.identity, self.lenient)
         operations = documents.operations | Endpoints(documents, self.seats.hold, self.alarms).operations
+        operations |= Transforms(documents, self.base.allowed_buckets, self.seats.wake).operations
         wire.add(app, front, operations, self.identity)
         self.seats.begin(app, front, application)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from springboard.control import configured, listing, names
 from springboard.control.errors import ControlError
-from springboard.control.names import CONFIG, MODEL, Identity
+from springboard.control.names import CONFIG, MODEL, TRANSFORM, Identity
 from springboard.control.store import Conflict, Document, Folder
 
 log = logging.getLogger("springboard.control")
@@ -57,6 +57,8 @@ class Documents:
 
     def missing(self, kind: str, name: str) -> ControlError:
         """Return what SageMaker says of a thing that is not there."""
+        if kind == TRANSFORM:
+            return ControlError(f"Could not find requested job with name: {name}")
         return ControlError(f'Could not find {names.SAID[kind]} "{self.identity.arn(kind, name)}".')
 
     def create(self, kind: str, name: str, document: Document, tags: list[Answer]) -> str:
@@ -67,7 +69,7 @@ class Documents:
         try:
             self.store.write(kind, name, made, None)
         except Conflict:
-            raise ControlError(f'Cannot create already existing {names.SAID[kind]} "{arn}".') from None
+            raise _taken(kind, arn) from None
         return arn
 
     def no_counterpart(self, why: str) -> None:
@@ -99,10 +101,18 @@ class Documents:
         return {**document["said"], arn: self.identity.arn(kind, name), "CreationTime": document["created"]}
 
     def listed(
-        self, kind: str, called: str, asked: Document, more: Callable[[Document], Answer] = lambda _: {}
+        self,
+        kind: str,
+        called: str,
+        asked: Document,
+        more: Callable[[Document], Answer] = lambda _: {},
+        one: str = "",
     ) -> Answer:
-        """Answer a List call; `more` is what its rows have beside name, ARN and CreationTime."""
-        one = called.removesuffix("s")
+        """Answer a List call; `more` is what its rows have beside name, ARN and CreationTime.
+
+        `called` is what the answer calls the list, `one` how its rows' names begin.
+        """
+        one = one or called.removesuffix("s")
         found = listing.chosen(self.store.every(kind), asked)
         shown, token = listing.page(found, asked, lambda document: document["name"])
         rows = [
@@ -129,7 +139,7 @@ class Documents:
         named = self.identity.named(arn)
         if named is None or self.store.read(*named) is None:
             raise ControlError(
-                f'Could not find resource "{arn}"; models, endpoint configurations and endpoints of '
+                f'Could not find resource "{arn}"; models, endpoint configurations, endpoints and jobs of '
                 f"{self.identity.region}, account {self.identity.account}, have tags here."
             )
         return named
@@ -159,6 +169,16 @@ class Documents:
 
         self.store.change(kind, name, how)
         return {}
+
+
+def _taken(kind: str, arn: str) -> ControlError:
+    if kind == TRANSFORM:
+        return ControlError(
+            f"Job name must be unique within an AWS account and region, and a job with this name already "
+            f"exists ({arn})",
+            "ResourceInUse",
+        )
+    return ControlError(f'Cannot create already existing {names.SAID[kind]} "{arn}".')
 
 
 def _merged(before: list[Answer], given: list[Answer]) -> list[Answer]:
@@ -206,10 +226,11 @@ def _check_model(asked: Document) -> None:
             "s3://BUCKET/releases/dive/X.Y.Z/ of a registry, s3://BUCKET/.../model.tar.gz, or an archive, "
             "s3://BUCKET/.../dive-X.Y.Z.mar"
         )
-    _check_environment(held.get("Environment", {}))
+    check_environment(held.get("Environment", {}))
 
 
-def _check_environment(environment: dict[str, str]) -> None:
+def check_environment(environment: dict[str, str]) -> None:
+    """Refuse what begins as ours and means nothing; raises `ControlError`."""
     for name, value in environment.items():
         if not name.startswith("SPRINGBOARD_"):
             continue  # of SageMaker's containers and their toolkits: shown again, means nothing here

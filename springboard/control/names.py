@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-MODEL, CONFIG, ENDPOINT = KINDS = ("model", "endpoint-config", "endpoint")
-SAID = {MODEL: "model", CONFIG: "endpoint configuration", ENDPOINT: "endpoint"}
+MODEL, CONFIG, ENDPOINT, TRANSFORM = KINDS = ("model", "endpoint-config", "endpoint", "transform-job")
+SAID = {MODEL: "model", CONFIG: "endpoint configuration", ENDPOINT: "endpoint", TRANSFORM: "transform job"}
 # Of one server; memory mostly ends before.
 MOST_ENDPOINTS = 10
 _IDENTITY = re.compile(r"(?P<region>[a-z]{2}(-[a-z]+)+-\d):(?P<account>\d{12})")
@@ -28,7 +28,7 @@ class Identity:
         return cls(found["region"], found["account"])
 
     def arn(self, kind: str, name: str) -> str:
-        """Return the ARN of a model, an endpoint configuration or an endpoint."""
+        """Return the ARN of a thing of one of `KINDS`."""
         return f"arn:aws:sagemaker:{self.region}:{self.account}:{kind}/{name}"
 
     def named(self, arn: str) -> tuple[str, str] | None:

@@ -103,7 +103,7 @@ class Place(Layout):
 
     def prepare(self) -> None:
         """Make it ready to deploy in; raises `PlaceError`."""
-        folder = self.at(MOST_ENDPOINTS - 1).instances / _NAME
+        folder = self.at(MOST_ENDPOINTS).instances / _NAME  # a transform job's, after all endpoints'
         if not settings.fits(folder / "sockets", folder / "work"):
             raise PlaceError(
                 f"{self.root} is too long a path: TorchServe's sockets below it would not fit into theirs. "

@@ -1,5 +1,7 @@
 """A server's endpoints side by side: each has a front, instances, and an agent that deploys there.
 
+So has the one transform job at work, after the endpoints.
+
 The first one's front is the server's own. Who calls another by its name gets to that one's, and below
 `/endpoints/NAME/front` to all that a server has at its root: `/metrics`, `/ping`.
 """
@@ -22,9 +24,11 @@ from springboard.control.agent import Agent
 from springboard.control.alarms import Prometheus
 from springboard.control.children import Children
 from springboard.control.endpoints import slot_of
-from springboard.control.names import ENDPOINT
+from springboard.control.names import ENDPOINT, MOST_ENDPOINTS, TRANSFORM
 from springboard.control.place import Place
 from springboard.control.store import Folder
+from springboard.control.transforming import Transformer
+from springboard.control.transforms import UNENDED
 from springboard.deploy import memory, units
 from springboard.deploy.settings import Host
 from springboard.deploy.stop import Stop, Stopped
@@ -40,8 +44,10 @@ log = logging.getLogger("springboard.control")
 
 _LOOK_SECONDS = 0.2
 _AGAIN_SECONDS = 5.0
-_CALLED = re.compile(r"/endpoints/(?P<name>[A-Za-z0-9-]+)(?P<rest>/.*)?")
+# No endpoint's name begins as a job's does here.
+_CALLED = re.compile(r"/endpoints/(?P<name>_?[A-Za-z0-9-]+)(?P<rest>/.*)?")
 FRONT = "/front"
+_JOB_SLOT = MOST_ENDPOINTS
 
 
 @dataclass
@@ -49,6 +55,7 @@ class _Seat:
     """One endpoint at work; `app` only where its front is not the server's own."""
 
     name: str
+    called: str  # as it is in its front's URL
     place: Place
     front: Front
     children: Children
@@ -78,6 +85,13 @@ class Seats:
         self._environment, self._worker = environment, worker
         self._store = Folder(place.documents)
         self._seats: dict[int, _Seat] = {}
+        self._job = ""
+        self._jobs_changed = threading.Event()
+        self._jobs_changed.set()
+
+    def wake(self) -> None:
+        """Look for transform jobs: one is there that was not."""
+        self._jobs_changed.set()
 
     def begin(self, app: FastAPI, front: Front, application: Applications) -> None:
         """Take a server's own front, for the first endpoint, and the way to make others."""
@@ -86,7 +100,7 @@ class Seats:
 
     def app_of(self, name: str, own: ASGIApp) -> ASGIApp | None:
         """Return what answers for an endpoint, `own` for the server's first; None of a name that none has."""
-        return next((seat.app or own for seat in self._seats.values() if seat.name == name), None)
+        return next((seat.app or own for seat in self._seats.values() if seat.called == name), None)
 
     def hold(self, more: int) -> bool:
         """Whether so many more endpoints as large as the largest there is fit into memory."""
@@ -115,10 +129,15 @@ class Seats:
     async def _look(self, url: str, group: asyncio.TaskGroup) -> None:
         documents = await asyncio.to_thread(self._store.every, ENDPOINT)
         wanted = {slot_of(one): str(one["name"]) for one in documents}
+        if job := await self._turn():
+            wanted[_JOB_SLOT] = job
         for slot, seat in list(self._seats.items()):
             if wanted.get(slot) != seat.name or not seat.agent.is_alive():
                 await self._close(seat)
                 del self._seats[slot]
+                if slot == _JOB_SLOT:
+                    wanted.pop(slot, None)
+                    self.wake()
         for slot in sorted(wanted.keys() - self._seats.keys()):
             try:
                 self._seats[slot] = await self._open(wanted[slot], self._place.at(slot), url, group)
@@ -126,10 +145,22 @@ class Seats:
                 log.error("endpoint %s cannot begin: %s", wanted[slot], error)
                 await asyncio.sleep(_AGAIN_SECONDS)
 
+    async def _turn(self) -> str:
+        """Return the transform job whose turn it is, the oldest that has not ended; empty where all have."""
+        if self._jobs_changed.is_set():
+            self._jobs_changed.clear()
+            jobs = await asyncio.to_thread(self._store.every, TRANSFORM)
+            unended = [one for one in jobs if one["status"] in UNENDED]
+            first = min(unended, key=lambda one: (one["created"], one["name"]), default={"name": ""})
+            self._job = first["name"]
+        return self._job
+
     async def _open(self, name: str, place: Place, url: str, group: asyncio.TaskGroup) -> _Seat:
         front, app, tasks, aliases = self._front, None, list[asyncio.Task[None]](), self._base.aliases
+        called = f"_{name}" if place.slot == _JOB_SLOT else name
         if place.slot:
-            url, aliases = f"{url}/endpoints/{name}{FRONT}", ()
+            url, aliases = f"{url}/endpoints/{called}{FRONT}", ()
+            await asyncio.to_thread(_clear, place, name)
             place.prepare_own()
             front = self._front.another(served(place, Endpoint(endpoint=name, variants=())))
             app = self._application(front)
@@ -142,11 +173,13 @@ class Seats:
             tasks = [group.create_task(one) for one in beside]
         stop, children = Stop(), Children(place, self._environment)
         base = self._base.model_copy(update={"front_url": url, "aliases": aliases})
-        agent = Agent(name, place, self._store, base, stop.ask, self._prometheus)
+        agent: Agent | Transformer = Agent(name, place, self._store, base, stop.ask, self._prometheus)
+        if place.slot == _JOB_SLOT:
+            agent = Transformer(name, place, self._store, base, stop.ask, self.hold)
         # A daemon: what is cut off when we end is undone by the next one, as after any other death.
         thread = threading.Thread(target=_work, args=(agent, children), daemon=True)
         thread.start()
-        return _Seat(name, place, front, children, stop, thread, app, tasks)
+        return _Seat(name, called, place, front, children, stop, thread, app, tasks)
 
     async def _close(self, seat: _Seat) -> None:
         """End what worked for an endpoint that is gone; nobody is at its front any more."""
@@ -199,7 +232,16 @@ def served(place: Place, nothing: Endpoint) -> Endpoint:
     return nothing
 
 
-def _work(agent: Agent, children: Children) -> None:
+def _clear(place: Place, name: str) -> None:
+    """Remove what a server that died left of another one that had this place."""
+    try:
+        if endpoints.load(place.endpoint).endpoint != name:
+            shutil.rmtree(place.own)
+    except EndpointFileError:  # it is not there, or `served` tells of it
+        return
+
+
+def _work(agent: Agent | Transformer, children: Children) -> None:
     units.use(children)
     while True:
         try:

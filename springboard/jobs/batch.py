@@ -27,6 +27,9 @@ from springboard.jobs.store import Store, StoreAway
 logger = logging.getLogger("springboard.jobs")
 
 PART = 1000
+# Takes the number of a part, its results and its errors, each with the video's place. Called once more with
+# the same where somebody is killed; raises `StoreAway` to be called again.
+Keep = Callable[[int, list[tuple[str, bytes]], list[tuple[str, dict[str, Any]]]], None]
 _OUT, _ERROR = ".out", "-error.out"
 _LOOK_SECONDS, _AWAY_SECONDS = 1.0, 5.0
 # Times are counted in steps of a tenth, so that their quantiles are known to that.
@@ -100,9 +103,20 @@ class Batch:
     """One batch. What it calls may block; where the queue or the store is away it waits."""
 
     def __init__(
-        self, root: str, endpoint: str, queue: JobQueue, store: Store, at_once: int, part: int = PART
+        self,
+        root: str,
+        endpoint: str,
+        queue: JobQueue,
+        store: Store,
+        at_once: int,
+        part: int = PART,
+        timeout: float = WORK_SECONDS,
+        keep: Keep | None = None,
     ) -> None:
-        """`root`: where all of it goes; no more than `at_once` jobs are on the queue; `part` videos each."""
+        """`root`: where all of it goes; no more than `at_once` jobs are on the queue; `part` videos each.
+
+        `timeout`: seconds of work for one. `keep` takes a part's results in place of files below `root`.
+        """
         self._root = root.rstrip("/")
         self._own = f"{self._root}/.batch"
         self._ends = f"{self._own}/work"  # of single jobs, until they are collected
@@ -111,6 +125,8 @@ class Batch:
         self._store = store
         self._at_once = at_once
         self._size = part
+        self._timeout = timeout
+        self._keep = keep or self._in_files
         self._parts: list[_Part] = []
         self.total = 0
         self.tally = Tally()
@@ -141,7 +157,7 @@ class Batch:
     def run(self, stop: threading.Event, told: Callable[[Tally], None] = lambda _: None) -> bool:
         """Have everything scored that is not yet; return whether that is all, or it was stopped.
 
-        `told` is called with what is done so far, each second.
+        `told` is called with what is done so far, each second; what it raises ends this, to go on later.
         """
         done = {int(name.partition(".")[0]) for name in self._store.names(self._own, ".done")}
         for number in done:
@@ -152,11 +168,11 @@ class Batch:
         while more and not stop.is_set():
             try:
                 more = self._turn(ahead)
-                told(self._so_far())
                 pause = _LOOK_SECONDS if more else 0
             except (QueueAway, StoreAway) as error:
                 logger.warning("waiting: %s", error)
                 pause = _AWAY_SECONDS
+            told(self._so_far())
             stop.wait(pause)
         return not more
 
@@ -194,7 +210,7 @@ class Batch:
                 input=place,
                 received=now,
                 expires=now + TTL_SECONDS,
-                timeout=WORK_SECONDS,
+                timeout=self._timeout,
                 output=f"{folder}/{_id(place)}{_OUT}",
                 failure=f"{folder}/{_id(place)}{_ERROR}",
             )
@@ -218,24 +234,31 @@ class Batch:
                     self._store.remove(f"{self._work(part.number)}/{_id(place)}{suffix}")
 
     def _collect(self, part: _Part) -> None:
-        results, failures, folder = list[str](), list[str](), self._work(part.number)
-        tally = Tally(times=part.tally.times)
+        results, failures = list[tuple[str, bytes]](), list[tuple[str, dict[str, Any]]]()
+        folder, tally = self._work(part.number), Tally(times=part.tally.times)
         for place in part.places:
             if (result := self._store.get(f"{folder}/{_id(place)}{_OUT}")) is not None:
-                results.append(json.dumps({"input": place, **json.loads(result)}) + "\n")
+                results.append((place, result))
                 tally.scored += 1
             else:
                 error = _error(self._store.get(f"{folder}/{_id(place)}{_ERROR}"))
-                failures.append(json.dumps({"input": place, **error}) + "\n")
+                failures.append((place, error))
                 tally.failed[str(error["code"])] += 1
-        if failures:
-            self._store.put(f"{self._root}/failures-{part.number:06}.jsonl", "".join(failures).encode())
-        if results:
-            self._store.put_new(f"{self._root}/part-{part.number:06}.jsonl", "".join(results).encode())
+        self._keep(part.number, results, failures)
         tally.seconds = (now := time.monotonic()) - self._last
         self._store.put_new(self._done(part.number), tally.written())
         self._last = now
         self.tally.add(tally)
+
+    def _in_files(
+        self, number: int, results: list[tuple[str, bytes]], failures: list[tuple[str, dict[str, Any]]]
+    ) -> None:
+        scored = [{"input": place, **json.loads(result)} for place, result in results]
+        failed = [{"input": place, **error} for place, error in failures]
+        if failed:
+            self._store.put(f"{self._root}/failures-{number:06}.jsonl", _lines(failed))
+        if scored:
+            self._store.put_new(f"{self._root}/part-{number:06}.jsonl", _lines(scored))
 
     def _so_far(self) -> Tally:
         shown = Tally(seconds=time.monotonic() - self._last)
@@ -262,6 +285,10 @@ class Batch:
 
 def _id(place: str) -> str:
     return f"batch-{hashlib.sha256(place.encode()).hexdigest()[:32]}"
+
+
+def _lines(documents: list[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(one) + "\n" for one in documents).encode()
 
 
 def _error(failure: bytes | None) -> dict[str, Any]:

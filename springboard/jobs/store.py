@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -93,15 +93,26 @@ class Store:
                     return
                 yield from _files(folder, "", after.split("/") if after else [])
                 return
-            bucket, prefix = _split(f"{folder.rstrip('/')}/")
-            # What is equal to the prefix would be what consoles show as the folder.
+            root = f"{folder.rstrip('/')}/"
+            for place in self.beginning(root, root + after if after else ""):
+                yield place.removeprefix(root)
+
+    def beginning(self, place: str, after: str = "") -> Iterator[str]:
+        """Yield the places in S3 that begin like one, always in the same order, those after one if given.
+
+        Holds a page at a time. Raises `StoreAway`.
+        """
+        bucket, prefix = _split(place)
+        # Not the prefix itself, which may be an object's whole name.
+        since: Any = {"StartAfter": _split(after)[1]} if after else {}
+        with _explained(place):
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=bucket, Prefix=prefix, StartAfter=prefix + after
+                Bucket=bucket, Prefix=prefix, **since
             )
             for page in pages:
                 for one in page.get("Contents", []):
                     if not one["Key"].endswith("/"):  # what consoles show as a folder
-                        yield one["Key"].removeprefix(prefix)
+                        yield f"{_S3}{bucket}/{one['Key']}"
 
     def get(self, place: str) -> bytes | None:
         """Return what is there, None where nothing is. Raises `StoreAway`."""

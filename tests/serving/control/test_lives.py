@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from springboard.releases.registry import Registry
 from tests.stands.plane import ARN, Machine, plane
@@ -70,9 +70,17 @@ def test_an_endpoint_lives_from_its_creation_to_its_end(machine: Machine, object
 
     _others_live_beside(machine)
     _jobs_are_taken_and_requests_captured_as_configured(machine, s3)
+    _a_transform_job_begins(machine, s3, "some-bad", b"status=422 code=not_a_dive")
     _what_is_good_takes_over_step_by_step(machine)
     _a_bad_one_goes_back_by_itself(machine)
+    _a_transform_job_ends(machine, s3, "some-bad", "Failed", 7)
+    told = sagemaker.describe_transform_job(TransformJobName="some-bad")
+    assert told["FailureReason"].startswith("1 of 8 objects were not scored (not_a_dive 1), the others were.")
+    before = _scored(machine)
+    _a_transform_job_begins(machine, s3, "healed", b"score=7")
+    wait_until(lambda: _scored(machine) > before, "the first to be scored", 120)
     _what_served_serves_after_kill_9(machine)
+    _a_transform_job_ends(machine, s3, "healed", "Completed", 8)
 
     sagemaker = machine.client()
     for model in ("dive-0", "dive-2"):
@@ -173,6 +181,52 @@ def _found(s3: Any, prefix: str) -> dict[str, bytes]:
     found = s3.list_objects_v2(Bucket="dives", Prefix=prefix).get("Contents", [])
     keys = [one["Key"] for one in found]
     return {key.rpartition("/")[2]: s3.get_object(Bucket="dives", Key=key)["Body"].read() for key in keys}
+
+
+def _a_transform_job_begins(machine: Machine, s3: Any, name: str, last: bytes) -> None:
+    """Of eight videos; another one that waits for its turn is stopped at once."""
+    for number in range(7):
+        s3.put_object(
+            Bucket="dives", Key=f"lives/{name}/{number}", Body=b"score=%d sleep=0.5" % (60 + number)
+        )
+    s3.put_object(Bucket="dives", Key=f"lives/{name}/7", Body=last)
+    sagemaker = machine.client()
+    for job in (name, f"not-{name}"):
+        sagemaker.create_transform_job(
+            TransformJobName=job,
+            ModelName="dive-0",
+            TransformInput={
+                "DataSource": {
+                    "S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://dives/lives/{name}/"}
+                }
+            },
+            TransformOutput={"S3OutputPath": f"s3://dives/lives/{job}-scores"},
+            TransformResources={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
+        )
+    sagemaker.stop_transform_job(TransformJobName=f"not-{name}")
+    _ended(machine, f"not-{name}", "Stopped")
+    told = sagemaker.describe_transform_job(TransformJobName=name)
+    assert told["TransformJobStatus"] == "InProgress"
+
+
+def _scored(machine: Machine) -> int:
+    return sum("job scored" in line for line in machine.server.log)
+
+
+def _a_transform_job_ends(machine: Machine, s3: Any, name: str, status: str, results: int) -> None:
+    _ended(machine, name, status)
+    found = _found(s3, f"lives/{name}-scores/")
+    assert {name: json.loads(result)["score"] for name, result in found.items()} == {
+        f"{number}.out": 60 + number if number < 7 else 7 for number in range(results)
+    }
+
+
+def _ended(machine: Machine, name: str, status: str) -> None:
+    waiter = machine.client().get_waiter("transform_job_completed_or_stopped")
+    with suppress(WaiterError):  # of a failed one
+        waiter.wait(TransformJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+    told = machine.client().describe_transform_job(TransformJobName=name)
+    assert told["TransformJobStatus"] == status, told
 
 
 def _what_is_good_takes_over_step_by_step(machine: Machine) -> None:

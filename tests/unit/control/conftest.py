@@ -17,6 +17,7 @@ from springboard.control.documents import Documents
 from springboard.control.endpoints import Endpoints
 from springboard.control.names import Identity
 from springboard.control.store import Folder
+from springboard.control.transforms import Transforms
 from springboard.endpoint.document import Endpoint
 from springboard.front.front import Front
 from springboard.front.routes import create_app
@@ -76,6 +77,7 @@ def planes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Pl
             stores.append(Folder(folder / str(len(stores))))
             documents = Documents(stores[-1], IDENTITY)
             operations.update(documents.operations | Endpoints(documents).operations)
+            operations.update(Transforms(documents, {"dives"}).operations)
             return Plane(f"http://127.0.0.1:{port}", stores[-1])
 
         yield fresh

@@ -12,8 +12,13 @@ from springboard.control.documents import Documents
 from springboard.control.endpoints import Endpoints
 from springboard.control.errors import ControlError
 from springboard.control.store import Folder
+from springboard.control.transforms import Transforms, ended
 from tests.unit.control.conftest import IDENTITY
 
+KINDS = (
+    *(("model", "Model"), ("endpoint-config", "EndpointConfig"), ("endpoint", "Endpoint")),
+    ("transform-job", "TransformJob"),
+)
 NAMES = ["a", "b", "AllTraffic", "canary"]
 STRINGS = [
     *NAMES,
@@ -47,7 +52,7 @@ def made(shape: Shape, chance: random.Random) -> Any:
 
 
 def agent(store: Folder, chance: random.Random) -> None:
-    """Do with endpoints what the agent does with their documents."""
+    """Do with endpoints and jobs what the agents do with their documents."""
     for one in store.every("endpoint"):
         if one["status"] == "Deleting":
             found = store.read("endpoint", one["name"])
@@ -70,6 +75,12 @@ def agent(store: Folder, chance: random.Random) -> None:
             found = store.read("endpoint", one["name"])
             assert found is not None
             store.write("endpoint", one["name"], changed, found[1])
+    for one in store.every("transform-job"):
+        begun = {**one, "started": one["created"]}
+        changed = chance.choice([begun, ended(begun, "Failed", "why"), ended(begun, "Completed")])
+        found = store.read("transform-job", one["name"])
+        assert found is not None
+        store.write("transform-job", one["name"], changed, found[1])
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -78,6 +89,7 @@ def test_no_request_is_a_fault_and_describe_tells_every_state(seed: int, tmp_pat
     store = Folder(tmp_path)
     documents = Documents(store, IDENTITY)
     operations = documents.operations | Endpoints(documents).operations
+    operations |= Transforms(documents, {"models"}).operations
     operations["CreateModel"]({"ModelName": "a", "PrimaryContainer": {"ModelDataUrl": "s3://m/x.tar.gz"}})
     answered = 0
     for _ in range(400):
@@ -94,7 +106,7 @@ def test_no_request_is_a_fault_and_describe_tells_every_state(seed: int, tmp_pat
             answered += 1
         if chance.random() < 0.3:
             agent(store, chance)
-        for kind, of in (("model", "Model"), ("endpoint-config", "EndpointConfig"), ("endpoint", "Endpoint")):
+        for kind, of in KINDS:
             for one in store.every(kind):
                 told = operations[f"Describe{of}"]({f"{of}Name": one["name"]})
                 described = shapes.operation(f"Describe{of}")

@@ -79,6 +79,29 @@ def test_each_video_is_a_line_of_a_part_or_of_the_failures(shop: Shop) -> None:
     assert shop.queue.backlog().waiting == 0
 
 
+def test_results_are_kept_by_whoever_asks_for_them_as_they_are(shop: Shop) -> None:
+    kept: dict[str, bytes | dict[str, Any]] = {}
+
+    def keep(_: int, results: list[tuple[str, bytes]], failures: list[tuple[str, dict[str, Any]]]) -> None:
+        if not kept:
+            kept[""] = b""
+            raise StoreAway("the first time")
+        kept.update(results)
+        kept.update(failures)
+
+    places = sorted(_places(20))
+    with shop.working(lambda _: Said(_answer)):
+        assert _batch(shop, places, timeout=7, keep=keep).run(threading.Event())
+    del kept[""]
+    assert kept == {
+        place: {"code": "not_a_dive", "message": "This is no dive."}
+        if "bad" in place
+        else json.dumps({"score": 50, "of": place}).encode()
+        for place in places
+    }
+    assert _lines(Store(), f"{shop.folder}/out", "part") == []
+
+
 def _until(work: Batch, done: int) -> bool:
     """Run it until so many are done; no more than 8 are from one look to the next."""
     stop = threading.Event()
