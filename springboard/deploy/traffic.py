@@ -55,7 +55,9 @@ class Traffic:
         return [*(_variant(name, one.served, percent * own) for name, one, percent in shares), *others]
 
     def _others(self) -> list[Variant]:
-        return [_variant(name, one.served, 100 * weight) for name, (one, weight) in self.beside.items()]
+        # One whose name the deployed release shall have from now on leaves at once: names differ.
+        others = {name: share for name, share in self.beside.items() if name != self.stable}
+        return [_variant(name, one.served, 100 * weight) for name, (one, weight) in others.items()]
 
     def asked(self) -> set[str]:
         """Return the addresses that endpoint.yml has the front ask now."""

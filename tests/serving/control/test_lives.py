@@ -155,7 +155,7 @@ def _jobs_are_taken_and_requests_captured_as_configured(machine: Machine, s3: An
         sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant], **more)
     sagemaker.update_endpoint(EndpointName="others", EndpointConfigName="watched")
     told = machine.wait("endpoint_in_service", "others")
-    assert told["AsyncInferenceConfig"] == asynchronous
+    assert told.get("AsyncInferenceConfig") == asynchronous, told
     assert told["DataCaptureConfig"]["CaptureStatus"] == "Started"
     given = {"EndpointName": "others", "InputLocation": "s3://dives/lives/dive.mp4", "InferenceId": "heat-3"}
     where = runtime.invoke_endpoint_async(**given)["OutputLocation"]
