@@ -26,6 +26,7 @@ _COMMANDS = {
     "jobs": "springboard.cli.jobs:app",
     "keys": "springboard.cli.keys:app",
     "releases": "springboard.cli.releases:app",
+    "endpoint": "springboard.cli.endpoints:app",
 }
 
 
