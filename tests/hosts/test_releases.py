@@ -289,7 +289,7 @@ def test_a_host_that_follows_a_channel_serves_nothing_older_after_a_reboot(
     for name, value in served.publisher(models.url).items():  # who deploys moves the channel, too
         monkeypatch.setenv(name, value)
     site.given["springboard_channel"] = True
-    play = site.deploy("2.1.0")
+    play = site.deploy("2.1.0", weight=0)
     assert play.ok, play.output
     channels = Channels("s3://models", models.client)
     found = channels.read("dive-scoring")

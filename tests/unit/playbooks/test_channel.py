@@ -189,17 +189,17 @@ def test_policies_allow_channels_where_they_are_followed(tmp_path: Path) -> None
         "deploy": PLAYBOOKS / "policies/deploy.json.j2",
         "read": PLAYBOOKS / "roles/aws_host/templates/read.json.j2",
     }
-    rendered = (
-        "{{ lookup('ansible.builtin.template', item.1, template_vars={'springboard_channel': item.2,"
-        " 'aws_host_follows_channel': item.2}) }}"
+    looked_up = (
+        "lookup('ansible.builtin.template', '{}', template_vars={{'springboard_channel': {on},"
+        " 'aws_host_follows_channel': {on}}}) | string"
     )
-    task = {
-        "ansible.builtin.copy": {
-            "dest": f"{tmp_path}/{{{{ item.0 }}}}-{{{{ item.2 }}}}",
-            "content": rendered,
-        },
-        "loop": [[name, str(path), on] for name, path in templates.items() for on in (False, True)],
-    }
+    rendered = ", ".join(
+        f"'{name}-{on}': {looked_up.format(path, on=on)}"
+        for name, path in templates.items()
+        for on in (False, True)
+    )
+    content = f"{{{{ {{ {rendered} }} | to_json }}}}"
+    task = {"ansible.builtin.copy": {"dest": f"{tmp_path}/rendered.json", "content": content}}
     given = {
         "policies_partition": "aws",
         "policies_keys": "x",
@@ -226,9 +226,10 @@ def test_policies_allow_channels_where_they_are_followed(tmp_path: Path) -> None
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    made = json.loads((tmp_path / "rendered.json").read_text())
     for name, acts in (("deploy", ["s3:GetObject", "s3:PutObject"]), ("read", ["s3:GetObject"])):
-        assert "channels" not in (tmp_path / f"{name}-False").read_text()
-        statements = json.loads((tmp_path / f"{name}-True").read_text())["Statement"]
+        assert "channels" not in made[f"{name}-False"]
+        statements = json.loads(made[f"{name}-True"])["Statement"]
         mine = "arn:aws:s3:::some-models/channels/*"
         allowed = [one["Action"] for one in statements if mine in str(one["Resource"])]
         assert allowed == [acts]
