@@ -49,7 +49,13 @@ def test_the_host_that_watches_goes_alone(unwatched: Run, aws: Aws) -> None:
     assert unwatched.code == 0, unwatched.text
     kinds = [kind for kind, _ in tagged(aws, ELSEWHERE, "pool-eu")]
     assert (kinds.count("instance"), kinds.count("elastic-ip"), kinds.count("volume")) == (1, 1, 1)
-    assert running(aws, ELSEWHERE, "pool-eu-1")
+    (group,) = running(aws, ELSEWHERE, "pool-eu-1")["SecurityGroups"]
+    assert kinds.count("security-group") == 1
+    rules = aws.client("ec2", ELSEWHERE).describe_security_group_rules(
+        Filters=[{"Name": "group-id", "Values": [group["GroupId"]]}]
+    )["SecurityGroupRules"]
+    assert rules
+    assert not [rule for rule in rules if "ReferencedGroupInfo" in rule]
 
 
 def test_the_new_one_stays_when_the_old_one_is_taken_down(emptied: Run, aws: Aws) -> None:
