@@ -17,7 +17,8 @@ Added to moto:
 - the description of a security group's rule whose source is another group;
 - tags of elastic IPs where DescribeTags is asked for that type alone;
 - S3 as if asked over TLS, and conditions on If-None-Match, so that a bucket's policy lets the rest through;
-- the patterns and bounds of `aws_rules`, so that it refuses the words that AWS refuses.
+- the patterns and bounds of `aws_rules` and `aws_queues`, so that it refuses the words that AWS refuses;
+- S3's events go where a queue's policy lets them (`aws_queues`).
 
 Policies of users and roles are enforced (`aws_permissions`), signatures and bucket policies' principals not.
 """
@@ -48,7 +49,7 @@ from moto.servicequotas.responses import ServiceQuotasResponse
 from moto.ssm.models import Parameter, ssm_backends
 from werkzeug.serving import make_server
 
-from tests.stands import aws_asks, aws_console, aws_permissions, aws_room, aws_rules
+from tests.stands import aws_asks, aws_console, aws_permissions, aws_queues, aws_room, aws_rules
 
 REGIONS = ("us-west-1", "eu-west-1", "us-east-1")
 UNKNOWN_KEY = "AKIAUNKNOWNTOAWS0000"
@@ -210,8 +211,10 @@ def _answered(environ: dict[str, Any]) -> tuple[str, str, bytes] | None:
         return None
     body = b""
     key, region, service = scope.groups()
-    if service != "s3" or environ.get("QUERY_STRING", "") == "delete":  # the others' bodies are objects
+    query = environ.get("QUERY_STRING", "")
+    if service != "s3" or query in ("delete", "notification"):  # the others' bodies are objects
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        body = aws_queues.lowered(body) if query == "notification" else body
         environ["wsgi.input"] = io.BytesIO(body)
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     request = aws_asks.Request(
@@ -220,23 +223,34 @@ def _answered(environ: dict[str, Any]) -> tuple[str, str, bytes] | None:
         region,
         environ["REQUEST_METHOD"],
         environ["PATH_INFO"],
-        environ.get("QUERY_STRING", ""),
+        query,
         target,
         body,
         environ.get("HTTP_X_AMZ_SECURITY_TOKEN", ""),
     )
     if denied := aws_permissions.refused(request):
         return "403 Forbidden", *aws_permissions.answer(service, denied)
-    wanted = environ.get("HTTP_X_AMZ_ACL", "")
-    if fault := (aws_rules.acl(environ["PATH_INFO"], wanted) if wanted else None):
-        return "400 Bad Request", *fault.answer
-    if fault := aws_rules.find(service, environ["REQUEST_METHOD"], environ["PATH_INFO"], target, body):
+    if fault := _fault(environ, request):
         return "400 Bad Request", *fault.answer
     if service == "ec2":
         form = dict(parse_qsl(body.decode()))
         if found := aws_room.find(region, form) or aws_console.find(form):
             return found[0], "text/xml", found[1]
     return None
+
+
+def _fault(environ: dict[str, Any], request: aws_asks.Request) -> aws_rules.Fault | None:
+    """Return what AWS refuses of a request's words."""
+    wanted = environ.get("HTTP_X_AMZ_ACL", "")
+    if fault := (aws_rules.acl(request.path, wanted) if wanted else None):
+        return fault
+    service, target, body = request.service, request.target, request.body
+    if request.query == "notification" and request.method == "PUT":
+        skip = environ.get("HTTP_X_AMZ_SKIP_DESTINATION_VALIDATION", "").lower() == "true"
+        return aws_queues.notification(request.path.strip("/"), body, skip)
+    return aws_rules.find(service, request.method, request.path, target, body) or aws_queues.find(
+        service, request.region, target, body
+    )
 
 
 def main() -> None:
@@ -250,6 +264,7 @@ def main() -> None:
     setattr(EC2Backend, "run_instances", aws_room.ending(EC2Backend.run_instances))  # noqa: B010
     setattr(EC2Backend, "matches_filters", _offering_matches)  # noqa: B010
     setattr(SecurityGroupRule, "description", property(_description))  # noqa: B010
+    aws_queues.install()
     EC2_PREFIX_TO_RESOURCE["eipalloc"] = "elastic-ip"
     for region in REGIONS:
         publish_ami(region, "20260918")

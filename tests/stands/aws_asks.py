@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
+from moto.s3.models import s3_backends
 
 # Parameters of EC2's that name what is there already.
 _NAMES = {
@@ -59,6 +60,7 @@ _S3_OF = {
     "inventory": "InventoryConfiguration",
     "lifecycle": "LifecycleConfiguration",
     "location": "BucketLocation",
+    "notification": "BucketNotification",
     "object-lock": "BucketObjectLockConfiguration",
     "ownershipControls": "BucketOwnershipControls",
     "policy": "BucketPolicy",
@@ -117,6 +119,10 @@ def asks(request: Request) -> Iterator[Ask]:
         yield from _of_alarms(request)
     elif request.service == "secretsmanager":
         yield from _of_secrets(request)
+    elif request.service == "sqs":
+        yield from _of_queues(request)
+    elif request.service == "sns":
+        yield from _of_topics(request)
     else:
         yield Ask(f"{request.service}:{request.target.rpartition('.')[2] or request.form['Action']}")
 
@@ -235,6 +241,24 @@ def _of_secrets(request: Request) -> Iterator[Ask]:
         yield Ask("secretsmanager:TagResource", where)
 
 
+def _of_queues(request: Request) -> Iterator[Ask]:
+    action, given = request.target.rpartition(".")[2], json.loads(request.body)
+    name = given.get("QueueName") or given.get("QueueUrl", "*").rpartition("/")[2]
+    where = f"arn:aws:sqs:{request.region}:{DEFAULT_ACCOUNT_ID}:{name}"
+    yield Ask(f"sqs:{action}", where)
+    if action == "CreateQueue" and given.get("tags"):
+        yield Ask("sqs:TagQueue", where)
+
+
+def _of_topics(request: Request) -> Iterator[Ask]:
+    form = request.form
+    made = f"arn:aws:sns:{request.region}:{DEFAULT_ACCOUNT_ID}:{form.get('Name', '*')}"
+    where = form.get("TopicArn") or form.get("ResourceArn") or made
+    yield Ask(f"sns:{form['Action']}", where)
+    if form["Action"] == "CreateTopic" and "Tags.member.1.Key" in form:
+        yield Ask("sns:TagResource", where)
+
+
 def _of_s3(request: Request) -> Iterator[Ask]:
     bucket, _, name = request.path.strip("/").partition("/")
     query = dict(parse_qsl(request.query, keep_blank_values=True))
@@ -245,6 +269,10 @@ def _of_s3(request: Request) -> Iterator[Ask]:
         version = "Version" if "versionId" in query else ""
         about = "Tagging" if "tagging" in query else ""
         yield Ask(f"s3:{_S3_OBJECT[request.method]}{version}{about}", f"{where}/{name}")
+        # docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html : of what is not there it tells 404 to
+        # who may list the bucket, as a whole, and 403 to all others.
+        if request.method in ("GET", "HEAD") and not query and not _is_there(bucket, name):
+            yield Ask("s3:ListBucket", where)
     elif "versions" in query:
         yield Ask("s3:ListBucketVersions", where)
     elif "delete" in query:
@@ -257,6 +285,11 @@ def _of_s3(request: Request) -> Iterator[Ask]:
             yield Ask(f"s3:{_verb(request.method, part)}{_S3_OF[part]}", where)
     else:
         yield Ask(f"s3:{_S3_PLAIN[request.method]}", where, {"s3:prefix": query.get("prefix", "")})
+
+
+def _is_there(bucket: str, name: str) -> bool:
+    found = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets.get(bucket)
+    return found is None or name.encode("latin-1").decode() in found.keys
 
 
 def _verb(method: str, part: str) -> str:

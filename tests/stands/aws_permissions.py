@@ -50,7 +50,11 @@ def answer(service: str, ask: Ask) -> tuple[str, bytes]:
         return "application/x-amz-json-1.1", json.dumps(
             {"__type": "AccessDeniedException", "message": says}
         ).encode()
-    code = "UnauthorizedOperation" if service == "ec2" else "AccessDenied"
+    if service == "sqs":
+        return "application/x-amz-json-1.0", json.dumps(
+            {"__type": "AccessDeniedException", "message": says}
+        ).encode()
+    code = {"ec2": "UnauthorizedOperation", "sns": "AuthorizationError"}.get(service, "AccessDenied")
     error = f"<Error><Code>{code}</Code><Message>{says}</Message></Error>"
     if service == "s3":
         return "application/xml", error.encode()

@@ -100,6 +100,7 @@ class Fault:
     parameter: str
     says: str
     code: str = ""
+    more: tuple[tuple[str, str], ...] = ()
 
     @property
     def answer(self) -> tuple[str, bytes]:
@@ -107,10 +108,15 @@ class Fault:
         if self.service in ("ssm", "servicequotas", "secretsmanager"):
             said = {"__type": "ValidationException", "message": self.says}
             return "application/x-amz-json-1.1", json.dumps(said).encode()
+        if self.service == "sqs":
+            return "application/x-amz-json-1.0", json.dumps(
+                {"__type": f"com.amazonaws.sqs#{self.code}", "message": self.says}
+            ).encode()
         words = self.says.replace("&", "&amp;").replace("<", "&lt;")
         codes = {"ec2": "InvalidParameterValue", "s3": "InvalidBucketName"}
         code = self.code or codes.get(self.service, "ValidationError")
-        error = f"<Error><Code>{code}</Code><Message>{words}</Message></Error>"
+        more = "".join(f"<{name}>{value}</{name}>" for name, value in self.more)
+        error = f"<Error><Code>{code}</Code><Message>{words}</Message>{more}</Error>"
         if self.service == "s3":
             return "application/xml", error.encode()
         if self.service == "ec2":
