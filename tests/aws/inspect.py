@@ -39,6 +39,7 @@ def tagged(aws: Aws, region: str, deployment: str) -> set[tuple[str, str]]:
         for alarm in aws.client("cloudwatch", region).describe_alarms()["MetricAlarms"]
         if alarm["AlarmName"].startswith(f"{deployment}-")
     }
+    found |= _tagged_in_messages(aws, region, tag)
     found |= _tagged_in_iam(iam, tag) | _tagged_in_s3(s3, tag)
     # The tagging service sees these too; it keeps terminated instances for an hour, secrets until their end.
     for resource in aws.client("resourcegroupstaggingapi", region).get_resources(
@@ -57,6 +58,21 @@ def _tagged_in_iam(iam: Any, tag: dict[str, str]) -> set[tuple[str, str]]:
         ("instance-profile", name)
         for name in profiles
         if tag in iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"].get("Tags", [])
+    }
+
+
+def _tagged_in_messages(aws: Aws, region: str, tag: dict[str, str]) -> set[tuple[str, str]]:
+    sqs, sns = aws.client("sqs", region), aws.client("sns", region)
+    urls = sqs.list_queues().get("QueueUrls", [])
+    queues = {
+        url
+        for url in urls
+        if tag["Value"] == sqs.list_queue_tags(QueueUrl=url).get("Tags", {}).get(tag["Key"])
+    }
+    topics = [one["TopicArn"] for one in sns.list_topics()["Topics"]]
+    tagged_topics = {arn for arn in topics if tag in sns.list_tags_for_resource(ResourceArn=arn)["Tags"]}
+    return {("queue", url.rpartition("/")[2]) for url in queues} | {
+        ("topic", arn.rpartition(":")[2]) for arn in tagged_topics
     }
 
 

@@ -270,9 +270,9 @@ def _of_s3(request: Request) -> Iterator[Ask]:
         about = "Tagging" if "tagging" in query else ""
         yield Ask(f"s3:{_S3_OBJECT[request.method]}{version}{about}", f"{where}/{name}")
         # docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html : of what is not there it tells 404 to
-        # who may list the bucket, as a whole, and 403 to all others.
+        # who may list the bucket, here by what begins so, and 403 to all others.
         if request.method in ("GET", "HEAD") and not query and not _is_there(bucket, name):
-            yield Ask("s3:ListBucket", where)
+            yield Ask("s3:ListBucket", where, {"s3:prefix": name})
     elif "versions" in query:
         yield Ask("s3:ListBucketVersions", where)
     elif "delete" in query:

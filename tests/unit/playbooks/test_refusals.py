@@ -14,6 +14,7 @@ from springboard.system.checkout import ROOT
 
 ACCOUNT = {"ansible.builtin.include_tasks": str(ROOT / "playbooks/tasks/aws_account.yml")}
 BUCKET = {"ansible.builtin.include_role": {"name": "model_bucket", "tasks_from": "preflight"}}
+PLACES = {"ansible.builtin.include_role": {"name": "job_queue", "tasks_from": "places"}}
 NETWORKS = {"ansible.builtin.include_role": {"name": "aws_host", "tasks_from": "variables"}}
 KEYS = {"ansible.builtin.include_tasks": str(ROOT / "playbooks/tasks/keys_store.yml")}
 ISSUED = {"keys_store_shows": True, "keys_store_take": "", "keys_store_argv": ["create", "coach"]}
@@ -42,6 +43,11 @@ def bucket(said: str, name: str) -> tuple[dict[str, Any], dict[str, Any], str]:
 
 def networks(said: str, **given: Any) -> tuple[dict[str, Any], dict[str, Any], str]:
     return NETWORKS, NAMED | GIVEN | given, said
+
+
+def places(said: str, **given: Any) -> tuple[dict[str, Any], dict[str, Any], str]:
+    side = {"job_queue_input": "s3://dives/in", "job_queue_output": "s3://dives/out", "job_queue_failure": ""}
+    return PLACES, NAMED | side | {"springboard_video_buckets": ["dives"]} | given, said
 
 
 CASES = {
@@ -79,6 +85,34 @@ CASES = {
         {"__keys_kept": "{}", "keys_store_out": "/nowhere/coach.env", **ISSUED},
         "/nowhere/coach.env cannot be written: there is no folder of it.",
     ),
+    "places side by side": places(""),
+    "places whose names begin alike": places("", job_queue_output="s3://dives/in2/"),
+    "a whole bucket": places("", job_queue_input="s3://dives/", job_queue_output="s3://scores"),
+    "no place for videos": places("job_queue_input is ''; set it in inventory", job_queue_input=""),
+    "a place that S3's filters read otherwise": places(
+        "in a code of their own", job_queue_input="s3://dives/in put"
+    ),
+    "a place for videos that ends a line": places(
+        "job_queue_input is 's3://dives", job_queue_input="s3://dives/in\n"
+    ),
+    "no place for results": places("'' is no place for results", job_queue_output=""),
+    "a folder for failures": places(
+        "'/srv/x' is no place for results or failures", job_queue_failure="/srv/x"
+    ),
+    "results among videos": places(
+        "s3://dives/in/out (job_queue_output", job_queue_output="s3://dives/in/out/"
+    ),
+    "failures among videos": places("without end", job_queue_failure="s3://dives/in"),
+    "videos among results": places("be passed over as an answer", job_queue_output="s3://dives"),
+    "results in the bucket that is dropped into": places("without end", job_queue_input="s3://dives"),
+    "a bucket that hosts take no videos from": places(
+        "no videos from dives: add it to springboard_video_buckets", springboard_video_buckets=["others"]
+    ),
+    "fewer receives than attempts": places(
+        "to a number above async.max_attempts (100)",
+        springboard_deploy_settings={"async": {"max_attempts": 100, "output": "s3://dives/out"}},
+    ),
+    "more receives than SQS counts": places("up to 1000, SQS' own limit", job_queue_max_receives=1001),
     "networks": networks(""),
     "a network that is none": networks(
         "aws_host_allowed_cidrs is", aws_host_allowed_cidrs=["203.0.256.0/24"]
