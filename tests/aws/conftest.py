@@ -16,7 +16,8 @@ from tests.aws.inspect import running, tagged
 from tests.aws.others import Others
 from tests.stands.release import publish
 
-# That deployment's life, which tests follow, in whatever file they are.
+# That deployment's life, which tests follow, in whatever file they are. What a file does with another
+# deployment has other names there, or its tests are torn apart.
 LIFE = [
     "without_quota",
     "checked",

@@ -103,7 +103,7 @@ def without_hosts(lane: Checkout) -> Run:
 
 
 @pytest.fixture(scope="module")
-def checked(aws: Aws, lane: Checkout, without_hosts: object) -> Run:
+def lane_checked(aws: Aws, lane: Checkout, without_hosts: object) -> Run:
     """A check, after provision.yml made the hosts' role."""
     tags = [{"Key": "springboard:deployment", "Value": "lane"}]
     aws.client("iam").create_role(RoleName="lane-host", AssumeRolePolicyDocument=TRUST, Tags=tags)
@@ -111,12 +111,12 @@ def checked(aws: Aws, lane: Checkout, without_hosts: object) -> Run:
 
 
 @pytest.fixture(scope="module")
-def found_after_check(aws: Aws, checked: object) -> tuple[set[tuple[str, str]], dict[str, Any]]:
+def found_after_check(aws: Aws, lane_checked: object) -> tuple[set[tuple[str, str]], dict[str, Any]]:
     return tagged(aws, REGION, "lane"), notifications(aws)
 
 
 @pytest.fixture(scope="module")
-def made(aws: Aws, lane: Checkout, found_after_check: object) -> Run:
+def lane_made(aws: Aws, lane: Checkout, found_after_check: object) -> Run:
     """A run after one that broke off when it had made the dead letters."""
     ours = {"springboard:deployment": "lane"}
     aws.client("sqs", REGION).create_queue(QueueName="lane-jobs-dead", tags=ours)
@@ -126,14 +126,14 @@ def made(aws: Aws, lane: Checkout, found_after_check: object) -> Run:
 
 
 @pytest.fixture(scope="module")
-def settings(made: Run) -> Async:
+def settings(lane_made: Run) -> Async:
     """`async` of endpoint.yml, as the playbook says it in the end."""
-    told = made.text.rpartition("springboard_deploy_settings:")[2]
+    told = lane_made.text.rpartition("springboard_deploy_settings:")[2]
     return Async.model_validate(dict(re.findall(r"(\w+): (s3://\S+|http\S+|arn:\S+)", told)))
 
 
 @pytest.fixture(scope="module")
-def again(aws: Aws, lane: Checkout, made: Run) -> list[Run]:
+def lane_again(aws: Aws, lane: Checkout, lane_made: Run) -> list[Run]:
     """Two runs more, a check the second, after others let a scanner read the queue and tagged it."""
     sqs = aws.client("sqs", REGION)
     url = sqs.get_queue_url(QueueName="lane-jobs")["QueueUrl"]
@@ -158,14 +158,14 @@ def test_without_the_hosts_role_it_says_what_to_run_first(without_hosts: Run) ->
 
 
 def test_check_mode_makes_nothing(
-    checked: Run, found_after_check: tuple[set[tuple[str, str]], dict[str, Any]], theirs: dict[str, Any]
+    lane_checked: Run, found_after_check: tuple[set[tuple[str, str]], dict[str, Any]], theirs: dict[str, Any]
 ) -> None:
-    assert checked.code == 0, checked.text
-    assert checked.changed == 5, "two queues, the topics, the role's policy, the notification"
+    assert lane_checked.code == 0, lane_checked.text
+    assert lane_checked.changed == 5, "two queues, the topics, the role's policy, the notification"
     assert found_after_check == ({("role", "lane-host")}, theirs)
 
 
-def test_queue_and_topics_are_made_as_workers_expect(aws: Aws, made: Run, settings: Async) -> None:
+def test_queue_and_topics_are_made_as_workers_expect(aws: Aws, lane_made: Run, settings: Async) -> None:
     assert tagged(aws, REGION, "lane") == OURS
     sqs = aws.client("sqs", REGION)
     for name in ("lane-jobs", "lane-jobs-dead"):
@@ -188,7 +188,7 @@ def test_queue_and_topics_are_made_as_workers_expect(aws: Aws, made: Run, settin
 
 
 def test_the_bucket_tells_the_queue_beside_those_that_it_told_before(
-    aws: Aws, made: Run, theirs: dict[str, Any]
+    aws: Aws, lane_made: Run, theirs: dict[str, Any]
 ) -> None:
     found = notifications(aws)
     ours = found.pop("springboard-lane")
@@ -198,7 +198,7 @@ def test_the_bucket_tells_the_queue_beside_those_that_it_told_before(
     assert ours["Filter"]["Key"]["FilterRules"] == [{"Name": "Prefix", "Value": "in/"}]
 
 
-def test_s3_of_this_accounts_bucket_alone_may_send(aws: Aws, made: Run) -> None:
+def test_s3_of_this_accounts_bucket_alone_may_send(aws: Aws, lane_made: Run) -> None:
     sqs = aws.client("sqs", REGION)
     url = sqs.get_queue_url(QueueName="lane-jobs")["QueueUrl"]
     policy = json.loads(
@@ -218,8 +218,10 @@ def test_s3_of_this_accounts_bucket_alone_may_send(aws: Aws, made: Run) -> None:
     }
 
 
-def test_second_run_changes_nothing_and_what_others_set_stays(aws: Aws, again: list[Run]) -> None:
-    assert [(run.code, run.changed) for run in again] == [(0, 0)] * 2, again[0].text + again[1].text
+def test_second_run_changes_nothing_and_what_others_set_stays(aws: Aws, lane_again: list[Run]) -> None:
+    assert [(run.code, run.changed) for run in lane_again] == [(0, 0)] * 2, (
+        lane_again[0].text + lane_again[1].text
+    )
     sqs = aws.client("sqs", REGION)
     url = sqs.get_queue_url(QueueName="lane-jobs")["QueueUrl"]
     assert sqs.list_queue_tags(QueueUrl=url)["Tags"]["Backup"] == "daily"
@@ -228,7 +230,7 @@ def test_second_run_changes_nothing_and_what_others_set_stays(aws: Aws, again: l
 
 
 @pytest.fixture(scope="module")
-def role(aws: Aws, again: object) -> dict[str, str]:
+def role(aws: Aws, lane_again: object) -> dict[str, str]:
     """What makes a process a host."""
     lent = aws.client("sts", REGION).assume_role(
         RoleArn=f"arn:aws:iam::{ACCOUNT}:role/lane-host", RoleSessionName="host"
@@ -411,7 +413,7 @@ def policies(lane: Checkout) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def moved(aws: Aws, lane: Checkout, scored: object) -> Run:
+def lane_moved(aws: Aws, lane: Checkout, scored: object) -> Run:
     """Videos are to come into another bucket; who may change both does that."""
     other = {"LocationConstraint": REGION}
     aws.client("s3", REGION).create_bucket(Bucket="lane-more", CreateBucketConfiguration=other)
@@ -424,24 +426,24 @@ def moved(aws: Aws, lane: Checkout, scored: object) -> Run:
     return run
 
 
-def test_another_bucket_takes_the_place_of_the_former(moved: Run, aws: Aws) -> None:
-    assert moved.code == 0, moved.text
+def test_another_bucket_takes_the_place_of_the_former(lane_moved: Run, aws: Aws) -> None:
+    assert lane_moved.code == 0, lane_moved.text
     assert "springboard-lane" in notifications(aws)
     told = aws.client("s3", REGION).get_bucket_notification_configuration(Bucket="lane-more")
     assert "QueueConfigurations" not in told
 
 
 @pytest.fixture(scope="module")
-def torn_down(aws: Aws, lane: Checkout, moved: object, settings: Async) -> Run:
+def lane_torn_down(aws: Aws, lane: Checkout, lane_moved: object, settings: Async) -> Run:
     aws.client("sqs", REGION).send_message(QueueUrl=settings.queue, MessageBody="late")
     return lane.play("teardown", "-e", "teardown_confirm=lane")
 
 
 def test_teardown_lists_and_deletes_ours_and_leaves_theirs(
-    torn_down: Run, aws: Aws, theirs: dict[str, Any]
+    lane_torn_down: Run, aws: Aws, theirs: dict[str, Any]
 ) -> None:
-    assert torn_down.code == 0, torn_down.text
-    listed = torn_down.text.split("to delete:")[1].split("TASK")[0]
+    assert lane_torn_down.code == 0, lane_torn_down.text
+    listed = lane_torn_down.text.split("to delete:")[1].split("TASK")[0]
     assert f"- notification springboard-lane of the bucket {BUCKET}" in listed
     assert re.search(r"- queue lane-jobs \([1-9]\d* messages\)", listed), listed
     assert "- queue lane-jobs-dead (" in listed
@@ -450,13 +452,13 @@ def test_teardown_lists_and_deletes_ours_and_leaves_theirs(
     assert notifications(aws) == theirs
 
 
-def test_a_second_teardown_changes_nothing(torn_down: Run, lane: Checkout) -> None:
+def test_a_second_teardown_changes_nothing(lane_torn_down: Run, lane: Checkout) -> None:
     run = lane.play("teardown", "-e", "teardown_confirm=lane")
     assert (run.code, run.changed) == (0, 0), run.text
 
 
 def test_the_policies_allow_what_was_asked_and_nothing_more(
-    torn_down: Run, aws: Aws, lane: Checkout, policies: dict[str, dict[str, Any]]
+    lane_torn_down: Run, aws: Aws, lane: Checkout, policies: dict[str, dict[str, Any]]
 ) -> None:
     assert actions(policies["jobs"]) - aws.asked(lane.users["jobs"]) == set()
     about = {one for one in actions(policies["teardown"]) if re.match("sqs:|sns:|s3:.*Notification", one)}
