@@ -270,7 +270,8 @@ def _of_s3(request: Request) -> Iterator[Ask]:
         about = "Tagging" if "tagging" in query else ""
         yield Ask(f"s3:{_S3_OBJECT[request.method]}{version}{about}", f"{where}/{name}")
         # docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html : of what is not there it tells 404 to
-        # who may list the bucket, here by what begins so, and 403 to all others.
+        # who may list the bucket, and 403 to all others; the name counts as the prefix that is listed, as
+        # Ceph found (github.com/ceph/ceph/pull/68577).
         if request.method in ("GET", "HEAD") and not query and not _is_there(bucket, name):
             yield Ask("s3:ListBucket", where, {"s3:prefix": name})
     elif "versions" in query:
