@@ -153,7 +153,7 @@ def _has(one: Stage, least: int) -> bool:
     for key in _keys(one, "batch/.batch/"):
         if key.endswith(".done"):
             done += json.loads(one.s3.get_object(Bucket="scores", Key=key)["Body"].read())["scored"]
-        elif "/work/" in key:
+        elif key.startswith("batch/.batch/work"):
             done += 1
     return done >= least
 

@@ -32,8 +32,8 @@ _BROKEN = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, KeyError, TypeError, ValueError, RuntimeError),
 )
-# Of an archive of the published size, several times.
-_MOST_BYTES = 20_000_000_000
+# Of a model of the published sizes, several times.
+MOST_BYTES = 20_000_000_000
 
 
 def gather(
@@ -79,8 +79,8 @@ def make(archive: Path, version: str, made: Path, at: str) -> None:
     target = made / archive_name(version)
     try:
         with zipfile.ZipFile(archive) as held:
-            if sum(entry.file_size for entry in held.infolist()) > _MOST_BYTES:
-                raise ReleaseError(f"{at} holds more than {_MOST_BYTES:,} bytes")
+            if sum(entry.file_size for entry in held.infolist()) > MOST_BYTES:
+                raise ReleaseError(f"{at} holds more than {MOST_BYTES:,} bytes")
         pack.relabel(archive, version, target)
     except _BROKEN as error:
         raise ReleaseError(f"{at} is no archive that TorchServe could serve: {error}") from error

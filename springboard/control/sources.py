@@ -11,8 +11,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +23,7 @@ from springboard.control.documents import container, location
 from springboard.control.store import Document
 from springboard.endpoint.names import MODEL, archive_name
 from springboard.releases import copies
+from springboard.releases.bucket import Bucket
 from springboard.releases.contents import key_of
 from springboard.releases.manifest import ReleaseError
 from springboard.releases.registry import Registry
@@ -33,8 +33,6 @@ from springboard.system.files import sha256, sync_folder
 _RELEASE = re.compile(rf"s3://(?P<bucket>[^/]+)/releases/{MODEL}/(?P<version>\d+\.\d+\.\d+[^/]*)(/.*)?")
 _OBJECT = re.compile(r"s3://(?P<bucket>[^/]+)/(?P<key>.+)")
 _PACKED = (".tar.gz", ".tgz", ".tar", archives.SUFFIX)
-# Of a model of the published sizes, several times.
-_MOST_BYTES = 20_000_000_000
 _MOST_FILES = 1000
 _CONFIG = ROOT / "model_handler" / "model-config.yaml"
 PRECISION = "SPRINGBOARD_PRECISION"
@@ -116,10 +114,10 @@ def _split(at: str) -> tuple[str, str]:
     return found["bucket"], found["key"]
 
 
-@contextmanager
-def _explained(at: str) -> Iterator[None]:
+def _download(at: str, to: Path) -> None:
+    bucket, key = _split(at)
     try:
-        yield
+        boto3.client("s3").download_file(bucket, key, str(to))
     except ClientError as error:
         said = error.response.get("Error", {})
         raise ReleaseError(
@@ -130,18 +128,11 @@ def _explained(at: str) -> Iterator[None]:
         raise ReleaseError(f"{at} could not be fetched: {error}") from error
 
 
-def _download(at: str, to: Path) -> None:
-    bucket, key = _split(at)
-    with _explained(at):
-        boto3.client("s3").download_file(bucket, key, str(to))
-
-
 def _listed(beginning: str) -> list[str]:
     """Return what there is whose address begins so."""
-    bucket, key = _split(beginning)
-    with _explained(f"{beginning}*"):
-        found = boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=key)
-    return [f"s3://{bucket}/{one['Key']}" for one in found.get("Contents", [])]
+    name, key = _split(beginning)
+    bucket = Bucket(f"s3://{name}")
+    return [bucket.url(found) for found in bucket.keys(key)]
 
 
 def _unpack(packed: Path, weights: Path, at: str) -> None:
@@ -154,8 +145,10 @@ def _unpack(packed: Path, weights: Path, at: str) -> None:
                 if not member.isfile() or name.startswith("."):
                     continue
                 total += member.size
-                if number >= _MOST_FILES or total > _MOST_BYTES:
-                    raise ReleaseError(f"{at} holds more than {_MOST_FILES} files or {_MOST_BYTES:,} bytes")
+                if number >= _MOST_FILES or total > archives.MOST_BYTES:
+                    raise ReleaseError(
+                        f"{at} holds more than {_MOST_FILES} files or {archives.MOST_BYTES:,} bytes"
+                    )
                 if (weights / name).exists():
                     raise ReleaseError(f"{at} holds two files called {name}")
                 _write(archive.extractfile(member), weights / name)

@@ -136,9 +136,9 @@ class Transformer:
                 queue,
                 self.store,
                 _AT_ONCE,
-                _PART,
-                asked.get("ModelClientConfig", {}).get("InvocationsTimeoutInSeconds", _WORK_SECONDS),
-                keep,
+                part=_PART,
+                timeout=asked.get("ModelClientConfig", {}).get("InvocationsTimeoutInSeconds", _WORK_SECONDS),
+                keep=keep,
             )
             batch.prepare(json.dumps(source), inputs.places)
             if not batch.total:
