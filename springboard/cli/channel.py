@@ -5,7 +5,7 @@ from typing import Annotated, Any, BinaryIO
 
 import typer
 
-from springboard.cli.said import explained
+from springboard.cli.said import explained, say
 from springboard.deploy.channel import Channel, ChannelError, Channels, Rules
 from springboard.releases.manifest import ReleaseError
 from springboard.releases.registry import Registry
@@ -24,7 +24,7 @@ def show(models: Models, endpoint: Endpoint = "dive-scoring") -> None:
     with explained(ChannelError, ReleaseError, status=1):
         found = Channels(models).read(endpoint)
     channel, version = (_said(found[0]), found[1]) if found else (None, _ABSENT)
-    typer.echo(json.dumps({"version": version, "channel": channel}, indent=2))
+    say(json.dumps({"version": version, "channel": channel}, indent=2))
 
 
 @app.command("set")
@@ -55,8 +55,8 @@ def set_channel(
             )
         before = _before(channels, endpoint, text, replaced=bool(release and settings))
         if (named := release or before.get("release")) is None:
-            typer.echo(f"{channels.url(endpoint)} is not there yet: name the release, X.Y.Z")
-            typer.echo("unchanged")
+            say(f"{channels.url(endpoint)} is not there yet: name the release, X.Y.Z")
+            say("unchanged")
             return
         channel = _wanted(named, settings, before)
         # What is not published, no host could serve.
@@ -64,8 +64,8 @@ def set_channel(
         changed = _said(channel) != before
         if changed:
             channels.write(endpoint, channel, version)
-            typer.echo(f"{channels.url(endpoint)} names {channel.release}")
-    typer.echo("changed" if changed else "unchanged")
+            say(f"{channels.url(endpoint)} names {channel.release}")
+    say("changed" if changed else "unchanged")
 
 
 def _said(channel: Channel) -> dict[str, Any]:
