@@ -12,7 +12,7 @@ from tests.stands.waiting import at_work, wait_until
 
 CLIENTS = 4
 # Between two calls of a client; what is done to hosts has to share this machine with them.
-_PAUSE_S = 2
+_PAUSE_S = 6
 
 
 class Balanced:

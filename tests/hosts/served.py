@@ -105,7 +105,7 @@ class Converged:
     """A host that site.yml brought up from nothing, and what was said; `layer` is its frozen root.
 
     Of the account: what was `scored` before the teardown, and what that `left`. Plays are site.yml's, in an
-    empty account, with a release, and again; `check` is configure.yml's in check mode on the fresh host.
+    empty account and with a release; `check` is configure.yml's in check mode on the fresh host.
     """
 
     layer: Path
@@ -114,7 +114,6 @@ class Converged:
     touched_by_check: str
     empty: Play
     site: Play
-    again: Play
     teardown: Play
     made: list[str]
     scored: list[dict[str, Any]]
@@ -156,7 +155,6 @@ def _live(ours: Account, models: Models, plays: dict[str, Play]) -> dict[str, An
     ours.checkout.edit(springboard_release="1.0.0")
     plays["site"] = ours.play("site")
     assert plays["site"].ok, plays["empty"].output + plays["site"].output
-    plays["again"] = ours.play("site")
     token = ours.node.run("springboard", "keys", "create", "--bearer", "tests").strip().rpartition("=")[2]
     made = ours.left()
     with closing(Caller(ours.node, token).client) as client:

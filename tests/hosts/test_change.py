@@ -19,7 +19,7 @@ Serving = Callable[[str], tuple[Node, Caller]]
 
 @contextmanager
 def load(caller: Caller, clients: int = 4) -> Iterator[list[str]]:
-    """Score again and again from `clients` threads, at a pace that leaves the host most of its time.
+    """Score again and again from `clients` threads, at a pace that leaves this machine most of its time.
 
     Yields what each request came to, "" for a score.
     """
@@ -32,7 +32,7 @@ def load(caller: Caller, clients: int = 4) -> Iterator[list[str]]:
             outcomes.append("" if answer.status_code == 200 else f"{answer.status_code} {answer.text}")
         except httpx.HTTPError as error:
             outcomes.append(repr(error))
-        time.sleep(2)
+        time.sleep(6)
 
     with at_work(*[call] * clients):
         yield outcomes
