@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             chain = "hosts-edge" if item.path.stem in EDGE_CHAIN else "hosts-deploy"
             item.add_marker(pytest.mark.xdist_group(chain))
-            item.add_marker(pytest.mark.timeout(3600))  # whichever comes first converges a host
+            item.add_marker(pytest.mark.timeout(2400))  # whichever comes first converges a host
 
 
 @pytest.fixture(scope="package")

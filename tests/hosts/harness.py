@@ -26,10 +26,13 @@ from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
 from tests.hosts.once import BUILD, digest, once
 from tests.stands.compiled import KEPT, SITECUSTOMIZE, keeping
+from tests.stands.waiting import wait_until
 
 HERE = Path(__file__).parent
 SCRIPT = str(HERE / "node.sh")
 BIN = Path(sys.executable).parent
+# Of one play; the longest, which builds a host, takes a tenth of it.
+MOST_SECONDS = 1200
 NEEDED = ("mmdebstrap", "systemd-nspawn", "slirp4netns", "ip", "ssh", "ssh-keygen")
 
 
@@ -97,11 +100,12 @@ class Node:
         started = ["cut", "-d ", "-f22", "/proc/1/stat"]  # when PID 1 was
         before = self.run(*started)
         self.run("systemctl", "reboot")
-        while True:
+
+        def anew() -> bool:
             done = self.hosts.script("sh", self.name, *started, check=False)
-            if done.returncode == 0 and done.stdout not in ("", before):
-                break
-            time.sleep(0.2)
+            return done.returncode == 0 and done.stdout not in ("", before)
+
+        wait_until(anew, f"{self.name} to boot", 300)
         self.run("systemctl", "is-system-running", "--wait", check=False)
 
     def freeze(self, layer: str) -> Path:
@@ -187,7 +191,7 @@ class Hosts:
         """Run playbooks/`playbook` with the project's own group_vars.
 
         Lists of nodes are inventory groups (`springboard=[node]`), other keywords extra variables. When
-        `kill_when`, asked over and over, holds, ansible is killed.
+        `kill_when`, asked over and over, holds, ansible is killed. A play that does not end is a failure.
         """
         groups: dict[str, list[Node]] = {"springboard": [], "monitoring": []}
         groups |= {name: value for name, value in groups_and_variables.items() if _are_nodes(value)}
@@ -230,8 +234,10 @@ class Hosts:
                     stderr=output,
                 )
             try:
+                end = time.monotonic() + MOST_SECONDS
                 while ansible.running and not (kill_when and kill_when()):
-                    time.sleep(0.2)
+                    assert time.monotonic() < end, (folder / "output").read_text()
+                    time.sleep(0.4)
             finally:
                 ansible.stop(0)
         finally:

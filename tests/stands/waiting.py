@@ -7,11 +7,15 @@ from contextlib import contextmanager
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    """Wait for `condition`, however long a busy machine takes within `seconds`."""
-    end = time.monotonic() + seconds
+    """Wait for `condition`, however long a busy machine takes within `seconds`.
+
+    It is asked less and less often: what it asks of hosts and servers is work that others wait for.
+    """
+    end, pause = time.monotonic() + seconds, 0.02
     while not condition():
         assert time.monotonic() < end, f"waited {seconds} s for {what}"
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.25)
 
 
 @contextmanager
