@@ -44,7 +44,7 @@ class Machine:
         (services / "owner").write_text(str(os.getpid()))
         for name in ("systemctl", "journalctl"):
             program = programs / name
-            program.write_text(f'#!/bin/sh\nexec {sys.executable} {stand_in.__file__} {name} "$@"\n')
+            program.write_text(f'#!/bin/sh\nexec {sys.executable} -IS {stand_in.__file__} {name} "$@"\n')
             program.chmod(0o755)
         self.environment = {
             **os.environ,
