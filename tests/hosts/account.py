@@ -51,11 +51,18 @@ class Account:
         bucket = self.checkout.values("springboard_models_bucket")["springboard_models_bucket"]
         assert Registry(f"s3://{bucket}", s3).publish(archive, clip)
 
-    def lend_role(self) -> None:
-        """Have the host's metadata service hand out what its role may do, and no more."""
+    def takes(self, node: Node) -> None:
+        """Have an instance be this machine: the one with its address, which finds the account as s3.test."""
+        keys = node.sh("cut -d' ' -f1,2 /etc/ssh/ssh_host_*_key.pub")
+        self.aws.tell("machine", address=node.address, keys=keys)
+        here = f"sed 's/.* s3.test$/{_address(node.hosts)} s3.test/' /etc/hosts"
+        node.sh(f"{here} >/tmp/hosts; cat /tmp/hosts >/etc/hosts")
+
+    def lend_role(self, node: Node | None = None) -> None:
+        """Have the metadata service of a host, the first by default, hand out what its role may do."""
         role = f"arn:aws:iam::123456789012:role/{DEPLOYMENT}-host"
         lent = self.aws.client("sts", REGION).assume_role(RoleArn=role, RoleSessionName="host")["Credentials"]
-        self.node.metadata(lent["AccessKeyId"], lent["SecretAccessKey"], lent["SessionToken"])
+        (node or self.node).metadata(lent["AccessKeyId"], lent["SecretAccessKey"], lent["SessionToken"])
 
     def left(self) -> list[str]:
         """What the account has of the deployment."""
@@ -69,23 +76,25 @@ def account(nodes: list[Node], folder: Path, port: int, **settings: Any) -> Iter
     Its instances will be these nodes. `springboard_video_buckets` are there already, and empty.
     """
     hosts = nodes[0].hosts
-    address = f"10.213.{hosts.number}.2"
+    address = _address(hosts)
     bridge = [f"{address}/24", "dev", f"nodes{hosts.number}"]
     subprocess.run(["ip", "addr", "add", *bridge], check=True)
     try:
         (folder / "aws").mkdir()
         with stand_in(folder / "aws", address, str(port)) as aws:
-            for node in nodes:
-                keys = node.sh("cut -d' ' -f1,2 /etc/ssh/ssh_host_*_key.pub")
-                aws.tell("machine", address=node.address, keys=keys)
-                here = f"sed 's/.* s3.test$/{address} s3.test/' /etc/hosts"
-                node.sh(f"{here} >/tmp/hosts; cat /tmp/hosts >/etc/hosts")
-            aws.grant(REGION, 4)
+            aws.grant(REGION, 4 * len(nodes))
             for bucket in settings["springboard_video_buckets"]:
                 aws.client("s3", REGION).create_bucket(Bucket=bucket)
-            yield Account(aws, _checkout(folder / "checkout", aws, hosts, settings), nodes[0])
+            ours = Account(aws, _checkout(folder / "checkout", aws, hosts, settings), nodes[0])
+            for node in nodes:
+                ours.takes(node)
+            yield ours
     finally:
         subprocess.run(["ip", "addr", "del", *bridge], check=True)
+
+
+def _address(hosts: Hosts) -> str:
+    return f"10.213.{hosts.number}.2"
 
 
 def _checkout(folder: Path, aws: Aws, hosts: Hosts, settings: dict[str, Any]) -> Checkout:

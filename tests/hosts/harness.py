@@ -172,10 +172,15 @@ class Hosts:
         assert not check or status == 0, f"node.sh {' '.join(arguments)}: {printed}"
         return subprocess.CompletedProcess(arguments, status, printed)
 
-    def start(self, name: str, layer: Path | None = None, rootfs: Path | None = None) -> Node:
-        """Boot a node, over a frozen layer or fresh, of Debian 12 or else, and wait for its sshd."""
-        octet = next(self._octets)  # never used again: nothing remembers a dead node's address
-        self.script("up", name, str(octet), *([str(layer)] if layer else []), rootfs=rootfs)
+    def start(
+        self, name: str, layer: Path | None = None, rootfs: Path | None = None, address: str = ""
+    ) -> Node:
+        """Boot a node, over a frozen layer or fresh, of Debian 12 or else, and wait for its sshd.
+
+        `address` is that of a node that is gone; without it nothing remembers that of a dead one.
+        """
+        octet = address.rpartition(".")[2] or str(next(self._octets))
+        self.script("up", name, octet, *([str(layer)] if layer else []), rootfs=rootfs)
         self.nodes[name] = Node(name, f"10.213.{self.number}.{octet}", self)
         return self.nodes[name]
 

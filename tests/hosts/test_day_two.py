@@ -3,6 +3,7 @@
 import ssl
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.hosts import served
-from tests.hosts.account import DEPLOYMENT, REGION, Account, account
+from tests.hosts.account import REGION, Account, account
 from tests.hosts.balanced import Balanced
 from tests.hosts.harness import HERE, Hosts, Node, Play
 from tests.hosts.served import Caller, Converged, Models
@@ -194,10 +195,16 @@ def test_the_root_partition_grows_with_its_disk(pair: Pair) -> None:
     assert f"is now {after // 8} (4k) blocks long" in said, said
 
 
-# What tells a host that serves from a machine that has but the packages.
+# What tells a host that serves from a machine that has but packages. Boot has to be over: an instance that
+# it starts afterwards would run on in a folder that is gone, under its successor's name.
 FORGET = """
-systemctl disable --now springboard-front.socket springboard-front 'torchserve@*' springboard-tidy.timer
+systemctl is-system-running --wait
+systemctl disable --now springboard-front.socket springboard-front springboard-tidy.timer
+systemctl stop 'torchserve@*'
 rm -rf /etc/springboard /etc/nginx/springboard /var/lib/springboard
+rm -f /etc/systemd/system/multi-user.target.wants/torchserve@*
+systemctl daemon-reload
+! pgrep java
 """
 
 
@@ -230,31 +237,46 @@ def test_a_host_that_is_taken_out_is_added_anew_from_its_backup(
     pair.clients.wait_served(by=caller.url)
 
 
-def instances(ours: Account, *names: str) -> None:
-    """Have the account run hosts that a deployment of two would have."""
+def comes_up_in_its_place(ours: Account, pair: Pair, layer: Path) -> Node:
+    """Once the second instance is gone there is another machine at its address, with SSH keys of its own."""
     ec2 = ours.aws.client("ec2", REGION)
+    ended = [{"Name": "instance-state-name", "Values": ["terminated"]}]
+    wait_until(
+        lambda: bool(ec2.describe_instances(Filters=ended)["Reservations"]), "the instance to end", 600
+    )
+    pair.nodes[1].stop()
+    node = pair.hosts.start("two", layer, address=pair.nodes[1].address)
+    node.sh(FORGET)
+    node.sh("rm /etc/ssh/ssh_host_*; ssh-keygen -qA; systemctl restart ssh")
+    ours.takes(node)
+    ours.lend_role(node)
+    return node
 
-    def tags(kind: str, name: str) -> list[dict[str, Any]]:
-        told = {"Name": name, "springboard:deployment": DEPLOYMENT, "springboard:role": "serving"}
-        return [{"ResourceType": kind, "Tags": [{"Key": key, "Value": told[key]} for key in told]}]
 
-    (image, *_) = ec2.describe_images()["Images"]
-    for name in names:
-        launched = ec2.run_instances(
-            ImageId=image["ImageId"], MinCount=1, MaxCount=1, TagSpecifications=tags("instance", name)
-        )["Instances"]
-        address = ec2.allocate_address(Domain="vpc", TagSpecifications=tags("elastic-ip", name))
-        ec2.associate_address(InstanceId=launched[0]["InstanceId"], AllocationId=address["AllocationId"])
+def test_a_host_is_made_anew_and_another_day_there_is_one_less(
+    pair: Pair, converged: Converged, models: Models, tmp_path: Path
+) -> None:
+    """Last of all. By replace.yml and remove.yml, under the shipped policies."""
+    vault = ["--vault-password-file", str(pair.folder / "password")]
+    with account(pair.nodes, tmp_path, served.S3_PORT, **pair.settings, aws_host_count=2) as ours:
+        made = ours.play("provision", *vault)
+        assert made.ok, made.output
+        ours.publish(models.archives["1.0.0"], served.CLIP)
+        with ThreadPoolExecutor(1) as beside:
+            after = beside.submit(comes_up_in_its_place, ours, pair, converged.layer)
+            play = ours.play("replace", *vault, "-e", "host=springboard-2")
+            assert play.ok, play.output
+            pair.nodes[1] = after.result()
+        assert "springboard-2 will serve 1.0.0" in play.output
+        assert pair.all_accept(converged.token)
+        assert pair.callers[1].score()["model"]["version"] == "1.0.0"
+        pair.clients.wait_served(by=pair.callers[1].url)
 
-
-def test_a_host_less_is_drained_before_it_is_terminated(pair: Pair, models: Models, tmp_path: Path) -> None:
-    """Last of all. By remove.yml, under the shipped policies."""
-    given = served.settings(models)
-    with account(pair.nodes, tmp_path, served.S3_PORT, **given) as ours:
-        instances(ours, "springboard-1", "springboard-2")
-        play = ours.play("remove", "-e", "host=springboard-2")
+        ours.checkout.edit(aws_host_count=1)
+        play = ours.play("remove", *vault, "-e", "host=springboard-2")
         assert play.ok, play.output
         assert pair.nodes[1].sh("systemctl is-active springboard-front.service", check=False) == "inactive\n"
-        assert [one.split()[0] for one in ours.left()] == ["elastic-ip", "instance"]
+        kinds = [one.split()[0] for one in ours.left()]
+        assert (kinds.count("instance"), kinds.count("elastic-ip")) == (1, 1)
     pair.nodes[1].stop()
     pair.clients.wait_served(by=pair.callers[0].url)
