@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.status import Status
 
+from springboard.cli.parquet import parquet
 from springboard.cli.queued import ON_A_HOST, check_folder, settings_of, stop_event
 from springboard.cli.said import explained, fail, say
 from springboard.endpoint import document as endpoints
@@ -42,10 +43,14 @@ def batch(
     price_per_hour: Annotated[
         float, typer.Option(min=0, help="What all hosts that work on it cost in an hour.")
     ] = 0,
+    in_parquet: Annotated[
+        bool, typer.Option("--parquet/--json-lines", help="What parts are; Parquet needs pyarrow.")
+    ] = False,
 ) -> None:
     """Have all videos of SOURCE scored by the workers of the endpoint's queue; results go to OUTPUT in parts.
 
-    Each result is a line of OUTPUT/part-N.jsonl, each failure with its reason one of OUTPUT/failures-N.jsonl.
+    Each result is a line of OUTPUT/part-N.jsonl, or a row of part-N.parquet, each failure with its reason a
+    line of OUTPUT/failures-N.jsonl.
     Stop it and start it again, here or elsewhere: it goes on; when all is done it only says so. Exit status
     1 where videos failed, 130 where it was stopped.
     """
@@ -55,8 +60,11 @@ def batch(
         source, output = _place(source), _place(output)
         _check(source, output, endpoint, settings)
         store = Store()
-        work = Batch(output, endpoint.endpoint, open_queue(settings, endpoint.endpoint), store, at_once)
+        queue, form = open_queue(settings, endpoint.endpoint), parquet() if in_parquet else None
+        work = Batch(output, endpoint.endpoint, queue, store, at_once, form=form)
         said = {"source": source, "filter": pattern, "manifest": manifest.read_text() if manifest else None}
+        if in_parquet:
+            said["form"] = "parquet"
         stop = stop_event()
         try:
             with Console(stderr=True).status("listing") as status:
@@ -67,7 +75,8 @@ def batch(
                     ),
                 )
         except OtherBatch:
-            fail(f"{output} is that of another batch (SOURCE, --filter or --manifest differ); take another")
+            differ = "SOURCE, --filter, --manifest or --parquet differ"
+            fail(f"{output} is that of another batch ({differ}); take another")
         whole = _show(work, stop, price_per_hour)
     say(json.dumps(_summary(work, price_per_hour), indent=2))
     if not whole:

@@ -36,6 +36,14 @@ _LOOK_SECONDS, _AWAY_SECONDS = 1.0, 5.0
 _STEP = log(1.1)
 
 
+@dataclass(frozen=True)
+class Form:
+    """How a part's results are written: its file's ending, and what makes its contents of them."""
+
+    ending: str
+    written: Callable[[list[dict[str, Any]]], bytes]
+
+
 class OtherBatch(Exception):
     """The output is that of a batch of other inputs."""
 
@@ -112,10 +120,12 @@ class Batch:
         part: int = PART,
         timeout: float = WORK_SECONDS,
         keep: Keep | None = None,
+        form: Form | None = None,
     ) -> None:
         """`root`: where all of it goes; no more than `at_once` jobs are on the queue; `part` videos each.
 
-        `timeout`: seconds of work for one. `keep` takes a part's results in place of files below `root`.
+        `timeout`: seconds of work for one. `keep` takes a part's results in place of files below `root`,
+        which are of `form`, else JSON lines.
         """
         self._root = root.rstrip("/")
         self._own = f"{self._root}/.batch"
@@ -127,6 +137,7 @@ class Batch:
         self._size = part
         self._timeout = timeout
         self._keep = keep or self._in_files
+        self._form = form or Form("jsonl", _lines)
         self._parts: list[_Part] = []
         self.total = 0
         self.tally = Tally()
@@ -258,7 +269,8 @@ class Batch:
         if failed:
             self._store.put(f"{self._root}/failures-{number:06}.jsonl", _lines(failed))
         if scored:
-            self._store.put_new(f"{self._root}/part-{number:06}.jsonl", _lines(scored))
+            part = f"{self._root}/part-{number:06}.{self._form.ending}"
+            self._store.put_new(part, self._form.written(scored))
 
     def _so_far(self) -> Tally:
         shown = Tally(seconds=time.monotonic() - self._last)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import threading
 import time
 import tracemalloc
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import parquet
 from typer.testing import CliRunner
 
 from springboard.cli.app import app
+from springboard.front import schema
 from springboard.jobs import batch as batches
 from springboard.jobs.asking import Answer
 from springboard.jobs.batch import Batch, OtherBatch, Tally
@@ -256,6 +259,75 @@ def test_the_command_scores_a_folder_and_sums_up(shop: Shop) -> None:
     assert time.monotonic() - began < 30
     other = _command(shop.folder, *words[:2], "--filter", "*")
     assert (other.exit_code, "another batch" in other.stderr) == (2, True)
+
+
+def _score(job: Job) -> Answer:
+    """Whole points, or none of what may be missing, as JSON has them."""
+    whole = "whole" in job.input
+    clip = {
+        "start_frame": 0,
+        "end_frame": 16,
+        "start_s": 0,
+        "end_s": 0.6,
+        "contribution": 50 if whole else 50.5,
+    }
+    position = {"label": "tuck", "probability": 1}
+    dive = {"number": None, "position": position, "rotation": position, "somersaults": 1, "twists": 0.5}
+    video = {"frames": 40, "fps": 25, "duration_s": 1.6, "width": 320, "height": 240, "scored_frames": 40}
+    score = {
+        "prediction": 50,
+        "score": 50 if whole else 50.5,
+        "dive": None if whole else {**dive, "armstand": False},
+        "clips": [clip],
+        "video": video,
+        "warnings": [] if whole else ["short"],
+        "notes": [],
+        "model": {"name": "dive", "version": "1.0.0"},
+        "of a later release": 1,
+    }
+    return Answer(json.dumps(score).encode())
+
+
+def test_parts_are_parquet_with_the_same_columns_whatever_is_in_them(shop: Shop) -> None:
+    outs = []
+    for name in ("whole", "half"):
+        (shop.folder / "in" / name).mkdir(parents=True)
+        (shop.folder / "in" / name / f"{name}.mp4").write_bytes(b"x")
+        outs.append(shop.folder / f"out-{name}")
+        words = (f"{shop.folder}/in/{name}", str(outs[-1]))
+        with shop.working(lambda _: Said(_score)):
+            done = _command(shop.folder, *words, "--parquet")
+        assert done.exit_code == 0, done.output
+        assert "--parquet differ" in _command(shop.folder, *words).stderr
+    whole, half = (parquet.read_table(out / "part-000000.parquet") for out in outs)
+    assert whole.schema == half.schema
+    assert set(schema.Score.model_fields) - set(whole.column_names) == {"strip"}
+    (row,) = half.to_pylist()
+    assert row["input"] == f"file://{shop.folder}/in/half/half.mp4"
+    assert (row["score"], row["prediction"], row["dive"]["twists"], row["warnings"]) == (
+        50.5,
+        50,
+        0.5,
+        ["short"],
+    )
+    assert row["model"] == {"name": "dive", "version": "1.0.0", "trained_on": None}
+    assert (whole.to_pylist()[0]["score"], whole.to_pylist()[0]["dive"]) == (50.0, None)
+
+
+def test_what_is_no_score_is_told_and_nothing_of_it_is_lost(shop: Shop) -> None:
+    (shop.folder / "in").mkdir()
+    (shop.folder / "in" / "a.mp4").write_bytes(b"x")
+    words = (f"{shop.folder}/in", f"{shop.folder}/out", "--parquet")
+    with shop.working(lambda _: Said(lambda _: Answer(b'{"score": "high"}'))):
+        done = _command(shop.folder, *words)
+    assert (done.exit_code, "--json-lines" in done.stderr) == (2, True), done.output
+    assert len(list((shop.folder / "out" / ".batch" / "work").rglob("*.out"))) == 1
+
+
+def test_without_pyarrow_it_is_said_what_to_install(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    done = _command(shop.folder, f"{shop.folder}/in", f"{shop.folder}/out", "--parquet")
+    assert (done.exit_code, "pip install pyarrow" in done.stderr) == (2, True), done.output
 
 
 def test_a_name_that_no_result_could_tell_is_said(tmp_path: Path) -> None:
