@@ -88,10 +88,10 @@ def seaweedfs(
         region_name="us-east-1",
         aws_access_key_id="admin",
         aws_secret_access_key="admin-secret",
-        config=Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=5),
+        config=Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=30),
     )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         for bucket in buckets:
             while True:
                 try:
