@@ -77,7 +77,8 @@ class Transforms:
             return {**document, "status": STOPPING, "modified": time.time()}
 
         if self._store.change(TRANSFORM, name, how) is None:
-            raise self._documents.missing(TRANSFORM, name)
+            # What clients match on: Kubeflow's components take it for a job that was never made.
+            raise ControlError(f"Could not find job to update with name: {name}")
         return {}
 
     def _check(self, asked: Document) -> None:

@@ -80,13 +80,13 @@ def test_names_are_taken_once_and_others_not_found_in_sagemakers_words(sagemaker
         "Job name must be unique within an AWS account and region, and a job with this name already exists "
         f"({ARN}:transform-job/heat)",
     )
-    for call in (sagemaker.describe_transform_job, sagemaker.stop_transform_job):
+    for call, said in (
+        (sagemaker.describe_transform_job, "Could not find requested job with name: none"),
+        (sagemaker.stop_transform_job, "Could not find job to update with name: none"),
+    ):
         with pytest.raises(ClientError) as error:
             call(TransformJobName="none")
-        assert refused(error) == (
-            "ValidationException",
-            "Could not find requested job with name: none",
-        )
+        assert refused(error) == ("ValidationException", said)
 
 
 def test_a_job_at_work_is_stopping_until_it_has_ended(plane: Plane, sagemaker: Any) -> None:
