@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Sort what xdist hands out, longest first."""
     if hasattr(config, "workerinput"):
         durations = json.loads(DURATIONS.read_text())
-        durations[_BESIDE] /= _LATER
+        durations[_BESIDE] = durations.get(_BESIDE, 0) / _LATER
         items.sort(key=lambda item: -durations.get(_unit(item.nodeid), 0))
 
 

@@ -1,6 +1,6 @@
 """The shapes of answers, for /openapi.json and whoever reads it."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
@@ -54,6 +54,14 @@ class Strip(BaseModel):
     data: str = Field(description="The picture in base64.")
 
 
+class Model(BaseModel):
+    """What scored it."""
+
+    name: str
+    version: str
+    trained_on: str | None = None
+
+
 class Score(BaseModel):
     """A scored dive."""
 
@@ -64,7 +72,7 @@ class Score(BaseModel):
     video: VideoInfo
     warnings: list[str] = Field(description="What may make the score wrong.")
     notes: list[str] = Field(description="What was done to the video before it was scored.")
-    model: dict[str, Any]
+    model: Model
     strip: Strip | None = Field(
         default=None, description="Only with `X-Springboard-Include: strip`, from releases that know it."
     )

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from math import ceil, log
 from typing import Any
+from uuid import uuid4
 
 from springboard.jobs.drops import TTL_SECONDS, WORK_SECONDS
 from springboard.jobs.job import Job
@@ -38,9 +39,14 @@ _STEP = log(1.1)
 
 @dataclass(frozen=True)
 class Form:
-    """How a part's results are written: its file's ending, and what makes its contents of them."""
+    """How parts are written: their files' ending and media type, a result's row, and what rows are as bytes.
+
+    `row` raises ValueError where a result is none that a part can have.
+    """
 
     ending: str
+    media_type: str
+    row: Callable[[bytes], dict[str, Any]]
     written: Callable[[list[dict[str, Any]]], bytes]
 
 
@@ -124,8 +130,8 @@ class Batch:
     ) -> None:
         """`root`: where all of it goes; no more than `at_once` jobs are on the queue; `part` videos each.
 
-        `timeout`: seconds of work for one. `keep` takes a part's results in place of files below `root`,
-        which are of `form`, else JSON lines.
+        `timeout`: seconds of work for one. `keep` takes a part's results, whatever they are, in place of
+        files below `root`, which are of `form`, else JSON lines.
         """
         self._root = root.rstrip("/")
         self._own = f"{self._root}/.batch"
@@ -136,9 +142,10 @@ class Batch:
         self._at_once = at_once
         self._size = part
         self._timeout = timeout
-        self._keep = keep or self._in_files
-        self._form = form or Form("jsonl", _lines)
+        self._keep = keep
+        self._form = form or _JSON_LINES
         self._parts: list[_Part] = []
+        self._name = b""
         self.total = 0
         self.tally = Tally()
         self._last = time.monotonic()
@@ -151,6 +158,8 @@ class Batch:
         known = f"{self._own}/source.json"
         if not self._store.put_new(known, source.encode()) and self._store.get(known) != source.encode():
             raise OtherBatch
+        self._store.put_new(f"{self._own}/name", uuid4().hex.encode())
+        self._name = self._store.get(f"{self._own}/name") or b""
         if (listed := self._store.get(f"{self._own}/listed.json")) is None:
             count = sum(1 for _ in self._store.names(self._own, ".list"))
             last = self._listed(count - 1)[-1] if count else ""
@@ -208,7 +217,7 @@ class Batch:
 
     def _begin(self, number: int) -> None:
         places, there = self._listed(number), self._ended(number)
-        left = [place for place in reversed(places) if _id(place) not in there]
+        left = [place for place in reversed(places) if self._id(place) not in there]
         self._parts.append(_Part(number, places, left))
 
     def _feed(self, part: _Part) -> None:
@@ -216,18 +225,18 @@ class Batch:
         folder = self._work(part.number)
         self._queue.put(
             Job(
-                id=_id(place),
+                id=self._id(place),
                 endpoint=self._endpoint,
                 input=place,
                 received=now,
                 expires=now + TTL_SECONDS,
                 timeout=self._timeout,
-                output=f"{folder}/{_id(place)}{_OUT}",
-                failure=f"{folder}/{_id(place)}{_ERROR}",
+                output=f"{folder}/{self._id(place)}{_OUT}",
+                failure=f"{folder}/{self._id(place)}{_ERROR}",
             )
         )
         part.left.pop()
-        part.since[_id(place)] = time.monotonic()
+        part.since[self._id(place)] = time.monotonic()
 
     def _ended(self, number: int) -> set[str]:
         names = self._store.names(self._work(number), _OUT)
@@ -242,35 +251,49 @@ class Batch:
             self._parts.remove(part)  # before anything of it goes
             for place in part.places:
                 for suffix in (_OUT, _ERROR):
-                    self._store.remove(f"{self._work(part.number)}/{_id(place)}{suffix}")
+                    self._store.remove(f"{self._work(part.number)}/{self._id(place)}{suffix}")
 
     def _collect(self, part: _Part) -> None:
         results, failures = list[tuple[str, bytes]](), list[tuple[str, dict[str, Any]]]()
         folder, tally = self._work(part.number), Tally(times=part.tally.times)
         for place in part.places:
-            if (result := self._store.get(f"{folder}/{_id(place)}{_OUT}")) is not None:
+            if (result := self._store.get(f"{folder}/{self._id(place)}{_OUT}")) is None:
+                error = _error(self._store.get(f"{folder}/{self._id(place)}{_ERROR}"))
+            elif (error := self._refused(result)) is None:
                 results.append((place, result))
                 tally.scored += 1
-            else:
-                error = _error(self._store.get(f"{folder}/{_id(place)}{_ERROR}"))
-                failures.append((place, error))
-                tally.failed[str(error["code"])] += 1
-        self._keep(part.number, results, failures)
+                continue
+            failures.append((place, error))
+            tally.failed[str(error["code"])] += 1
+        (self._keep or self._in_files)(part.number, results, failures)
         tally.seconds = (now := time.monotonic()) - self._last
         self._store.put_new(self._done(part.number), tally.written())
         self._last = now
         self.tally.add(tally)
 
+    def _refused(self, result: bytes) -> dict[str, Any] | None:
+        """Return what is wrong with a result that files of parts cannot have."""
+        if self._keep is None:
+            try:
+                self._form.row(result)
+            except ValueError as error:
+                return {
+                    "code": "unreadable_result",
+                    "message": f"The result is none that a part can have: {error}",
+                    "result": result[:1000].decode(errors="replace"),
+                }
+        return None
+
     def _in_files(
         self, number: int, results: list[tuple[str, bytes]], failures: list[tuple[str, dict[str, Any]]]
     ) -> None:
-        scored = [{"input": place, **json.loads(result)} for place, result in results]
+        scored = [{"input": place, **self._form.row(result)} for place, result in results]
         failed = [{"input": place, **error} for place, error in failures]
         if failed:
             self._store.put(f"{self._root}/failures-{number:06}.jsonl", _lines(failed))
         if scored:
             part = f"{self._root}/part-{number:06}.{self._form.ending}"
-            self._store.put_new(part, self._form.written(scored))
+            self._store.put_new(part, self._form.written(scored), self._form.media_type)
 
     def _so_far(self) -> Tally:
         shown = Tally(seconds=time.monotonic() - self._last)
@@ -280,6 +303,11 @@ class Batch:
             shown.scored += len(part.places) - len(part.left) - len(part.since)
             shown.times += part.tally.times
         return shown
+
+    def _id(self, place: str) -> str:
+        # Not the place's alone: another batch of it, or one whose output was removed, has jobs of its own,
+        # where the queue would take them for those that it had.
+        return f"batch-{hashlib.sha256(self._name + place.encode()).hexdigest()[:32]}"
 
     def _listing(self, number: int) -> str:
         return f"{self._own}/{number:06}.list"
@@ -295,12 +323,17 @@ class Batch:
         return f"{self._ends}/{number:06}"
 
 
-def _id(place: str) -> str:
-    return f"batch-{hashlib.sha256(place.encode()).hexdigest()[:32]}"
+def _object(result: bytes) -> dict[str, Any]:
+    if not isinstance(told := json.loads(result), dict):
+        raise ValueError("it is no JSON object")
+    return told
 
 
 def _lines(documents: list[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(one) + "\n" for one in documents).encode()
+
+
+_JSON_LINES = Form("jsonl", "application/json", _object, _lines)
 
 
 def _error(failure: bytes | None) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Store:
         """`client`: by default boto3's own settings make one, at the first place in S3."""
         self._made = client
 
-    def put_new(self, place: str, content: bytes) -> bool:
+    def put_new(self, place: str, content: bytes, media_type: str = "application/json") -> bool:
         """Write what was not there; False, and no change, where something was. Raises `StoreAway`."""
         if not place.startswith(_S3):
             try:
@@ -52,7 +52,7 @@ class Store:
         try:
             with _explained(place):
                 self._client.put_object(
-                    Bucket=bucket, Key=key, Body=content, ContentType="application/json", IfNoneMatch="*"
+                    Bucket=bucket, Key=key, Body=content, ContentType=media_type, IfNoneMatch="*"
                 )
         except FileExistsError:
             return False

@@ -186,7 +186,7 @@ class Checkout:
             text=True,
         )
         try:
-            text, _ = child.process.communicate()
+            text, _ = child.process.communicate(timeout=1200)  # the longest builds a host in a tenth of it
         finally:
             child.stop(5)
         return f"{text}\nexit {child.process.returncode}"

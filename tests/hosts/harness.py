@@ -106,7 +106,7 @@ class Node:
             return done.returncode == 0 and done.stdout not in ("", before)
 
         wait_until(anew, f"{self.name} to boot", 300)
-        self.run("systemctl", "is-system-running", "--wait", check=False)
+        self.run("timeout", "300", "systemctl", "is-system-running", "--wait", check=False)
 
     def freeze(self, layer: str) -> Path:
         """Shut down in order and return what the node changed, to start others from; the node is gone."""

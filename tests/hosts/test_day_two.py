@@ -198,7 +198,7 @@ def test_the_root_partition_grows_with_its_disk(pair: Pair) -> None:
 # What tells a host that serves from a machine that has but packages. Boot has to be over: an instance that
 # it starts afterwards would run on in a folder that is gone, under its successor's name.
 FORGET = """
-systemctl is-system-running --wait
+timeout 300 systemctl is-system-running --wait
 systemctl disable --now springboard-front.socket springboard-front springboard-tidy.timer
 systemctl stop 'torchserve@*'
 rm -rf /etc/springboard /etc/nginx/springboard /var/lib/springboard
@@ -265,6 +265,8 @@ def test_a_host_is_made_anew_and_another_day_there_is_one_less(
         with ThreadPoolExecutor(1) as beside:
             after = beside.submit(comes_up_in_its_place, ours, pair, converged.layer)
             play = ours.play("replace", *vault, "-e", "host=springboard-2")
+            if after.done():
+                after.result()  # what went wrong there is why this did
             assert play.ok, play.output
             pair.nodes[1] = after.result()
         assert "springboard-2 will serve 1.0.0" in play.output

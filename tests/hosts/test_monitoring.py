@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from springboard.system.checkout import ROOT
 from tests.hosts.harness import Hosts, Node
 from tests.stands.certificates import certificate
 from tests.stands.waiting import wait_until
@@ -124,18 +125,29 @@ def test_what_a_failed_run_left_undone_is_made_up_for(hosts: Hosts, watched: tup
         )
     monitoring.sh(
         "cd /etc/prometheus/springboard/rules; mv host.yml /root/; systemctl reload prometheus; sleep 2;"
-        "mv /root/host.yml .; echo 'groups: []' > old.yml"
+        "mv /root/host.yml .; echo 'groups: []' > old.yml; chmod 600 edge.yml; cd ../runbooks;"
+        "touch Old.md; echo more >> SpringboardGpuHot.md"
     )
     both = {"springboard": [serving], "monitoring": [monitoring], **settings(monitoring)}
     play = hosts.play("monitor.yml", **both)
     assert play.ok, play.output
-    assert (play.count("changed", serving.name), play.count("changed", monitoring.name)) == (1, 3), (
+    assert (play.count("changed", serving.name), play.count("changed", monitoring.name)) == (1, 5), (
         play.output
     )
     for node, service in other:
         assert "log.level" not in node.sh(f"cat /proc/$(systemctl show -P MainPID {service})/cmdline")
     assert "SpringboardGpuHot" in monitoring.run("curl", "-s", "http://127.0.0.1:9090/api/v1/rules")
-    assert not monitoring.succeeds("test", "-e", "/etc/prometheus/springboard/rules/old.yml")
+    kept = set(monitoring.sh("cd /etc/prometheus/springboard && find rules runbooks -type f").split())
+    ours = (ROOT / "monitoring" / kind for kind in ("rules", "runbooks"))
+    assert kept == {
+        str(file.relative_to(ROOT / "monitoring")) for folder in ours for file in folder.glob("*.*")
+    }
+    there = monitoring.sh("cd /etc/prometheus/springboard && stat -c %a rules/*.yml runbooks/* | sort -u")
+    assert there.split() == ["644"]
+    hot = ROOT / "monitoring/runbooks/SpringboardGpuHot.md"
+    assert (
+        monitoring.run("cat", "/etc/prometheus/springboard/runbooks/SpringboardGpuHot.md") == hot.read_text()
+    )
     again = hosts.play("monitor.yml", **both)
     assert again.ok, again.output
     assert again.count("changed") == 0, again.output

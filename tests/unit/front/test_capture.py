@@ -103,12 +103,12 @@ class Away(Store):
         self.go_on = threading.Event()
         self.times = 1
 
-    def put_new(self, place: str, content: bytes) -> bool:
+    def put_new(self, place: str, content: bytes, media_type: str = "application/json") -> bool:
         self.go_on.wait(60)
         self.times -= 1
         if self.times >= 0:
             raise StoreAway(f"{place} is away")
-        return super().put_new(place, content)
+        return super().put_new(place, content, media_type)
 
 
 @pytest.fixture

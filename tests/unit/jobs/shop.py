@@ -65,11 +65,11 @@ class Flaky(Store):
         super().__init__()
         self.times = times
 
-    def put_new(self, place: str, content: bytes) -> bool:
+    def put_new(self, place: str, content: bytes, media_type: str = "application/json") -> bool:
         self.times -= 1
         if self.times >= 0:
             raise StoreAway(f"{place} is away")
-        return super().put_new(place, content)
+        return super().put_new(place, content, media_type)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -151,11 +152,15 @@ def test_a_store_that_is_away_now_and_then_costs_nothing(shop: Shop) -> None:
     class Flaky(Store):
         calls = 0
 
-        def put_new(self, place: str, content: bytes) -> bool:
+        def put_new(self, place: str, content: bytes, media_type: str = "application/json") -> bool:
             self.calls += 1
-            if self.calls % 3 == 2 and "listed" not in place and not place.endswith((".list", "source.json")):
+            if (
+                self.calls % 3 == 2
+                and "listed" not in place
+                and not place.endswith((".list", "source.json", "/name"))
+            ):
                 raise StoreAway(f"{place} is away")
-            return super().put_new(place, content)
+            return super().put_new(place, content, media_type)
 
         def remove(self, place: str) -> None:
             self.calls += 1
@@ -261,9 +266,9 @@ def test_the_command_scores_a_folder_and_sums_up(shop: Shop) -> None:
     assert (other.exit_code, "another batch" in other.stderr) == (2, True)
 
 
-def _score(job: Job) -> Answer:
-    """Whole points, or none of what may be missing, as JSON has them."""
-    whole = "whole" in job.input
+def _score_of(video: str) -> dict[str, Any]:
+    """Whole points and nothing of what may be missing, or all of it, as JSON has them."""
+    whole = "whole" in video
     clip = {
         "start_frame": 0,
         "end_frame": 16,
@@ -274,7 +279,7 @@ def _score(job: Job) -> Answer:
     position = {"label": "tuck", "probability": 1}
     dive = {"number": None, "position": position, "rotation": position, "somersaults": 1, "twists": 0.5}
     video = {"frames": 40, "fps": 25, "duration_s": 1.6, "width": 320, "height": 240, "scored_frames": 40}
-    score = {
+    return {
         "prediction": 50,
         "score": 50 if whole else 50.5,
         "dive": None if whole else {**dive, "armstand": False},
@@ -285,7 +290,10 @@ def _score(job: Job) -> Answer:
         "model": {"name": "dive", "version": "1.0.0"},
         "of a later release": 1,
     }
-    return Answer(json.dumps(score).encode())
+
+
+def _score(job: Job) -> Answer:
+    return Answer(json.dumps(_score_of(job.input)).encode())
 
 
 def test_parts_are_parquet_with_the_same_columns_whatever_is_in_them(shop: Shop) -> None:
@@ -314,20 +322,59 @@ def test_parts_are_parquet_with_the_same_columns_whatever_is_in_them(shop: Shop)
     assert (whole.to_pylist()[0]["score"], whole.to_pylist()[0]["dive"]) == (50.0, None)
 
 
-def test_what_is_no_score_is_told_and_nothing_of_it_is_lost(shop: Shop) -> None:
+@pytest.mark.parametrize(
+    ("result", "said", "in_lines"),
+    [
+        (b'{"score": "high"}', "prediction: Field required", True),
+        (b'{"predictions": [{"score": 57.5}]}', "prediction: Field required", True),
+        (json.dumps({**_score_of("half"), "prediction": 50.9}).encode(), "prediction: Input should be", True),
+        (json.dumps({**_score_of("half"), "prediction": 2**70}).encode(), "too large", True),
+        (json.dumps({**_score_of("half"), "warnings": ["\ud800"]}).encode(), "surrogates not allowed", True),
+        (b"[1]", "Input should be a valid dictionary", False),
+        (b"no json", "Expecting value", False),
+    ],
+)
+def test_a_result_that_no_part_can_have_is_a_failure_and_not_lost(
+    shop: Shop, result: bytes, said: str, in_lines: bool
+) -> None:
     (shop.folder / "in").mkdir()
-    (shop.folder / "in" / "a.mp4").write_bytes(b"x")
-    words = (f"{shop.folder}/in", f"{shop.folder}/out", "--parquet")
-    with shop.working(lambda _: Said(lambda _: Answer(b'{"score": "high"}'))):
-        done = _command(shop.folder, *words)
-    assert (done.exit_code, "--json-lines" in done.stderr) == (2, True), done.output
-    assert len(list((shop.folder / "out" / ".batch" / "work").rglob("*.out"))) == 1
+    for name in ("odd", "half"):
+        (shop.folder / "in" / f"{name}.mp4").write_bytes(b"x")
+
+    def answer(job: Job) -> Answer:
+        return Answer(result) if "odd" in job.input else _score(job)
+
+    for form in ("--parquet", "--json-lines"):
+        out = shop.folder / f"out{form}"
+        with shop.working(lambda _: Said(answer)):
+            done = _command(shop.folder, f"{shop.folder}/in", str(out), form)
+        failures = _lines(Store(), str(out), "failures")
+        if form == "--json-lines" and in_lines:
+            assert (done.exit_code, failures) == (0, []), done.output
+            continue
+        assert json.loads(done.stdout)["failed"] == {"unreadable_result": 1}
+        assert json.loads(done.stdout)["scored"] == 1
+        (failure,) = failures
+        assert failure["input"].endswith("odd.mp4")
+        assert failure["result"].encode() == result
+        assert said in failure["message"] or form == "--json-lines"
 
 
 def test_without_pyarrow_it_is_said_what_to_install(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     done = _command(shop.folder, f"{shop.folder}/in", f"{shop.folder}/out", "--parquet")
     assert (done.exit_code, "pip install pyarrow" in done.stderr) == (2, True), done.output
+
+
+def test_the_same_videos_are_scored_again_for_another_output_and_for_one_that_was_removed(shop: Shop) -> None:
+    said, places = Said(_answer), sorted(_places(5))
+    with shop.working(lambda _: said):
+        for name in ("out", "other", "out"):
+            shutil.rmtree(shop.folder / name, ignore_errors=True)
+            work = _batch(shop, places, root=f"{shop.folder}/{name}")
+            assert work.run(threading.Event())
+            assert work.tally.scored == 5
+    assert len(said.asked) == 15
 
 
 def test_a_name_that_no_result_could_tell_is_said(tmp_path: Path) -> None:
