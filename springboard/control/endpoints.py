@@ -6,6 +6,7 @@ SageMaker's. Both hold the models as they were when the call came: what is delet
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -83,11 +84,15 @@ class Endpoints:
         return self._changed(asked["EndpointName"], how)
 
     def _weigh(self, asked: Document) -> Answer:
+        given = asked["DesiredWeightsAndCapacities"]
+        name, times = Counter(one["VariantName"] for one in given).most_common(1)[0]
+        if times > 1:
+            raise ControlError(f'The variant name "{name}" was non-unique within the request.')
+
         def how(document: Document) -> Document:
             self._check_idle(document)
             serving = document["serving"]
             variants = {one["name"]: dict(one) for one in serving["variants"]}
-            given = asked["DesiredWeightsAndCapacities"]
             if unknown := [one["VariantName"] for one in given if one["VariantName"] not in variants]:
                 named = ", ".join(f'"{name}"' for name in unknown)
                 raise ControlError(

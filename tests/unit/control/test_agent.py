@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from springboard.control import sources
 from springboard.control.agent import Agent, host_of, trial_of
@@ -165,6 +166,32 @@ def test_new_weights_need_no_model_from_elsewhere(
     assert deployed == ["1.0.0"]
     (told,) = plane.store.every("endpoint")
     assert (told["status"], told["failure"], told["serving"]["variants"][0]["weight"]) == ("InService", "", 5)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            ["AllTraffic", "b", "c"],
+            'The variant name(s) "b", "c" is/are not present within endpoint configuration "first".',
+        ),
+        (["AllTraffic", "AllTraffic"], 'The variant name "AllTraffic" was non-unique within the request.'),
+    ],
+)
+def test_weights_of_variants_that_are_not_there_or_twice_are_refused(
+    plane: Plane, names: list[str], said: str
+) -> None:
+    serving = {**wanted(), "config": "first"}
+    document = {"name": "dives", "created": 1.0, "status": "InService", "serving": serving, "wanted": serving}
+    plane.store.write("endpoint", "dives", document, None)
+    weights = [{"VariantName": name, "DesiredWeight": 5} for name in names]
+    with pytest.raises(ClientError) as error:
+        plane.client().update_endpoint_weights_and_capacities(
+            EndpointName="dives", DesiredWeightsAndCapacities=weights
+        )
+    assert error.value.response["Error"] == {"Code": "ValidationException", "Message": said}
+    (told,) = plane.store.every("endpoint")
+    assert told["serving"] == serving
 
 
 def test_weights_are_shares_of_the_whole() -> None:
