@@ -175,7 +175,7 @@ class Hosts:
     def start(
         self, name: str, layer: Path | None = None, rootfs: Path | None = None, address: str = ""
     ) -> Node:
-        """Boot a node, over a frozen layer or fresh, of Debian 12 or else, and wait for its sshd.
+        """Boot a node, over frozen layers (`over:under`) or fresh, of Debian 12 or else; wait for its sshd.
 
         `address` is that of a node that is gone; without it nothing remembers that of a dead one.
         """

@@ -237,17 +237,26 @@ def test_a_host_that_is_taken_out_is_added_anew_from_its_backup(
     pair.clients.wait_served(by=caller.url)
 
 
-def comes_up_in_its_place(ours: Account, pair: Pair, layer: Path) -> Node:
-    """Once the second instance is gone there is another machine at its address, with SSH keys of its own."""
+def blank(pair: Pair, layer: Path) -> Path:
+    """Return what makes of the converged layer a machine with but the packages and SSH keys of its own."""
+    node = pair.hosts.start("blank", layer)
+    node.sh(FORGET)
+    node.sh("rm /etc/ssh/ssh_host_*; ssh-keygen -qA")
+    return node.freeze("layer-blank")
+
+
+def comes_up_in_its_place(ours: Account, pair: Pair, made: Path, layer: Path) -> Node:
+    """Once the second instance is gone there is that machine at its address."""
     ec2 = ours.aws.client("ec2", REGION)
     ended = [{"Name": "instance-state-name", "Values": ["terminated"]}]
     wait_until(
         lambda: bool(ec2.describe_instances(Filters=ended)["Reservations"]), "the instance to end", 600
     )
     pair.nodes[1].stop()
-    node = pair.hosts.start("two", layer, address=pair.nodes[1].address)
-    node.sh(FORGET)
-    node.sh("rm /etc/ssh/ssh_host_*; ssh-keygen -qA; systemctl restart ssh")
+    public = sorted((made / "etc/ssh").glob("ssh_host_*_key.pub"))
+    keys = "\n".join(" ".join(file.read_text().split()[:2]) for file in public)
+    ours.aws.tell("machine", address=pair.nodes[1].address, keys=keys)  # before it can be logged in to
+    node = pair.hosts.start("two", Path(f"{made}:{layer}"), address=pair.nodes[1].address)
     ours.takes(node)
     ours.lend_role(node)
     return node
@@ -258,12 +267,13 @@ def test_a_host_is_made_anew_and_another_day_there_is_one_less(
 ) -> None:
     """Last of all. By replace.yml and remove.yml, under the shipped policies."""
     vault = ["--vault-password-file", str(pair.folder / "password")]
+    other = blank(pair, converged.layer)
     with account(pair.nodes, tmp_path, served.S3_PORT, **pair.settings, aws_host_count=2) as ours:
         made = ours.play("provision", *vault)
         assert made.ok, made.output
         ours.publish(models.archives["1.0.0"], served.CLIP)
         with ThreadPoolExecutor(1) as beside:
-            after = beside.submit(comes_up_in_its_place, ours, pair, converged.layer)
+            after = beside.submit(comes_up_in_its_place, ours, pair, other, converged.layer)
             play = ours.play("replace", *vault, "-e", "host=springboard-2")
             if after.done():
                 after.result()  # what went wrong there is why this did
