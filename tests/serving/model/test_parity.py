@@ -35,6 +35,11 @@ from tests.conftest import archive
 pytestmark = pytest.mark.xdist_group("reference")
 
 CPU = torch.device("cpu")
+IN_HARDWARE: dict[str, Callable[[], bool]] = {
+    "fp32": lambda: True,
+    "bf16": torch.ops.mkldnn._is_mkldnn_bf16_supported,
+    "fp16": torch.ops.mkldnn._is_mkldnn_fp16_supported,
+}
 EXPECTED_HEADS = {"position": "position", "armstand": "armstand", "rotation_type": "rot_type"}
 EXPECTED_HEADS |= {"ss_no": "ss_no", "tw_no": "tw_no"}
 
@@ -76,7 +81,7 @@ def weights(reference: Path) -> Checkpoint:
 def scorer(request: pytest.FixtureRequest, weights: Checkpoint) -> Iterator[tuple[str, Scorer]]:
     precision, _, engine = request.param.partition(" ")
     with pytest.MonkeyPatch.context() as patch:
-        if precision == "fp16" and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
+        if engine != "openvino" and not IN_HARDWARE[precision]():
             for layer in ("conv3d", "linear"):
                 patch.setattr(functional, layer, as_tensor_cores_do(getattr(functional, layer)))
         dtype = PRECISIONS[precision]
@@ -84,9 +89,9 @@ def scorer(request: pytest.FixtureRequest, weights: Checkpoint) -> Iterator[tupl
 
 
 def as_tensor_cores_do(layer: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Have a layer take and give fp16 and add up in fp32.
+    """Have a layer take and give fp16 or bf16 and add up in fp32.
 
-    For a CPU without fp16 instructions: torch's own loops for it take more than ten minutes a dive there.
+    For a CPU without such instructions: torch's own loops take more than ten minutes a dive there.
     """
 
     def compute(inputs: Tensor, weight: Tensor, bias: Tensor, *settings: Any) -> Tensor:
