@@ -256,6 +256,7 @@ class Batch:
     def _collect(self, part: _Part) -> None:
         results, failures = list[tuple[str, bytes]](), list[tuple[str, dict[str, Any]]]()
         folder, tally = self._work(part.number), Tally(times=part.tally.times)
+        error: dict[str, Any] | None
         for place in part.places:
             if (result := self._store.get(f"{folder}/{self._id(place)}{_OUT}")) is None:
                 error = _error(self._store.get(f"{folder}/{self._id(place)}{_ERROR}"))

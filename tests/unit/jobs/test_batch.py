@@ -266,9 +266,9 @@ def test_the_command_scores_a_folder_and_sums_up(shop: Shop) -> None:
     assert (other.exit_code, "another batch" in other.stderr) == (2, True)
 
 
-def _score_of(video: str) -> dict[str, Any]:
+def _score_of(place: str) -> dict[str, Any]:
     """Whole points and nothing of what may be missing, or all of it, as JSON has them."""
-    whole = "whole" in video
+    whole = "whole" in place
     clip = {
         "start_frame": 0,
         "end_frame": 16,
