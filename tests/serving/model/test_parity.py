@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from model_handler import checkpoint
 from model_handler.checkpoint import Checkpoint
-from model_handler.device import PRECISIONS
+from model_handler.device import PRECISIONS, choose_dtype
 from model_handler.engines.choice import choose
 from model_handler.network import HEADS
 from model_handler.scoring import Scorer, gate_frame_indices
@@ -162,7 +162,7 @@ def reencodings(clip: bytes) -> dict[str, bytes]:
 
 
 def test_reencoding_and_rotation_tags_leave_the_score(clip: bytes, weights: Checkpoint) -> None:
-    model = Scorer(weights, CPU, torch.bfloat16)
+    model = Scorer(weights, CPU, choose_dtype("auto", CPU))
 
     def score(video: bytes) -> float:
         return model.score(model.clips([decode(video, Limits()).frames]))[0].score
@@ -194,7 +194,7 @@ def test_the_reference_archive_scores_the_dive_over_http(
 
 def test_a_gate_that_sees_no_diving_refuses_the_dive(shared: Path, clip: bytes, tmp_path: Path) -> None:
     other = checkpoint.load(make_checkpoint(shared, tmp_path, "other"))
-    model = Scorer(other, CPU, torch.bfloat16)
+    model = Scorer(other, CPU, choose_dtype("auto", CPU))
     refusal = model.refusals(model.clips([decode(clip, Limits()).frames]))[0]
     assert refusal is not None
     assert refusal.details["gate"]["class"] == 0
