@@ -30,7 +30,7 @@ logger = logging.getLogger("springboard.jobs")
 PART = 1000
 # Takes the number of a part, its results and its errors, each with the video's place. Called once more with
 # the same where somebody is killed; raises `StoreAway` to be called again.
-Keep = Callable[[int, list[tuple[str, bytes]], list[tuple[str, dict[str, Any]]]], None]
+Keep = Callable[[int, list[tuple[str, Any]], list[tuple[str, dict[str, Any]]]], None]
 _OUT, _ERROR = ".out", "-error.out"
 _LOOK_SECONDS, _AWAY_SECONDS = 1.0, 5.0
 # Times are counted in steps of a tenth, so that their quantiles are known to that.
@@ -142,8 +142,9 @@ class Batch:
         self._at_once = at_once
         self._size = part
         self._timeout = timeout
-        self._keep = keep
         self._form = form or _JSON_LINES
+        self._keep = keep or self._in_files
+        self._read = bytes if keep else self._form.row
         self._parts: list[_Part] = []
         self._name = b""
         self.total = 0
@@ -254,41 +255,30 @@ class Batch:
                     self._store.remove(f"{self._work(part.number)}/{self._id(place)}{suffix}")
 
     def _collect(self, part: _Part) -> None:
-        results, failures = list[tuple[str, bytes]](), list[tuple[str, dict[str, Any]]]()
+        results, failures = list[tuple[str, Any]](), list[tuple[str, dict[str, Any]]]()
         folder, tally = self._work(part.number), Tally(times=part.tally.times)
-        error: dict[str, Any] | None
         for place in part.places:
             if (result := self._store.get(f"{folder}/{self._id(place)}{_OUT}")) is None:
                 error = _error(self._store.get(f"{folder}/{self._id(place)}{_ERROR}"))
-            elif (error := self._refused(result)) is None:
-                results.append((place, result))
-                tally.scored += 1
-                continue
+            else:
+                try:
+                    results.append((place, self._read(result)))
+                    tally.scored += 1
+                    continue
+                except ValueError as why:
+                    error = _unreadable(result, why)
             failures.append((place, error))
             tally.failed[str(error["code"])] += 1
-        (self._keep or self._in_files)(part.number, results, failures)
+        self._keep(part.number, results, failures)
         tally.seconds = (now := time.monotonic()) - self._last
         self._store.put_new(self._done(part.number), tally.written())
         self._last = now
         self.tally.add(tally)
 
-    def _refused(self, result: bytes) -> dict[str, Any] | None:
-        """Return what is wrong with a result that files of parts cannot have."""
-        if self._keep is None:
-            try:
-                self._form.row(result)
-            except ValueError as error:
-                return {
-                    "code": "unreadable_result",
-                    "message": f"The result is none that a part can have: {error}",
-                    "result": result[:1000].decode(errors="replace"),
-                }
-        return None
-
     def _in_files(
-        self, number: int, results: list[tuple[str, bytes]], failures: list[tuple[str, dict[str, Any]]]
+        self, number: int, rows: list[tuple[str, Any]], failures: list[tuple[str, dict[str, Any]]]
     ) -> None:
-        scored = [{"input": place, **self._form.row(result)} for place, result in results]
+        scored = [{"input": place, **row} for place, row in rows]
         failed = [{"input": place, **error} for place, error in failures]
         if failed:
             self._store.put(f"{self._root}/failures-{number:06}.jsonl", _lines(failed))
@@ -335,6 +325,14 @@ def _lines(documents: list[dict[str, Any]]) -> bytes:
 
 
 _JSON_LINES = Form("jsonl", "application/json", _object, _lines)
+
+
+def _unreadable(result: bytes, why: ValueError) -> dict[str, Any]:
+    return {
+        "code": "unreadable_result",
+        "message": f"The result is none that a part can have: {why}",
+        "result": result[:1000].decode(errors="replace"),
+    }
 
 
 def _error(failure: bytes | None) -> dict[str, Any]:
