@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from springboard.jobs import batch
 from springboard.jobs.local import LocalQueue
 from springboard.jobs.queue import JobQueue
 from springboard.jobs.sqs import SqsQueue
@@ -44,6 +45,13 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
 def queue(opened: Open) -> JobQueue:
     """One with leases that outlast a test."""
     return opened(60)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches look often."""
+    monkeypatch.setattr(batch, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(batch, "_AWAY_SECONDS", 0.02)
 
 
 @pytest.fixture

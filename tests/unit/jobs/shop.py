@@ -123,3 +123,16 @@ def scored(_: Job) -> Answer:
 def error_in(path: str) -> dict[str, str]:
     error: dict[str, str] = json.loads(Path(path).read_bytes())["error"]
     return error
+
+
+def dive_or_not(job: Job) -> Answer:
+    """Score what is not called bad."""
+    if "bad" in job.input:
+        return Answer.failure("not_a_dive", "This is no dive.")
+    return Answer(json.dumps({"score": 50, "of": job.input}).encode())
+
+
+def lines(store: Store, root: str, kind: str) -> list[dict[str, Any]]:
+    """What a batch wrote of a kind: `part` or `failures`."""
+    names = sorted(name for name in store.names(root, ".jsonl") if name.startswith(kind))
+    return [json.loads(line) for name in names for line in (store.get(f"{root}/{name}") or b"").splitlines()]
