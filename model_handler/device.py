@@ -59,6 +59,21 @@ def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if in_hardware else torch.float32
 
 
+def check_cpu(device: torch.device, dtype: torch.dtype) -> None:
+    """Refuse a precision that this CPU computes in PyTorch's own loops: they take over ten minutes a dive.
+
+    Raises ValueError with what to do.
+    """
+    name = next(name for name, one in PRECISIONS.items() if one == dtype)
+    # oneDNN computes convolutions on CPUs; builds of torch without it tell nothing, nor does fp32.
+    in_onednn = getattr(torch.ops.mkldnn, f"_is_mkldnn_{name}_supported", None)
+    if device.type == "cpu" and in_onednn and not in_onednn():
+        raise ValueError(
+            f"precision is {name} in model-config.yaml, for which this CPU has no instructions: a dive would "
+            "take minutes. Set precision: auto there, or serve this release on a machine that has them"
+        )
+
+
 def check_cudnn(device: torch.device, dtype: torch.dtype) -> None:
     """Refuse a cuDNN that computes 3D convolutions in bf16 wrong without a word; warn of one slow in it.
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from model_handler import checkpoint, logs, strip
-from model_handler.device import INT8, check_cudnn, choose_device, choose_dtype
+from model_handler.device import INT8, check_cpu, check_cudnn, choose_device, choose_dtype
 from model_handler.dives import POSITIONS, ROTATIONS
 from model_handler.engines.choice import choose
 from model_handler.network import CLIP_FRAMES
@@ -117,6 +117,7 @@ class Pipeline:
     ) -> None:
         device = choose_device(settings.device, gpu_id)
         dtype = choose_dtype(settings.precision, device)
+        check_cpu(device, dtype)
         check_cudnn(device, dtype)
         self.settings = settings
         self.on_gpu = device.type == "cuda"

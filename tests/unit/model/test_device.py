@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model_handler.device import check_cudnn
+from model_handler.device import check_cpu, check_cudnn
 from model_handler.pipeline import Pipeline, Settings
 
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
@@ -52,3 +52,22 @@ def test_worker_on_such_a_gpu_does_not_start(small_weights: Path, monkeypatch: p
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
     with pytest.raises(ValueError, match="wrong in bf16"):
         Pipeline(small_weights, Settings(), "dive", "1.0.0")
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])
+def test_precision_that_the_cpu_has_no_instructions_for_is_refused(
+    name: str, dtype: torch.dtype, small_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supported = f"_is_mkldnn_{name}_supported"
+    monkeypatch.setattr(torch.ops.mkldnn, supported, lambda: False)
+    with pytest.raises(ValueError, match=f"precision is {name} .*precision: auto"):
+        Pipeline(small_weights, Settings(precision=name, device="cpu"), "dive", "1.0.0")
+    check_cpu(CUDA, dtype)
+    check_cpu(CPU, torch.float32)
+    monkeypatch.setattr(torch.ops.mkldnn, supported, lambda: True)
+    check_cpu(CPU, dtype)
+
+
+def test_a_torch_without_onednn_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.ops, "mkldnn", object())
+    check_cpu(CPU, torch.bfloat16)
