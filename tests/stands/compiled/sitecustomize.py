@@ -5,6 +5,7 @@ this by its name, on test hosts and for plays on this machine. What is kept is f
 nothing old is taken for new.
 """
 
+import gc
 import os
 import sys
 import zipimport
@@ -18,6 +19,7 @@ def _kept(pathname: str, source: bytes) -> CodeType:
     import hashlib
     import marshal
 
+    gc.disable()  # a module ends before there is garbage; looking for it was a quarter of its time
     path = f"{FOLDER}/{sys.hexversion:x}-{hashlib.sha256(source).hexdigest()}"
     try:
         with open(path, "rb") as kept:

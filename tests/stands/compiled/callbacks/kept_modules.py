@@ -3,6 +3,7 @@
 Each run of ansible-playbook packs every module that it uses anew, half a second of parsing each.
 """
 
+import gc
 import os
 from pathlib import Path
 
@@ -23,6 +24,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no type
 
     def __init__(self) -> None:
         super().__init__()
+        gc.disable()  # for a run's few minutes; each process of a task would copy what it looks through
         self._kept = Path(os.environ["KEPT_MODULES"])
         self._kept.mkdir(parents=True, exist_ok=True)
         # Where `ansible.executor.module_common` looks first; the folder ends with the run.
