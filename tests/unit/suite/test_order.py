@@ -23,12 +23,29 @@ def handed_out(*nodeids: str, **config: Any) -> list[str]:
     return [item.nodeid for item in items]
 
 
+@pytest.fixture(autouse=True)
+def whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(order.QUICK, raising=False)
+
+
 def test_what_took_longest_comes_first_and_a_group_stays_in_its_order(durations: Path) -> None:
     durations.write_text(json.dumps({"a.py::test_long[x@y]": 9, "hosts": 30, "gone": 100}))
     collected = ("a.py::test_new", "a.py::test_long[x@y]", "b.py::test_2@hosts", "b.py::test_1[@]@hosts")
     longest_first = [*collected[2:], collected[1], collected[0]]
     assert handed_out(*collected, workerinput={}) == longest_first
     assert handed_out(*collected) == list(collected), "one process alone keeps what shares a fixture together"
+
+
+def test_a_quick_run_takes_what_is_short_and_the_shortest_of_the_rest(
+    durations: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    durations.write_text(json.dumps({"a.py::test_1": order._QUICK_S - 2, "hosts": 300, "a.py::test_2": 2}))
+    left_out: list[Any] = []
+    hook = SimpleNamespace(pytest_deselected=lambda items: left_out.extend(items))
+    collected = ("b.py::test_2@hosts", "a.py::test_new", "a.py::test_1", "a.py::test_2")
+    monkeypatch.setenv(order.QUICK, "1")
+    assert handed_out(*collected, hook=hook) == list(collected[1:])
+    assert [item.nodeid for item in left_out] == [collected[0]]
 
 
 def test_durations_are_written_when_asked_for(durations: Path, monkeypatch: pytest.MonkeyPatch) -> None:
