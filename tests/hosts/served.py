@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CLIP = ROOT / "demo" / "clips" / "good-dive.mp4"
+BUCKETS = ["models", "dives", "scores"]
 # What the instance role may do, in SeaweedFS's words.
-ROLE = ["Read:models", "List:models", "Read:dives"]
+ROLE = ["Read:models", "List:models", "Read:dives", "Read:scores", "List:scores", "Write:scores"]
 
 
 S3_PORT = 8333
@@ -35,7 +36,7 @@ S3_PORT = 8333
 
 @dataclass(frozen=True)
 class Models:
-    """The registry in a real S3, with the demo model as 1.0.0 and 1.1.0; and `dives`, which has the clip."""
+    """A real S3: the registry, with the demo model as 1.0.0 and 1.1.0; `dives` with the clip; `scores`."""
 
     url: str
     client: "S3Client"
@@ -48,7 +49,7 @@ class Models:
 def models(hosts: Hosts, folder: Path) -> Iterator[Models]:
     """Publish the releases where nodes can read them."""
     archived = archives()
-    with seaweedfs(folder, ["models", "dives"], {"host": ROLE}, hosts.gateway, S3_PORT) as (url, client):
+    with seaweedfs(folder, BUCKETS, {"host": ROLE}, hosts.gateway, S3_PORT) as (url, client):
         client.put_object(Bucket="dives", Key="good.mp4", Body=CLIP.read_bytes())
         releases = {version: archived / archive_name(version) for version in ("1.0.0", "1.1.0")}
         for archive in releases.values():
