@@ -1,4 +1,4 @@
-"""Lines over the number of clients, as SVG for the documentation."""
+"""Lines over the number of clients, or over time, as SVG for the documentation."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,12 +6,20 @@ WIDE, HIGH, LEFT, TOP, KEY = 460, 260, 60, 30, 170
 _COLOURS = ("#063", "#c33", "#36c", "#c60", "#939", "#087", "#777", "#a80", "#000")
 
 
-def lines(title: str, clients: Sequence[int], series: Mapping[str, Sequence[float | None]]) -> str:
-    """Return a picture of one value for each of `clients` in each series; gaps are left out."""
+def lines(
+    title: str,
+    marks: Sequence[object],
+    series: Mapping[str, Sequence[float | None]],
+    across: str = "clients at once",
+) -> str:
+    """Return a picture of one value for each of `marks` in each series; gaps are left out.
+
+    `across` names what the marks are; those that are empty are not written.
+    """
     most = max((value for values in series.values() for value in values if value is not None), default=1) or 1
 
     def place(number: int, value: float) -> str:
-        x = LEFT + WIDE * number / max(len(clients) - 1, 1)
+        x = LEFT + WIDE * number / max(len(marks) - 1, 1)
         return f"{x:.0f},{TOP + HIGH * (1 - value / most):.0f}"
 
     parts = [
@@ -20,12 +28,10 @@ def lines(title: str, clients: Sequence[int], series: Mapping[str, Sequence[floa
         '<rect width="100%" height="100%" fill="#fff"/>',
         f'<text x="{LEFT}" y="18">{title}</text>',
     ]
-    for number, count in enumerate(clients):
+    for number, mark in enumerate(marks):
         x = place(number, 0).split(",")[0]
-        parts.append(f'<text x="{x}" y="{TOP + HIGH + 18}" text-anchor="middle">{count}</text>')
-    parts.append(
-        f'<text x="{LEFT + WIDE // 2}" y="{TOP + HIGH + 38}" text-anchor="middle">clients at once</text>'
-    )
+        parts.append(f'<text x="{x}" y="{TOP + HIGH + 18}" text-anchor="middle">{mark}</text>')
+    parts.append(f'<text x="{LEFT + WIDE // 2}" y="{TOP + HIGH + 38}" text-anchor="middle">{across}</text>')
     for part in (0, 0.25, 0.5, 0.75, 1):
         y = TOP + HIGH * (1 - part)
         parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.0f}" text-anchor="end">{most * part:.3g}</text>')

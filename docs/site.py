@@ -12,6 +12,7 @@ SHOWN = (
     "LICENSE",
     "docs/*.md",
     "docs/*.png",
+    "docs/*.svg",
     "docs/reference/*.md",
     "monitoring/runbooks/*.md",
     "monitoring/*.png",
