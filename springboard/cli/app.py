@@ -23,6 +23,7 @@ _COMMANDS = {
     "tidy": "springboard.cli.host:tidy",
     "follow": "springboard.cli.host:follow",
     "channel": "springboard.cli.channel:app",
+    "fleet": "springboard.cli.fleet:fleet",
     "jobs": "springboard.cli.jobs:app",
     "keys": "springboard.cli.keys:app",
     "releases": "springboard.cli.releases:app",

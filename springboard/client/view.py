@@ -102,10 +102,10 @@ def _header(view: View) -> RenderableType:
     whole, wait = "springboard_request_duration_seconds", "springboard_queue_wait_seconds"
     late = view.rate("springboard_attempts_total", outcome="late")
     times = {
-        "answers p50": (_seconds(view.quantile(0.5, whole)), "bold"),
-        "p99": (_seconds(view.quantile(0.99, whole)), "bold"),
-        "waits p90": (_seconds(view.quantile(0.9, wait)), "bold"),
-        "oldest": (_seconds(last.total("springboard_queue_oldest_seconds")), "bold"),
+        "answers p50": (said_seconds(view.quantile(0.5, whole)), "bold"),
+        "p99": (said_seconds(view.quantile(0.99, whole)), "bold"),
+        "waits p90": (said_seconds(view.quantile(0.9, wait)), "bold"),
+        "oldest": (said_seconds(last.total("springboard_queue_oldest_seconds")), "bold"),
         "late": (f"{late:.1f}/s", "bold red" if late else "bold"),
     }
     return Group(top, Text(), *map(_line, filter(None, (figures, times, _jobs(view)))))
@@ -119,7 +119,7 @@ def _jobs(view: View) -> dict[str, tuple[str, str]]:
     workers, dead = last.total("springboard_job_workers"), last.total("springboard_jobs_dead")
     waiting = last.total("springboard_jobs_waiting")
     seen = "springboard_jobs_waiting" in last.metrics
-    oldest = _seconds(last.metrics.get("springboard_jobs_oldest_seconds", {}).get(frozenset()))
+    oldest = said_seconds(last.metrics.get("springboard_jobs_oldest_seconds", {}).get(frozenset()))
     return {
         "jobs waiting": (f"{waiting:.0f}" if seen else "unknown", "bold" if seen else "bold red"),
         "at work": (f"{last.total('springboard_jobs_leased'):.0f}", "bold"),
@@ -165,7 +165,7 @@ def _variants(view: View) -> RenderableType:
             f"{rate:.1f}/s",
             Text(_share(failed, rate), style="red" if failed > 1e-6 else ""),
             *(
-                _seconds(view.quantile(q, "springboard_attempt_duration_seconds", **labels))
+                said_seconds(view.quantile(q, "springboard_attempt_duration_seconds", **labels))
                 for q in (0.5, 0.9, 0.99)
             ),
             f"{points / scored:.1f}" if scored else "-",
@@ -189,7 +189,7 @@ def _stages(view: View) -> RenderableType:
             stage,
             _bar(sums[stage] / total if total else 0.0, "cyan"),
             _share(sums[stage], total),
-            f"p90 {_seconds(view.quantile(0.9, name, stage=stage))}",
+            f"p90 {said_seconds(view.quantile(0.9, name, stage=stage))}",
         )
     return table
 
@@ -232,7 +232,8 @@ def _share(part: float, whole: float) -> str:
     return f"{part / whole:.0%}" if whole else "-"
 
 
-def _seconds(value: float | None) -> str:
+def said_seconds(value: float | None) -> str:
+    """Return seconds for people; - for None."""
     if value is None:
         return "-"
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
