@@ -67,20 +67,8 @@ cp -r model_handler "$staging/extra/"
 find "$staging/extra" -name __pycache__ -prune -exec rm -r {} +
 rm "$staging/extra/model_handler/"{handler.py,model-config.yaml}
 cp "$config" "$staging/model-config.yaml"
-"$python" -m model_handler.checkpoint "$weights" "$staging/weights.safetensors"
-# Beside the weights, in the archive and in the worker's folder of it.
-"$python" -m springboard.releases.quantise "$staging/model-config.yaml" "$staging/weights.safetensors" \
-  "$staging/extra/int8" ${reference:+--reference "$reference"} ${max_error:+--max-error "$max_error"}
-[ ! -d "$staging/extra/int8" ] || mv "$staging/extra/int8/error.json" "$staging/"
-# It collects the files in TMPDIR/dive: that of two runs at once would be one folder.
-mkdir "$staging/tmp"
-TMPDIR=$staging/tmp "$venv/bin/torch-model-archiver" --model-name dive --version "$version" --archive-format no-archive \
-  --handler model_handler/handler.py --extra-files "$staging/extra" --config-file "$staging/model-config.yaml" \
-  --serialized-file "$staging/weights.safetensors" --export-path "$staging"
-"$python" -m springboard.releases.pack "$staging/dive" "$staging/dive.mar"
-rm -r "$staging/dive" "$staging/extra" "$staging/tmp"
-"$python" -m springboard.releases.build "$staging/dive.mar" "$staging/weights.safetensors" "$version" \
-  ${golden:+--golden "$golden"} ${reference:+--reference "$reference"} --quantised "$staging/error.json" >"$staging/dive.json"
+"$python" -m springboard.releases.archive "$staging" "$weights" "$version" \
+  ${golden:+--golden "$golden"} ${reference:+--reference "$reference"} ${max_error:+--max-error "$max_error"}
 # Both or neither, and never half a file: an interrupted run leaves what was there before.
 mv "$staging/dive.mar" "$out/dive-$version.mar"
 mv "$staging/dive.json" "$out/dive-$version.json"

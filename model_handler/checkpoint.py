@@ -6,7 +6,6 @@ its width and origin as metadata. The gate and the dive classifier may be absent
 """
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -197,23 +196,3 @@ def _check(
             raise CheckpointError(f"{file}: key {prefix}{name} holds values that are not finite in float32")
     if unknown:
         raise CheckpointError(f"{file}: unknown key {prefix}{unknown[0]}")
-
-
-def _packed(checkpoint: Checkpoint) -> str:
-    """Return what a checkpoint holds and what it lacks, for whoever packs it."""
-    said = f"packing {', '.join(checkpoint.parts)} at width {checkpoint.width:g}"
-    lacks = {
-        "gate": "no gate (c3d.pickle): nothing will be refused as not a dive",
-        "dive": "no dive classifier (model_dive_classifier_*.pth): answers will not name the dive",
-    }
-    return "; ".join([said, *(text for part, text in lacks.items() if part not in checkpoint.parts)])
-
-
-if __name__ == "__main__":
-    # archive.sh's first step: python -m model_handler.checkpoint WEIGHTS OUT.safetensors
-    try:
-        read = load(Path(sys.argv[1]))
-        print(f"archive.sh: {_packed(read)}", file=sys.stderr)  # noqa: T201 - archive.sh's own words
-        save(read, Path(sys.argv[2]))
-    except CheckpointError as error:
-        sys.exit(f"archive.sh: {error}")

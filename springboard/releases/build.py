@@ -1,4 +1,4 @@
-"""Builds a release's manifest, which manifest.py reads; archive.sh calls it. Needs torch, to score clips."""
+"""Builds a release's manifest, which manifest.py reads; archive.py calls it. Needs torch, to score clips."""
 
 import argparse
 import csv
@@ -50,10 +50,10 @@ def build(
     weights: Path,
     version: str,
     golden: Path | None,
-    reference: Path | None,
-    quantised: Path | None = None,
+    reference: Path | None = None,
+    quantised: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the manifest of a release; `quantised` is what quantise.py told of it.
+    """Return the manifest of a release; `quantised` is what `quantise` returned of it.
 
     Raises `ScoringError` where the golden clip, or none of the reference clips, can be scored.
     """
@@ -80,7 +80,7 @@ def build(
         "preprocessing": PREPROCESSING,
         "golden": _golden(scorer, golden) if golden else None,
         "reference_scores": _distribution(scorer, reference) if reference else None,
-        "quantised": json.loads(quantised.read_text()) if quantised and quantised.exists() else None,
+        "quantised": quantised,
     }
 
 
@@ -170,21 +170,17 @@ def _git_commit() -> str | None:
 
 
 def main() -> None:
-    """Print the manifest as JSON."""
+    """Print the manifest of an archive that is there as JSON."""
     parser = argparse.ArgumentParser(prog="springboard.releases.build", description=main.__doc__)
     parser.add_argument("archive", type=Path)
     parser.add_argument("weights", type=Path)
     parser.add_argument("version")
     parser.add_argument("--golden", type=Path)
-    parser.add_argument("--reference", type=Path)
-    parser.add_argument("--quantised", type=Path)
     args = parser.parse_args()
     try:
-        manifest = build(
-            args.archive, args.weights, args.version, args.golden, args.reference, args.quantised
-        )
+        manifest = build(args.archive, args.weights, args.version, args.golden)
     except ScoringError as error:
-        sys.exit(f"archive.sh: {error}")
+        sys.exit(str(error))
     json.dump(manifest, sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")
 

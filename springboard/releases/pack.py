@@ -1,8 +1,7 @@
-"""Zips what torch-model-archiver laid out: the same model gives the same bytes. archive.sh calls `pack`."""
+"""Zips what torch-model-archiver laid out: the same model gives the same bytes."""
 
 import json
 import shutil
-import sys
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -50,7 +49,3 @@ def _add(packed: ZipFile, name: str, size: int, source: IO[bytes]) -> None:
     entry.file_size = size  # beyond 2 GiB zip needs to know it first
     with packed.open(entry, "w") as target:
         shutil.copyfileobj(source, target, 1 << 20)
-
-
-if __name__ == "__main__":
-    pack(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,14 +1,11 @@
 """Quantises a release's dive networks to int8 where its configuration says `precision: int8`.
 
-archive.sh calls it. NNCF chooses the ranges of weights and activations by dives of `--reference`, and every
+archive.py calls it. NNCF chooses the ranges of weights and activations by dives of `--reference`, and every
 one of them is scored both ways: how far int8 is off goes into the manifest, and what is off by more than
 `--max-error` is no release. The gate stays as it is: one clip of a dive's eight, and no verdict may change.
 """
 
-import argparse
-import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,13 +16,13 @@ import yaml
 from torch import Tensor
 
 from model_handler import checkpoint, video
-from model_handler.pipeline import QUANTISED, Settings
+from model_handler.device import INT8
+from model_handler.pipeline import Settings
 from model_handler.request.errors import ScoringError
 from model_handler.scoring import Scorer
 from springboard.releases.build import clips_of
 
 MAX_ERROR = 0.3
-REPORT = "error.json"
 # Ranges settle long before; a clip of 16 frames is 2.4 MB.
 _CALIBRATED_CLIPS = 128
 _CPU = torch.device("cpu")
@@ -62,14 +59,26 @@ def quantise(weights: Path, reference: Path, folder: Path, max_error: float = MA
         "mean": float(np.mean(off)),
         "most": max(off),
         "worst": worst,
+        "limit": max_error,
     }
-    (folder / REPORT).write_text(json.dumps(found | {"limit": max_error}) + "\n")
     if not max(off) <= max_error:
         raise QuantisationError(
             f"int8 scores {worst} {max(off):.3f} points away from fp32, and --max-error is {max_error:g}. "
             "More and more varied dives in --reference may help; otherwise take precision: auto"
         )
     return found
+
+
+def as_configured(
+    config: Path, weights: Path, folder: Path, reference: Path | None, max_error: float
+) -> dict[str, Any] | None:
+    """Quantise where the configuration, a model-config.yaml, says `precision: int8`; as `quantise`."""
+    handler = (yaml.safe_load(config.read_text()) or {}).get("handler") or {}
+    if handler.get("precision", Settings.precision) != INT8:
+        return None
+    if reference is None:
+        raise QuantisationError("precision is int8, which needs --reference: dives to calibrate it by")
+    return quantise(weights, reference, folder, max_error)
 
 
 def _frames(path: Path) -> video.Frames:
@@ -117,28 +126,3 @@ def _write(loaded: checkpoint.Checkpoint, clips: Sequence[Tensor], folder: Path)
     )
     folder.mkdir(parents=True, exist_ok=True)
     openvino.save_model(model, folder / in_openvino.FILE, compress_to_fp16=False)
-
-
-def main() -> None:
-    """Quantise where the configuration wants it, else do nothing."""
-    parser = argparse.ArgumentParser(prog="springboard.releases.quantise", description=main.__doc__)
-    parser.add_argument("config", type=Path)
-    parser.add_argument("weights", type=Path)
-    parser.add_argument("folder", type=Path, help=f"where the archive's {QUANTISED}/ is made")
-    parser.add_argument("--reference", type=Path)
-    parser.add_argument("--max-error", type=float, default=MAX_ERROR)
-    args = parser.parse_args()
-    handler = (yaml.safe_load(args.config.read_text()) or {}).get("handler") or {}
-    if handler.get("precision", Settings.precision) != "int8":
-        return
-    try:
-        if args.reference is None:
-            raise QuantisationError("precision is int8, which needs --reference: dives to calibrate it by")
-        found = quantise(args.weights, args.reference, args.folder, args.max_error)
-    except QuantisationError as error:
-        sys.exit(f"archive.sh: {error}")
-    sys.stderr.write(f"archive.sh: int8 is off by {found['most']:.3f} points at most\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,5 @@
 """int8 releases: calibrated and judged by reference dives, served by OpenVINO, refused where they are off."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,8 +60,7 @@ def test_every_dive_of_the_reference_is_scored_both_ways_and_the_worst_is_told(
     assert given == [2 + 3]  # all clips of a dive of 20 frames and of one of 40
     assert found["dives"] == 2
     assert 0 < found["mean"] <= found["most"] < 1
-    kept = json.loads((weights.with_name("int8") / quantise.REPORT).read_text())
-    assert kept == {**found, "limit": 1.0}
+    assert found["limit"] == 1.0
 
 
 def test_a_release_that_is_off_by_more_than_the_limit_is_refused(
@@ -81,37 +79,31 @@ def test_networks_that_give_no_number_are_refused(
         quantise.quantise(weights, dives, weights.with_name("int8"))
 
 
-def run(monkeypatch: pytest.MonkeyPatch, weights: Path, precision: str, *options: str) -> None:
+def configured(weights: Path, precision: str, reference: Path | None = None) -> dict[str, Any] | None:
     config = weights.with_name("config.yaml")
     config.write_text(yaml.safe_dump({"handler": {"precision": precision}}))
-    folder = str(weights.with_name("int8"))
-    monkeypatch.setattr("sys.argv", ["quantise", str(config), str(weights), folder, *options])
-    quantise.main()
+    return quantise.as_configured(config, weights, weights.with_name("int8"), reference, 0.3)
 
 
-def test_nothing_is_quantised_where_the_configuration_does_not_say_so(
-    weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(monkeypatch, weights, "auto")
+def test_nothing_is_quantised_where_the_configuration_does_not_say_so(weights: Path) -> None:
+    assert configured(weights, "auto") is None
     assert not weights.with_name("int8").exists()
 
 
-@pytest.mark.parametrize("given", [(), ("--reference", "empty")], ids=["none", "empty"])
-def test_without_dives_int8_is_refused_in_words(
-    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...]
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_without_dives_int8_is_refused_in_words(weights: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SystemExit, match=r"archive\.sh: precision is int8,.*(--reference|no dive)"):
-        run(monkeypatch, weights, "int8", *given)
+    with pytest.raises(QuantisationError, match="precision is int8, which needs --reference"):
+        configured(weights, "int8")
+    with pytest.raises(QuantisationError, match=r"precision is int8, and .*empty holds no dive"):
+        configured(weights, "int8", tmp_path / "empty")
 
 
 def test_without_nncf_it_is_said_how_to_get_it(
     weights: Path, dives: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "nncf", None)
-    with pytest.raises(SystemExit, match=r"pip install -r requirements/quantise\.txt"):
-        run(monkeypatch, weights, "int8", "--reference", str(dives))
+    with pytest.raises(QuantisationError, match=r"pip install -r requirements/quantise\.txt"):
+        configured(weights, "int8", dives)
     assert (ROOT / "requirements" / "quantise.txt").is_file()
 
 
