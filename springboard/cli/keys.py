@@ -1,6 +1,8 @@
 """`springboard keys`: who may call."""
 
 import sys
+import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -8,9 +10,11 @@ from typing import Annotated
 import typer
 
 from springboard.auth import keys
+from springboard.auth.following import Follower, Secret
 from springboard.auth.keys import AccessKey, Keys, KeysFileError
-from springboard.cli.said import explained, fail
+from springboard.cli.said import explained, fail, say
 from springboard.system import documents, files
+from springboard.system.systemd import notify
 
 app = typer.Typer(help="Issue, list and revoke credentials.", no_args_is_help=True)
 
@@ -127,3 +131,31 @@ def import_keys(
             given = documents.load(exported, Keys, KeysFileError, as_json=True)
         changed = keys.read_in(keys_file, given, exactly=exactly)
     typer.echo(f"changed: {', '.join(changed)}" if changed else "nothing to change")
+
+
+@app.command()
+def follow(
+    secret: Annotated[str, typer.Argument(help="Its name in AWS Secrets Manager.")],
+    beside: Annotated[
+        Path | None, typer.Option(help="A file of keys that this host has beside those of the secret.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Between two looks.")] = 5.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once; exit 1 where that fails.")] = False,
+    keys_file: KeysFile = DEFAULT,
+) -> None:
+    """Have the file hold the keys of a secret, and no others, again and again, until it is stopped.
+
+    Without the secret the keys known last stay; that is said once, and in the unit's status. Under systemd
+    (`Type=notify`) it is ready when the file holds what the secret has, or had.
+    """
+    follower = Follower(Secret(secret), keys_file, beside, say)
+    if once:
+        if not follower.look():
+            fail(follower.status, status=1)
+        return
+    with suppress(KeyboardInterrupt):
+        while True:
+            followed = follower.look()
+            ready = "READY=1\n" if followed or follower.knows else ""
+            notify(f"{ready}STATUS={follower.status}")
+            time.sleep(seconds)
