@@ -84,8 +84,8 @@ class TruthStore:
 
     def _tell(self, one: Told, number: int, matched: list[Matched]) -> Outcome:
         rows = self._file.execute(
-            "SELECT number, variant, release, score, truth FROM answers WHERE id = ?1 OR request_id = ?1",
-            (one.inference_id,),
+            "SELECT number, variant, release, score, truth FROM answers WHERE id = :id OR request_id = :id",
+            {"id": one.inference_id},
         ).fetchall()
         if not rows:
             return "unknown"

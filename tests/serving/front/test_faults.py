@@ -134,7 +134,7 @@ def test_a_client_that_goes_away_leaves_the_queue_and_torchserve_never_holds_too
 def test_work_past_the_deadline_is_504_and_keeps_its_turn(front: FrontProcess) -> None:
     # Longer than the deadline, and than TorchServe's responseTimeout of 20 s together with a retry.
     response = front.score(b"sleep=19.9 raise")
-    assert response.status_code == 504
+    assert response.status_code == 504, response.text
     assert response.json()["error"]["code"] == "deadline_exceeded"
     all_ready(front)
 
