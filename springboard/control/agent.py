@@ -30,7 +30,7 @@ from springboard.control.endpoints import (
 )
 from springboard.control.names import ENDPOINT
 from springboard.control.place import Place
-from springboard.control.store import Document, Folder
+from springboard.control.store import Document, DocumentStore
 from springboard.deploy import state as deployment
 from springboard.deploy.canary import Rejected
 from springboard.deploy.keeper import FAULTS
@@ -53,7 +53,7 @@ class Agent:
 
     name: str
     place: Place
-    store: Folder
+    store: DocumentStore
     base: Host
     ask: Callable[[], None] = lambda: None
     prometheus: Prometheus | None = None

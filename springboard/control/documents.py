@@ -9,7 +9,7 @@ from typing import Any
 from springboard.control import configured, listing, names
 from springboard.control.errors import ControlError
 from springboard.control.names import CONFIG, MODEL, TRANSFORM, Identity
-from springboard.control.store import Conflict, Document, Folder
+from springboard.control.store import Conflict, Document, DocumentStore
 
 log = logging.getLogger("springboard.control")
 
@@ -30,7 +30,7 @@ _NONE_OF_OURS = (
 class Documents:
     """The operations on models, endpoint configurations and tags, by their names in SageMaker's API."""
 
-    def __init__(self, store: Folder, identity: Identity, lenient: bool = False) -> None:
+    def __init__(self, store: DocumentStore, identity: Identity, lenient: bool = False) -> None:
         """With `lenient`, what has no counterpart here is accepted with a warning in place of an error."""
         self.store = store
         self.identity = identity

@@ -1,63 +1,52 @@
-"""Where the control plane's documents are: each one a JSON file, replaced whole and only by who has read it.
+"""Where the control plane's documents are: each one JSON, replaced whole and only by who has read it.
 
-One folder on one machine. A document's version is its text: whoever writes says which text they have read,
-and is refused where another was quicker.
+A folder on one machine, or a prefix of a bucket. A document's version is its text, or S3's ETag of it: who
+writes says which they have read, and is refused where another was quicker.
 """
 
 import copy
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from springboard.releases.bucket import Bucket
 from springboard.system.files import alone, sync_folder, write_atomically
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 Document = dict[str, Any]
 _TRIES = 50
+# What is left in a bucket of a document that was removed.
+_REMOVED = b"null\n"
 
 
 class Conflict(Exception):
     """Another was quicker: the document is no longer the one that was read."""
 
 
-class Folder:
-    """Documents in `folder/KIND/NAME.json`. Names are SageMaker's: letters, digits and hyphens."""
+class DocumentStore(ABC):
+    """Documents by kind and name. Names are SageMaker's: letters, digits and hyphens."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
+    @abstractmethod
     def read(self, kind: str, name: str) -> tuple[Document, str] | None:
         """Return a document and its version, None where there is none."""
-        try:
-            text = self._path(kind, name).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
-        document: Document = json.loads(text)
-        return document, _version(text)
 
+    @abstractmethod
     def every(self, kind: str) -> list[Document]:
         """Return all documents of a kind, by name."""
-        folder = self._folder / kind
-        names = sorted(path.stem for path in folder.glob("[!.]*.json")) if folder.is_dir() else []
-        return [found[0] for name in names if (found := self.read(kind, name))]
 
+    @abstractmethod
     def write(self, kind: str, name: str, document: Document, version: str | None) -> None:
         """Have the document be this one; raise `Conflict` unless it is `version` now, None: not there."""
-        path = self._path(kind, name)
-        with self._alone():
-            self._expect(kind, name, version)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(document, indent=1) + "\n", mode=0o600)
 
+    @abstractmethod
     def remove(self, kind: str, name: str, version: str) -> None:
         """Remove the document; raise `Conflict` unless it is `version` now."""
-        path = self._path(kind, name)
-        with self._alone():
-            self._expect(kind, name, version)
-            path.unlink()
-            sync_folder(path.parent)
 
     def change(self, kind: str, name: str, how: Callable[[Document], Document | None]) -> Document | None:
         """Change a document by what `how` makes of it as it is now; return that, None where there is none.
@@ -76,7 +65,45 @@ class Folder:
             except Conflict:
                 continue
             return changed
-        raise Conflict(f"{kind} {name} is changed all the time")
+        raise _conflict(kind, name)
+
+
+class Folder(DocumentStore):
+    """Documents in `folder/KIND/NAME.json`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, kind: str, name: str) -> tuple[Document, str] | None:
+        """Return a document and its version, None where there is none."""
+        try:
+            text = self._path(kind, name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        document: Document = json.loads(text)
+        return document, hashlib.sha256(text.encode()).hexdigest()
+
+    def every(self, kind: str) -> list[Document]:
+        """Return all documents of a kind, by name."""
+        folder = self._folder / kind
+        names = sorted(path.stem for path in folder.glob("[!.]*.json")) if folder.is_dir() else []
+        return [found[0] for name in names if (found := self.read(kind, name))]
+
+    def write(self, kind: str, name: str, document: Document, version: str | None) -> None:
+        """Have the document be this one; raise `Conflict` unless it is `version` now, None: not there."""
+        path = self._path(kind, name)
+        with self._alone():
+            self._expect(kind, name, version)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, _text(document), mode=0o600)
+
+    def remove(self, kind: str, name: str, version: str) -> None:
+        """Remove the document; raise `Conflict` unless it is `version` now."""
+        path = self._path(kind, name)
+        with self._alone():
+            self._expect(kind, name, version)
+            path.unlink()
+            sync_folder(path.parent)
 
     def _alone(self) -> AbstractContextManager[None]:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -85,13 +112,70 @@ class Folder:
     def _expect(self, kind: str, name: str, version: str | None) -> None:
         found = self.read(kind, name)
         if (found[1] if found else None) != version:
-            raise Conflict(f"{kind} {name} was changed by another")
+            raise _conflict(kind, name)
 
     def _path(self, kind: str, name: str) -> Path:
-        if not name.replace("-", "").isalnum() or not name.isascii():
-            raise ValueError(f"{name!r} is no name of SageMaker's")
-        return self._folder / kind / f"{name}.json"
+        return self._folder / kind / f"{_checked(name)}.json"
 
 
-def _version(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+class Prefix(DocumentStore):
+    """Documents in `s3://BUCKET/PREFIX/KIND/NAME.json`. Faults of S3 are `ReleaseError`s.
+
+    What is removed leaves `null` there, as a write can be conditional in every S3, and a removal in few.
+    """
+
+    def __init__(self, place: str, client: "S3Client | None" = None) -> None:
+        """`place` is `s3://BUCKET/PREFIX`."""
+        name, _, prefix = place.removeprefix("s3://").partition("/")
+        self._bucket = Bucket(f"s3://{name}", client)
+        self._prefix = prefix.strip("/")
+
+    def read(self, kind: str, name: str) -> tuple[Document, str] | None:
+        """Return a document and its version, None where there is none."""
+        return self._read(self._key(kind, name))
+
+    def every(self, kind: str) -> list[Document]:
+        """Return all documents of a kind, by name."""
+        keys = sorted(self._bucket.keys(f"{self._under(kind)}/"))
+        return [found[0] for key in keys if (found := self._read(key))]
+
+    def write(self, kind: str, name: str, document: Document, version: str | None) -> None:
+        """Have the document be this one; raise `Conflict` unless it is `version` now, None: not there."""
+        self._put(kind, name, _text(document).encode(), version)
+
+    def remove(self, kind: str, name: str, version: str) -> None:
+        """Remove the document; raise `Conflict` unless it is `version` now."""
+        self._put(kind, name, _REMOVED, version)
+
+    def _read(self, key: str) -> tuple[Document, str] | None:
+        found = self._bucket.read(key)
+        return (json.loads(found[0]), found[1]) if found and found[0] != _REMOVED else None
+
+    def _put(self, kind: str, name: str, text: bytes, version: str | None) -> None:
+        key = self._key(kind, name)
+        if self._bucket.write(key, text, version):
+            return
+        found = self._bucket.read(key) if version is None else None
+        removed = found is not None and found[0] == _REMOVED
+        if not (found and removed and self._bucket.write(key, text, found[1])):
+            raise _conflict(kind, name)
+
+    def _under(self, kind: str) -> str:
+        return f"{self._prefix}/{kind}" if self._prefix else kind
+
+    def _key(self, kind: str, name: str) -> str:
+        return f"{self._under(kind)}/{_checked(name)}.json"
+
+
+def _text(document: Document) -> str:
+    return json.dumps(document, indent=1) + "\n"
+
+
+def _checked(name: str) -> str:
+    if not name.replace("-", "").isalnum() or not name.isascii():
+        raise ValueError(f"{name!r} is no name of SageMaker's")
+    return name
+
+
+def _conflict(kind: str, name: str) -> Conflict:
+    return Conflict(f"{kind} {name} was changed by another")

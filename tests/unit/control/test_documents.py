@@ -10,7 +10,6 @@ from botocore.exceptions import ClientError
 from springboard.control.documents import Documents
 from springboard.control.endpoints import Endpoints
 from springboard.control.errors import ControlError
-from springboard.control.store import Conflict
 from tests.unit.control.conftest import IDENTITY, INVOKER, Plane
 
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012"
@@ -296,21 +295,6 @@ def test_other_operations_are_unknown_with_a_sentence(sagemaker: Any) -> None:
     code, text = refused(error)
     assert code == "UnknownOperationException"
     assert text.startswith("ListTrainingJobs is not offered: this server has AddTags, ")
-
-
-def test_who_was_slower_is_told_and_changes_nothing(plane: Plane) -> None:
-    plane.store.write("model", "a", {"n": 1}, None)
-    found = plane.store.read("model", "a")
-    assert found
-    plane.store.write("model", "a", {"n": 2}, found[1])
-    for version in (found[1], None):
-        with pytest.raises(Conflict):
-            plane.store.write("model", "a", {"n": 3}, version)
-    with pytest.raises(Conflict):
-        plane.store.remove("model", "a", found[1])
-    assert plane.store.every("model") == [{"n": 2}]
-    plane.store.change("model", "a", lambda document: {"n": document["n"] + 1})
-    assert plane.store.every("model") == [{"n": 3}]
 
 
 def test_endpoints_are_as_many_as_memory_holds(plane: Plane) -> None:
