@@ -22,6 +22,7 @@ _COMMANDS = {
     "upkeep": "springboard.cli.host:upkeep",
     "tidy": "springboard.cli.host:tidy",
     "follow": "springboard.cli.host:follow",
+    "agent": "springboard.cli.agent:agent",
     "channel": "springboard.cli.channel:app",
     "fleet": "springboard.cli.fleet:fleet",
     "jobs": "springboard.cli.jobs:app",

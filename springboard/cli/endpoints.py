@@ -13,9 +13,9 @@ from springboard.control import shapes
 from springboard.control.documents import Documents
 from springboard.control.endpoints import BUSY, Endpoints
 from springboard.control.errors import ControlError
-from springboard.control.names import Identity
+from springboard.control.hosted import AsUser
+from springboard.control.names import MODEL, Identity
 from springboard.control.place import Place
-from springboard.control.store import Folder
 from springboard.system.files import lock
 
 app = typer.Typer(
@@ -24,7 +24,10 @@ app = typer.Typer(
 
 Control = Annotated[
     Path,
-    typer.Option(envvar="SPRINGBOARD_SERVE_CONTROL", help="The folder of `springboard serve --control`."),
+    typer.Option(
+        envvar="SPRINGBOARD_SERVE_CONTROL",
+        help="The folder of `springboard serve --control`; on a host /var/lib/springboard-control.",
+    ),
 ]
 ControlAs = Annotated[
     str, typer.Option(envvar="SPRINGBOARD_SERVE_CONTROL_AS", help="REGION:ACCOUNT of its ARNs.")
@@ -88,19 +91,24 @@ class _Plane:
 
     def __init__(self, folder: Path, called: str) -> None:
         self._place = Place(folder.expanduser().resolve())
-        if not self._place.documents.is_dir():
+        self._hosted = (self._place.root / MODEL).is_dir()  # what springboard agent follows
+        found = self._place.root if self._hosted else self._place.documents
+        if not found.is_dir():
             fail(
-                f"--control: {folder} is no folder of a control plane; springboard serve --control makes one"
+                f"--control: {folder} is no folder of a control plane; springboard serve --control makes "
+                "one, and a host with springboard_control has /var/lib/springboard-control"
             )
         try:
-            documents = Documents(Folder(self._place.documents), Identity.parse(called))
+            documents = Documents(AsUser.of(found), Identity.parse(called))
         except ValueError as error:
             fail(f"--control-as: {error}")
         self._operations = Endpoints(documents).operations
 
     @property
     def served(self) -> bool:
-        """Whether a server is at work in the folder."""
+        """Whether a server is at work in the folder; on a host it is systemd's to have an agent there."""
+        if self._hosted:
+            return True
         with self._place.lock.open("a+") as held:
             return not lock(held)
 

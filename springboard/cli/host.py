@@ -55,7 +55,7 @@ def deploy(
     if check:
         with _explained():
             layout = Layout.here()
-            settings = host.load(layout.settings)
+            settings = host.here(layout)
             state = deployment.load(layout.state)
             registry = Registry(settings.models, signers=settings.release_signers)
             _tell(planning.plan(state, settings, layout, registry, version, in_place))
@@ -78,7 +78,7 @@ def rollback(
     if check:
         with _explained():
             layout = Layout.here()
-            settings, state = host.load(layout.settings), deployment.load(layout.state)
+            settings, state = host.here(layout), deployment.load(layout.state)
             _tell(planning.returning(state, settings, layout, in_place, leave))
         return
     _work("springboard rollback", wait, _ahead(lambda rollout: rollout.rollback(in_place, leave)))
@@ -123,7 +123,7 @@ def follow(
     # Without the lock, so that nobody who deploys is refused for a look at the channel.
     with _explained():
         layout = Layout.here()
-        aim = look(layout, host.load(layout.settings))
+        aim = look(layout, host.here(layout))
     if aim is None or check:
         for line in aim.says if aim else ():
             say(f"would {line}")
@@ -139,7 +139,7 @@ def check() -> None:
     """Have every worker score the golden clip of the release that serves; status 1 if one is wrong."""
     with _explained():
         layout = Layout.here()
-        proof.prove(layout, host.load(layout.settings), say)
+        proof.prove(layout, host.here(layout), say)
 
 
 def upkeep() -> None:
@@ -156,7 +156,7 @@ def tidy() -> None:
     with _explained():
         layout = Layout.here()
         tell(layout)
-        Rollout(layout, host.load(layout.settings), say).heal()
+        Rollout(layout, host.here(layout), say).heal()
     try:
         _work(deployment.TIDY, False, _tidy)
     except Busy:
@@ -203,7 +203,7 @@ def _work(what: str, wait: bool, act: _Act) -> None:
         stop = Stop()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _: stop.tell(signal.Signals(number).name))
-        changed = act(layout, host.load(layout.settings), stop.ask)
+        changed = act(layout, host.here(layout), stop.ask)
     say("changed" if changed else "unchanged")
 
 

@@ -62,6 +62,16 @@ def serve(
         Path | None,
         typer.Option(help="Folder of SageMaker's control plane: endpoints are made by its API, at POST /."),
     ] = None,
+    control_documents: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or s3://BUCKET/PREFIX of the control plane's documents, with an endpoint file: "
+            "`springboard agent` follows them."
+        ),
+    ] = None,
+    control_registry: Annotated[
+        str, typer.Option(help="With --control-documents: s3://BUCKET, whose releases models are.")
+    ] = "",
     control_as: Annotated[
         str, typer.Option(help="REGION:ACCOUNT of the control plane's ARNs.")
     ] = "us-east-1:000000000000",
@@ -130,6 +140,7 @@ def serve(
             listening = handed_over or _listen(host, port)
             endpoint, companions = plane.endpoint(), [lambda _: plane.keep(_called(listening))]
         elif endpoint_file is not None:
+            options = _controlled(options, control_documents, control_as, control_lenient, control_registry)
             listening = handed_over or _listen(host, port)
             endpoint, companions = endpoints.load(endpoint_file), list[Companion]()
         else:
@@ -154,6 +165,17 @@ def serve(
         # Threads may still wait for S3; "at once" does not wait for them.
         logging.shutdown()
         os._exit(1)
+
+
+def _controlled(
+    options: Options, documents: str | None, called: str, lenient: bool, registry: str
+) -> Options:
+    """Return them with the control plane's route, where it has documents; an agent follows these."""
+    if not documents:
+        return options
+    from springboard.cli.agent import routes
+
+    return replace(options, add_routes=routes(documents, called, lenient, registry))
 
 
 def _checked(archive: Path | None) -> Path | None:

@@ -8,6 +8,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,48 +30,58 @@ from springboard.control.endpoints import (
     slot_of,
 )
 from springboard.control.names import ENDPOINT
-from springboard.control.place import Place
+from springboard.control.place import Site
 from springboard.control.store import Document, DocumentStore
 from springboard.deploy import state as deployment
 from springboard.deploy.canary import Rejected
 from springboard.deploy.keeper import FAULTS
 from springboard.deploy.plan import RolloutError
 from springboard.deploy.rollout import Rollout
-from springboard.deploy.settings import Beside, Canary, Host, ShadowRule, Worker
+from springboard.deploy.settings import Beside, Canary, Host, HostFileError, ShadowRule, Worker
 from springboard.deploy.state import UNDOING, StateError
 from springboard.deploy.stop import Stopped
 
 log = logging.getLogger("springboard.control")
 
-EXPECTED = (*FAULTS, Rejected, RolloutError, StateError, Stopped, ValueError)
+EXPECTED = (*FAULTS, HostFileError, Rejected, RolloutError, StateError, Stopped, ValueError)
 _HEAL_SECONDS = 5.0
 _LONGEST_REASON = 1000
 
 
 @dataclass(frozen=True)
 class Agent:
-    """One endpoint's; `base` is the host as it is without any endpoint, `ask` raises where it shall stop."""
+    """One endpoint's; `base` is the host as it is without any endpoint, `ask` raises where it shall stop.
+
+    It looks at its document every `look_seconds`.
+    """
 
     name: str
-    place: Place
+    place: Site
     store: DocumentStore
     base: Host
     ask: Callable[[], None] = lambda: None
     prometheus: Prometheus | None = None
+    look_seconds: float = 0.2
 
     def run(self) -> None:
         """Work until the endpoint is gone or `ask` raises; what failed for a fault is tried again."""
         healed = 0.0
         if document := self._read():
-            self.resume(document)
+            with self._alone():
+                self.resume(document)
         while document := self._read():
             self.ask()
             if document["status"] in BUSY:
-                self.follow(document)
+                with self._alone():
+                    self.follow(document)
             elif time.monotonic() - healed > _HEAL_SECONDS:
                 self._tried(partial(self._heal, document))
                 healed = time.monotonic()
-            time.sleep(0.2)
+            time.sleep(self.look_seconds)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Keep everybody else from deploying in this place; here there is nobody."""
+        return nullcontext()
 
     def _read(self) -> Document | None:
         """Return the endpoint's document; None where it is gone, or another of its name is elsewhere."""
@@ -107,7 +118,11 @@ class Agent:
                 log.exception("a bug of ours")
             self._failed(document, str(error) or type(error).__name__)
             return
-        self._report(name, lambda _: _ended(wanted, wanted, ""))
+        self._settled(document, wanted, _ended(wanted, wanted, ""))
+
+    def _settled(self, document: Document, serving: Document, told: Document) -> None:
+        """Tell that an endpoint serves this."""
+        self._report(document["name"], lambda _: told)
 
     def _failed(self, document: Document, why: str) -> None:
         log.warning("endpoint %s: %s", document["name"], why)
@@ -117,17 +132,25 @@ class Agent:
             # those of what serves again.
             back = self._rollout(document, {**serving, "deployment": None})
             self._tried(lambda: back.deploy(serving["variants"][0]["release"]))
-            self._report(document["name"], lambda _: _ended(serving, wanted, why))
+            self._settled(document, serving, _ended(serving, wanted, why))
         else:
             self._tried(self._rollout(document, wanted).withdraw)  # of several variants one may be up
             self._report(document["name"], lambda _: {"status": FAILED, "failure": why[:_LONGEST_REASON]})
 
     def _withdraw(self, name: str) -> None:
-        rollout = Rollout(self.place, self.base, log.info, self.ask)
+        rollout = Rollout(self.place, self._bare(), log.info, self.ask)
         if self._tried(rollout.withdraw) and (found := self.store.read(ENDPOINT, name)):
             self._tried(rollout.tidy)
-            shutil.rmtree(self.place.own / "jobs", ignore_errors=True)
+            self._cleared()
             self.store.remove(ENDPOINT, name, found[1])
+
+    def _cleared(self) -> None:
+        """Remove what was an endpoint's alone."""
+        shutil.rmtree(self.place.own / "jobs", ignore_errors=True)
+
+    def _bare(self) -> Host:
+        """Return the host as it is without any endpoint."""
+        return self.base
 
     def _heal(self, document: Document) -> None:
         if document["serving"]:
@@ -135,11 +158,10 @@ class Agent:
 
     def _released(self, variants: list[Document]) -> list[Document]:
         """Return them with their releases, which are here then; for new weights they were before."""
+        return [{**one, "release": one.get("release") or self._release(one["model"])} for one in variants]
 
-        def release(one: Document) -> str:
-            return one.get("release") or sources.acquire(one["model"], self.place.releases, log.info)
-
-        return [{**one, "release": release(one)} for one in variants]
+    def _release(self, model: Document) -> str:
+        return sources.acquire(model, self.place.releases, log.info)
 
     def _watching(self, document: Document) -> Callable[[], None]:
         """Return what is asked on the way to what an endpoint shall serve: its alarms, beside us."""
@@ -160,14 +182,15 @@ class Agent:
         def say(said: str) -> None:
             log.info("endpoint %s: %s", document["name"], said)
             if document["status"] in BUSY:
-                self._report(document["name"], lambda _: self._stage())
+                # What cannot be told now is no reason to go back.
+                self._tried(lambda: self._report(document["name"], lambda _: self._stage()))
 
-        host = host_of(self.base, document["name"], wanted, self._jobs(document))
-        return Rollout(self.place, host, say, ask or self.ask)
+        return Rollout(self.place, self._host(document, wanted), say, ask or self.ask)
 
-    def _jobs(self, document: Document) -> Path:
-        """Return the queue of this endpoint's jobs; another one of the same name has its own."""
-        return self.place.own / "jobs" / f"{document['created']:.3f}"
+    def _host(self, document: Document, wanted: Document) -> Host:
+        """Return the host as an endpoint has it; another one of the same name has its own queue of jobs."""
+        jobs = self.place.own / "jobs" / f"{document['created']:.3f}"
+        return host_of(self.base, document["name"], wanted, jobs)
 
     def _stage(self) -> Document:
         """Return how far the deployment at work is, as the engine has written it down."""
@@ -209,8 +232,11 @@ def _ended(serving: Document, wanted: Document, failure: str) -> Document:
     }
 
 
-def host_of(base: Host, name: str, wanted: Document, jobs: Path) -> Host:
-    """Return the host that an endpoint's document describes, for the engine; `jobs`: its queue's folder."""
+def host_of(base: Host, name: str, wanted: Document, jobs: Path | None) -> Host:
+    """Return the host that an endpoint's document describes, for the engine.
+
+    `jobs` is its queue's folder; without, that is the host's own.
+    """
     variant, *others = wanted["variants"]
     total = sum(one["weight"] for one in wanted["variants"]) or 1.0
     policy = (wanted["deployment"] or {}).get("BlueGreenUpdatePolicy") or {}
@@ -230,13 +256,13 @@ def host_of(base: Host, name: str, wanted: Document, jobs: Path) -> Host:
         "worker": Worker(
             runtime=base.worker.runtime, workers=workers_of(variant["model"], base.worker.workers)
         ),
-        "canary": trial_of(wanted["deployment"] or {}),
+        "canary": trial_of(wanted["deployment"] or {}, base.canary),
         "keep_warm_seconds": float(policy.get("TerminationWaitInSeconds", 0)),
-        "shadow": _shadow(wanted["shadows"], variant),
+        "shadow": _shadow(wanted["shadows"], variant) if wanted["shadows"] else base.shadow,
         "asynchronous": asynchronous_of(wanted["async"]) if wanted["async"] else base.asynchronous,
-        "capture": capture_of(wanted.get("capture")),
+        "capture": capture_of(wanted["capture"]) if wanted.get("capture") else base.capture,
     }
-    if changes["asynchronous"]:
+    if changes["asynchronous"] and jobs:
         changes["asynchronous"] = changes["asynchronous"].model_copy(update={"queue": str(jobs)})
     return base.model_copy(update=changes)
 
@@ -247,30 +273,25 @@ def _weight(variant: Document, total: float) -> int:
 
 
 def _shadow(shadows: list[Document], variant: Document) -> ShadowRule | None:
-    if not shadows or not shadows[0]["weight"]:
+    if not shadows[0]["weight"]:
         return None
     share = 100.0 * shadows[0]["weight"] / (variant["weight"] or 1.0)
     return ShadowRule(release=shadows[0]["release"], sample_percent=min(share, 100.0))
 
 
-def trial_of(policy: Document) -> Canary:
+def trial_of(policy: Document, base: Canary) -> Canary:
     """Return the engine's trial for a DeploymentConfig; without one, and for ALL_AT_ONCE, there is none.
 
-    It lasts as long as it is told and no longer, also where nobody calls meanwhile.
+    It lasts as long as it is told and no longer, also where nobody calls meanwhile. What it is judged by is
+    the host's.
     """
     routing = (policy.get("BlueGreenUpdatePolicy") or {}).get("TrafficRoutingConfiguration", {})
     rolling = policy.get("RollingUpdatePolicy") or {}
     size = routing.get("CanarySize") or routing.get("LinearStepSize") or rolling.get("MaximumBatchSize")
     if size is None:
-        return Canary(weight=0, steps=())
+        return base.model_copy(update={"weight": 0, "steps": ()})
     seconds = float(max(routing.get("WaitIntervalInSeconds", rolling.get("WaitIntervalInSeconds", 0)), 1))
     weight = size["Value"]
     steps = () if routing.get("CanarySize") else tuple(range(2 * weight, 100, weight))
-    return Canary(
-        weight=weight,
-        bake_seconds=seconds,
-        steps=steps,
-        step_seconds=seconds,
-        hold_bakes=1.0,
-        accept_little_traffic=True,
-    )
+    changes = {"weight": weight, "bake_seconds": seconds, "steps": steps, "step_seconds": seconds}
+    return base.model_copy(update={**changes, "hold_bakes": 1.0, "accept_little_traffic": True})

@@ -10,6 +10,7 @@ from springboard.control import configured, listing, names
 from springboard.control.errors import ControlError
 from springboard.control.names import CONFIG, MODEL, TRANSFORM, Identity
 from springboard.control.store import Conflict, Document, DocumentStore
+from springboard.endpoint.names import MODEL as RELEASED
 
 log = logging.getLogger("springboard.control")
 
@@ -30,8 +31,14 @@ _NONE_OF_OURS = (
 class Documents:
     """The operations on models, endpoint configurations and tags, by their names in SageMaker's API."""
 
-    def __init__(self, store: DocumentStore, identity: Identity, lenient: bool = False) -> None:
-        """With `lenient`, what has no counterpart here is accepted with a warning in place of an error."""
+    def __init__(
+        self, store: DocumentStore, identity: Identity, lenient: bool = False, registry: str = ""
+    ) -> None:
+        """With `lenient`, what has no counterpart here is accepted with a warning in place of an error.
+
+        With a `registry`, s3://BUCKET, this is a host, which runs nothing but its releases.
+        """
+        self._registry = registry
         self.store = store
         self.identity = identity
         self._lenient = lenient
@@ -80,11 +87,21 @@ class Documents:
 
     def _create_model(self, asked: Document) -> Answer:
         _check_model(asked)
+        if self._registry and not location(asked).startswith(f"{self._registry}/releases/{RELEASED}/"):
+            raise ControlError(
+                f"A host runs what is published in its registry: ModelDataUrl must be "
+                f"{self._registry}/releases/{RELEASED}/X.Y.Z/, found {location(asked)[:200]}."
+            )
         tags = asked.pop("Tags", [])
         return {"ModelArn": self.create(MODEL, asked["ModelName"], {"said": asked}, tags)}
 
     def _create_config(self, asked: Document) -> Answer:
         _check_config(asked)
+        if self._registry and "AsyncInferenceConfig" in asked:
+            raise ControlError(
+                "AsyncInferenceConfig is not offered on a host: asynchronous requests are the host's own, "
+                "`async` in springboard_deploy_settings."
+            )
         configured.check(asked, self.no_counterpart)
         for variant in asked["ProductionVariants"]:
             if (count := variant.get("InitialInstanceCount", 1)) != 1:

@@ -31,12 +31,13 @@ class Endpoints:
         documents: Documents,
         holds: Callable[[int], bool] = lambda _: True,
         alarms: frozenset[str] = frozenset(),
+        most: int = MOST_ENDPOINTS,
     ) -> None:
         """Work on these documents; `holds` says whether so many more endpoints fit into memory.
 
-        `alarms` are those that somebody watches.
+        `alarms` are those that somebody watches, and `most` endpoints are taken.
         """
-        self._documents, self._holds, self._alarms = documents, holds, alarms
+        self._documents, self._holds, self._alarms, self._most = documents, holds, alarms, most
         self._store, self._identity = documents.store, documents.identity
         self._creating = threading.Lock()
         self.operations: dict[str, Operation] = {
@@ -62,8 +63,8 @@ class Endpoints:
 
     def _check_room(self, there: list[Document]) -> None:
         starting = sum(one["status"] == CREATING for one in there)
-        if len(there) >= MOST_ENDPOINTS:
-            raise LimitExceeded("Number of endpoints on this server", MOST_ENDPOINTS, len(there))
+        if len(there) >= self._most:
+            raise LimitExceeded("Number of endpoints on this server", self._most, len(there))
         if not self._holds(starting + 1):
             raise LimitExceeded("Number of endpoints that this server's memory holds", len(there), len(there))
 

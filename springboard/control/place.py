@@ -1,4 +1,4 @@
-"""Where the control plane's things are on a laptop: a host's layout in one folder, with short paths."""
+"""Where the control plane's things are: on a host, and on a laptop in one folder, with short paths."""
 
 import json
 import sys
@@ -27,13 +27,23 @@ class PlaceError(Exception):
 
 
 @dataclass(frozen=True)
-class Place(Layout):
+class Site(Layout):
+    """A host, which has one endpoint."""
+
+    slot: int = 0
+
+    @property
+    def own(self) -> Path:
+        """What is this endpoint's alone."""
+        return self.root / "var/lib/springboard/control"
+
+
+@dataclass(frozen=True)
+class Place(Site):
     """One folder, and in it each endpoint's own, by its `slot`; slot 0 is the folder itself.
 
     TorchServe's sockets are below it, and a socket's path is short.
     """
-
-    slot: int = 0
 
     def at(self, slot: int) -> "Place":
         """Return another endpoint's place in the same folder."""

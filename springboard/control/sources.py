@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from springboard.control import archives
 from springboard.control.documents import container, location
 from springboard.control.store import Document
-from springboard.endpoint.names import MODEL, archive_name
+from springboard.endpoint.names import MODEL, archive_name, is_release
 from springboard.releases import copies
 from springboard.releases.bucket import Bucket
 from springboard.releases.contents import key_of
@@ -52,6 +52,20 @@ def acquire(model: Document, releases: Path, say: Callable[[str], None]) -> str:
         f"{at} is neither a release of a registry, s3://BUCKET/releases/{MODEL}/X.Y.Z/, nor a model.tar.gz, "
         f"nor an archive, {archive_name('X.Y.Z')}"
     )
+
+
+def release_of(model: Document, models: str) -> str:
+    """Return the version of a model that is a release of the registry `models`; raises `ReleaseError`."""
+    at = location(model)
+    found = _RELEASE.fullmatch(at)
+    if not found or f"s3://{found['bucket']}" != models or not is_release(found["version"]):
+        raise ReleaseError(
+            f"{at} is no release of this host's registry, {models}/releases/{MODEL}/X.Y.Z/: what a host runs "
+            "is published there (docs/publish.md)"
+        )
+    if PRECISION in container(model).get("Environment", {}):
+        raise ReleaseError(f"{PRECISION} is given, and {at} is a release, whose precision is its own")
+    return found["version"]
 
 
 def _published(bucket: str, version: str, releases: Path, say: Callable[[str], None]) -> str:

@@ -167,6 +167,11 @@ class Prefix(DocumentStore):
         return f"{self._under(kind)}/{_checked(name)}.json"
 
 
+def store_of(place: str) -> DocumentStore:
+    """Return the documents in a folder, or in s3://BUCKET/PREFIX."""
+    return Prefix(place) if place.startswith("s3://") else Folder(Path(place))
+
+
 def _text(document: Document) -> str:
     return json.dumps(document, indent=1) + "\n"
 

@@ -16,6 +16,7 @@ from springboard.control.errors import ControlError, SerializationError, Unknown
 from springboard.control.names import Identity
 from springboard.front.exchange import tell_unauthorized
 from springboard.front.front import Front
+from springboard.releases.manifest import ReleaseError
 from springboard.system import logs
 
 log = logging.getLogger("springboard.control")
@@ -50,6 +51,9 @@ def add(app: FastAPI, front: Front, operations: Mapping[str, Operation], identit
         except ControlError as error:
             logs.told.get()["code"] = error.kind
             return _respond(error.status, {"__type": error.kind, "message": str(error)})
+        except ReleaseError as error:  # of S3, where the documents are there
+            log.warning("the documents cannot be had: %s", error)
+            return _respond(503, {"__type": "ServiceUnavailable", "message": str(error)})
         except Exception:
             log.exception("a bug of ours")
             said = f"Internal error. The server's log tells more under request id {logs.request_id.get()}."

@@ -47,6 +47,11 @@ class Layout:
         return self.root / "var/lib/springboard/deployment.json"
 
     @property
+    def driven(self) -> Path:
+        """What the control plane has otherwise than `settings`; not there where no document does."""
+        return self.root / "var/lib/springboard/endpoint.json"
+
+    @property
     def figures(self) -> Path:
         """Where Debian's node exporter reads what others have to tell; not there on hosts without it."""
         return self.root / "var/lib/prometheus/node-exporter"

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from springboard.deploy.layout import Layout
 from springboard.endpoint.asynchronous import Async
 from springboard.endpoint.capture import Capture
 from springboard.endpoint.document import Cache, Cors, Limits
@@ -162,3 +163,39 @@ def load(path: Path) -> Host:
         if path.exists():
             raise
         raise HostFileError(f"{error}; run playbooks/configure.yml") from error
+
+
+class Driven(Strict):
+    """What an endpoint's document (docs/control.md) has otherwise than host.yml, and for all who deploy here.
+
+    It cannot name what hosts trust: signers, buckets, runtimes are host.yml's.
+    """
+
+    endpoint: Name
+    variant: Name
+    weight: Annotated[int, Field(ge=0, le=10_000)]
+    beside: tuple[Beside, ...]
+    workers: Annotated[int, Field(ge=0, le=64)] | None = None
+    shadow: ShadowRule | None = None
+    capture: Capture | None = None
+
+    def applied(self, host: Host) -> Host:
+        """Return the host's settings with these over them; raise `HostFileError` where they clash."""
+        changed = {name: value for name in Driven.model_fields if (value := getattr(self, name)) is not None}
+        if (workers := changed.pop("workers", None)) is not None:
+            changed["worker"] = host.worker.model_copy(update={"workers": workers})
+        try:
+            return Host.model_validate(host.model_copy(update=changed).model_dump(by_alias=True))
+        except ValidationError as error:
+            why = error.errors(include_input=False, include_url=False)[0]["msg"]
+            raise HostFileError(
+                f"the endpoint's document does not go with this host's host.yml: {why}"
+            ) from None
+
+
+def here(layout: Layout) -> Host:
+    """Return the settings of a host as it is now: host.yml's, and over them what drives it."""
+    host = load(layout.settings)
+    if not layout.driven.exists():
+        return host
+    return documents.load(layout.driven, Driven, HostFileError, as_json=True).applied(host)

@@ -1,7 +1,10 @@
 """`springboard endpoint`: the control plane's documents, by a command."""
 
 import json
+import os
+import pwd
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -28,8 +31,12 @@ CANARY = {
 
 @pytest.fixture
 def store(tmp_path: Path) -> Folder:
+    return served(tmp_path / "documents")
+
+
+def served(folder: Path) -> Folder:
     """A control plane with the endpoint dives on configuration old, and a configuration new."""
-    made = Folder(tmp_path / "documents")
+    made = Folder(folder)
     documents = Documents(made, Identity())
     for name in ("old", "new"):
         container = {"ModelDataUrl": f"s3://models/{name}.tar.gz"}
@@ -87,6 +94,21 @@ def test_who_waits_is_told_how_it_ended(
         ends.pop(0)
         done = run(tmp_path, "update", "dives", "new", "--wait")
         assert (done.exit_code, done.stdout) == (1, "dives\tInService\told\terror ratio: 0.5\n")
+
+
+def test_on_a_host_root_writes_documents_that_the_front_reads() -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        made = served(folder / "control")
+        owner = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid()
+        for path in (folder / "control", *(folder / "control").rglob("*")):
+            os.chown(path, owner, -1)
+        assert run(folder / "control", "list").stdout == "dives\tInService\told\n"
+        done = run(folder / "control", "update", "dives", "new")
+        assert (done.exit_code, done.stderr) == (0, "")
+        assert made.every("endpoint")[0]["status"] == "Updating"
+        assert (folder / "control/endpoint/dives.json").stat().st_uid == owner
 
 
 def test_what_cannot_be_is_said(store: Folder, tmp_path: Path) -> None:

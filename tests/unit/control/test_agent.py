@@ -39,7 +39,7 @@ def blue_green(kind: str, **size: Any) -> dict[str, Any]:
 def test_policies_are_trials_that_end_in_their_time(
     policy: dict[str, Any], weight: int, steps: tuple[int, ...]
 ) -> None:
-    trial = trial_of(policy)
+    trial = trial_of(policy, Canary())
     assert Canary.model_validate(trial.model_dump()) == trial
     assert (trial.weight, trial.steps) == (weight, steps)
     if weight:

@@ -14,7 +14,7 @@ from springboard.control import sources
 from springboard.control.agent import trial_of
 from springboard.control.place import Place
 from springboard.deploy import plan as planning
-from springboard.deploy.settings import Worker
+from springboard.deploy.settings import Canary, Worker
 from springboard.deploy.state import Place as At
 from springboard.deploy.state import State
 from springboard.endpoint.names import archive_name
@@ -162,11 +162,11 @@ def test_a_release_without_a_golden_clip_is_never_on_trial(
     version = sources.acquire(of("a.mar"), place.releases, lambda _: None)
     runtime = {"id": "this", "torch": copies.load(place.releases / version).torch, "java": "/java"}
     (tmp_path / "runtime.json").write_text(json.dumps(runtime))
-    host = BASE.model_copy(update={"worker": Worker(runtime=tmp_path), "canary": trial_of(ROLLING)})
+    host = BASE.model_copy(update={"worker": Worker(runtime=tmp_path), "canary": trial_of(ROLLING, Canary())})
     serves = State(promoted=At(version="1.0.0", instance="1.0.0_0000000"))
     with pytest.raises(ReleaseError, match=rf"release {version} has no golden clip to check it by"):
         planning.changing(serves, host, place, Registry("s3://none"), version)
-    all_at_once = host.model_copy(update={"canary": trial_of({})})
+    all_at_once = host.model_copy(update={"canary": trial_of({}, Canary())})
     planning.changing(serves, all_at_once, place, Registry("s3://none"), version)
 
 

@@ -16,6 +16,7 @@ ACCOUNT = {"ansible.builtin.include_tasks": str(ROOT / "playbooks/tasks/aws_acco
 BUCKET = {"ansible.builtin.include_role": {"name": "model_bucket", "tasks_from": "preflight"}}
 PLACES = {"ansible.builtin.include_role": {"name": "job_queue", "tasks_from": "places"}}
 NETWORKS = {"ansible.builtin.include_role": {"name": "aws_host", "tasks_from": "variables"}}
+VARIABLES = {"ansible.builtin.include_tasks": str(ROOT / "playbooks/tasks/host_variables.yml")}
 KEYS = {"ansible.builtin.include_tasks": str(ROOT / "playbooks/tasks/keys_store.yml")}
 ISSUED = {"keys_store_shows": True, "keys_store_take": "", "keys_store_argv": ["create", "coach"]}
 # Where it goes on, it asks AWS, which nobody can here; or ends.
@@ -48,6 +49,10 @@ def networks(said: str, **given: Any) -> tuple[dict[str, Any], dict[str, Any], s
 def places(said: str, **given: Any) -> tuple[dict[str, Any], dict[str, Any], str]:
     side = {"job_queue_input": "s3://dives/in", "job_queue_output": "s3://dives/out", "job_queue_failure": ""}
     return PLACES, NAMED | side | {"springboard_video_buckets": ["dives"]} | given, said
+
+
+def variables(said: str, **given: Any) -> tuple[dict[str, Any], dict[str, Any], str]:
+    return VARIABLES, {"springboard_models_bucket": "some-models"} | given, said
 
 
 CASES = {
@@ -119,6 +124,19 @@ CASES = {
     ),
     "a network in IPv6": networks("to the IPv4 networks", aws_host_allowed_cidrs=["2001:db8::/32"]),
     "an address without a length": networks("aws_host_admin_cidrs is", aws_host_admin_cidrs=["203.0.113.7"]),
+    "a host's control plane": variables("", springboard_control=True),
+    "a control plane that nobody signs to": variables(
+        "whoever deploys has to sign: it must be [sigv4]",
+        springboard_control=True,
+        springboard_auth=["bearer"],
+    ),
+    "a control plane for anybody": variables(
+        "whoever deploys has to sign", springboard_control=True, springboard_auth=["none"]
+    ),
+    "a control plane and a channel": variables(
+        "one of them says what hosts serve", springboard_control=True, springboard_channel=True
+    ),
+    "ARNs of nobody's": variables("it must be REGION:ACCOUNT", springboard_control_as="us-east-1"),
     "a VPC that is none": networks("looks like 10.77.0.0/16", aws_host_vpc_cidr="10.300.0.0/16"),
 }
 
@@ -137,7 +155,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     local = {"connection": "local", "vars": {"ansible_python_interpreter": sys.executable}}
     plays = [{"name": "Try all", "hosts": "localhost", "gather_facts": False, **local, "tasks": tasks}]
     (folder / "play.yml").write_text(yaml.safe_dump(plays))
-    (folder / "hosts.yml").write_text("springboard:\n  hosts: {}\n")
+    (folder / "hosts.yml").write_text("springboard:\n  hosts: {one.example.org: {}}\n")
     (folder / "group_vars").symlink_to(ROOT / "inventory" / "group_vars")
     nobody = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/nowhere", "HOME": str(folder)}
     found = {"ANSIBLE_CONFIG": "ansible.cfg", "ANSIBLE_LIBRARY": "playbooks/library"}

@@ -1,0 +1,79 @@
+"""`springboard agent` has a host serve what its control plane's documents say; and the front's part of it."""
+
+import os
+from typing import Annotated
+
+import typer
+from fastapi import FastAPI
+
+from springboard.cli.said import fail
+from springboard.control import hosted, wire
+from springboard.control.documents import Documents
+from springboard.control.endpoints import Endpoints
+from springboard.control.hosted import AsUser, HostAgent
+from springboard.control.names import Identity
+from springboard.control.place import Site
+from springboard.control.store import store_of
+from springboard.deploy import settings
+from springboard.deploy.layout import Layout
+from springboard.deploy.settings import HostFileError
+from springboard.front.front import Front
+from springboard.front.server import Applications
+from springboard.releases.manifest import ReleaseError
+from springboard.system import logs
+
+_SHARED_LOOK_SECONDS = 2.0
+_OWN_LOOK_SECONDS = 0.5
+
+
+def agent(
+    documents: Annotated[
+        str, typer.Option(help="Folder or s3://BUCKET/PREFIX of the control plane's documents.")
+    ],
+    user: Annotated[
+        str, typer.Option(help="Whose folder it is: it is read and written with that one's rights.")
+    ] = "",
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
+) -> None:
+    """Have this host serve what the control plane's documents say, for good; a host's unit runs it.
+
+    It takes no request: `serve --control-documents` does, and writes the documents. Ended in an update, it
+    leaves that to the next one, which begins it anew.
+    """
+    logs.configure(log_json)
+    place = Site(Layout.here().root)
+    try:
+        store = store_of(documents)
+        if user:
+            os.setgroups([])
+            store = AsUser(store, user)
+        base = settings.load(place.settings)
+    except (ReleaseError, HostFileError) as error:
+        fail(str(error))
+    except KeyError:
+        fail(f"--user: there is no user {user}")
+    look = _SHARED_LOOK_SECONDS if documents.startswith("s3://") else _OWN_LOOK_SECONDS
+    hosted.work(HostAgent("", place, store, base, look_seconds=look))
+
+
+class Routes:
+    """Puts the control plane's route into a front's application; its documents are followed by an agent."""
+
+    def __init__(self, documents: Documents, identity: Identity) -> None:
+        self._documents, self._identity = documents, identity
+
+    def __call__(self, app: FastAPI, front: Front, _: Applications) -> None:
+        """Add it."""
+        front.account = self._identity.account
+        endpoints = Endpoints(self._documents, most=1)
+        wire.add(app, front, self._documents.operations | endpoints.operations, self._identity)
+
+
+def routes(place: str, called: str, lenient: bool, registry: str) -> Routes:
+    """Return the control plane's part of a host's front; `place` is where its documents are."""
+    try:
+        identity = Identity.parse(called)
+        documents = Documents(store_of(place), identity, lenient, registry)
+    except (ValueError, ReleaseError) as error:
+        fail(f"--control-documents: {error}")
+    return Routes(documents, identity)

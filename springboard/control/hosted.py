@@ -1,0 +1,315 @@
+"""The agent of a host: root, which takes documents and never a request, beside `springboard deploy`.
+
+A host has one endpoint. What somebody deployed or rolled back otherwise, Ansible say, is found and told in
+the documents: what serves is the truth, whoever had it serve.
+"""
+
+import logging
+import os
+import pwd
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+from springboard.control import sources
+from springboard.control.agent import EXPECTED, Agent, host_of
+from springboard.control.documents import container
+from springboard.control.endpoints import BUSY, IN_SERVICE
+from springboard.control.names import CONFIG, ENDPOINT
+from springboard.control.names import MODEL as MODEL_KIND
+from springboard.control.store import Conflict, Document, DocumentStore, Folder
+from springboard.control.strict import DocumentError, checked
+from springboard.deploy import settings
+from springboard.deploy import state as deployment
+from springboard.deploy.settings import Driven, Host
+from springboard.deploy.state import Busy, State
+from springboard.deploy.stop import Stopped
+from springboard.endpoint.names import MODEL
+from springboard.releases.registry import Registry
+from springboard.system.files import write_atomically
+
+log = logging.getLogger("springboard.control")
+
+COMMAND = "springboard agent"
+_LOOK_SECONDS = 1.0
+_AGAIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class HostAgent(Agent):
+    """One endpoint's on a host."""
+
+    def follow(self, document: Document) -> None:
+        """Do what an endpoint's status asks for, and report how it ended."""
+        super().follow(self._adopted(document))
+
+    def resume(self, document: Document) -> None:
+        """Have serve again what did when we ended, for all who deploy here."""
+        super().resume(document)
+        if document["serving"]:
+            self._drive(document, document["serving"])
+
+    def _read(self) -> Document | None:
+        document = super()._read()
+        return checked(document) if document else None
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with ExitStack() as held:
+            while True:
+                self.ask()
+                try:
+                    held.enter_context(deployment.alone(self.place.lock, COMMAND, wait=False))
+                    break
+                except Busy:
+                    time.sleep(_LOOK_SECONDS)
+            yield
+
+    def _bare(self) -> Host:
+        return settings.load(self.place.settings)
+
+    def _release(self, model: Document) -> str:
+        return sources.release_of(model, self._bare().models)
+
+    def _host(self, document: Document, wanted: Document) -> Host:
+        host = host_of(self._bare(), document["name"], wanted, None)
+        return Host.model_validate(host.model_dump(by_alias=True))
+
+    def _settled(self, document: Document, serving: Document, told: Document) -> None:
+        self._drive(document, serving)
+        super()._settled(document, serving, told)
+
+    def _cleared(self) -> None:
+        self.place.driven.unlink(missing_ok=True)
+
+    def _drive(self, document: Document, serving: Document) -> None:
+        """Have all who deploy here do it as the endpoint has it."""
+        host = self._host(document, serving)
+        environment = container(serving["variants"][0]["model"]).get("Environment", {})
+        driven = Driven(
+            endpoint=host.endpoint,
+            variant=host.variant,
+            weight=host.weight,
+            beside=host.beside,
+            workers=host.worker.workers if "SPRINGBOARD_WORKERS" in environment else None,
+            shadow=host.shadow if serving["shadows"] else None,
+            capture=host.capture if serving.get("capture") else None,
+        )
+        write_atomically(self.place.driven, driven.model_dump_json(indent=1) + "\n")
+
+    def _heal(self, document: Document) -> None:
+        """Tell of what was deployed otherwise; on a machine that has nothing yet, deploy the endpoint's.
+
+        Workers that are gone are brought back by `springboard tidy`.
+        """
+        state, serving = deployment.load(self.place.state), document["serving"]
+        if state.promoted is None and serving:
+            with self._alone():
+                back = {**serving, "deployment": None}
+                self._rollout(document, back).deploy(serving["variants"][0]["release"])
+                self._drive(document, serving)
+        elif self._differs(state, serving):
+            with self._alone():
+                self._adopted(document)
+
+    def _differs(self, state: State, serving: Document | None) -> bool:
+        promoted = state.promoted
+        if promoted is None or state.deploying:
+            return False
+        return not serving or bool(serving["variants"][0]["release"] != promoted.version)
+
+    def _adopted(self, document: Document) -> Document:
+        """Return the document, as it tells of what somebody else has deployed here."""
+        state = deployment.load(self.place.state)
+        if not self._differs(state, document["serving"]):
+            return document
+        serving = self.found(state, document["serving"])
+        release = serving["variants"][0]["release"]
+        log.info("endpoint %s: %s was deployed here", document["name"], release)
+        self._drive(document, serving)
+
+        def changed(now: Document) -> Document:
+            if now["status"] in BUSY:
+                return {"serving": serving}
+            ended = {"status": IN_SERVICE, "failure": "", "last_deployment": None, "stage": "", "share": 0}
+            return {**ended, "serving": serving, "wanted": serving}
+
+        self._report(document["name"], changed)
+        return {**document, "serving": serving}
+
+    def found(self, state: State, serving: Document | None) -> Document:
+        """Return what is promoted as an endpoint serves it, with documents of its model and configuration.
+
+        What it is beside its release is as `serving` has it, or else host.yml.
+        """
+        assert state.promoted is not None  # noqa: S101 - whoever calls has seen to it
+        host, version = self._bare(), state.promoted.version
+        if serving is None:
+            first: Document = {"name": host.variant, "weight": float(host.weight), "instances": 1}
+            others = [
+                {
+                    "name": one.name,
+                    "weight": float(one.weight),
+                    "instances": 1,
+                    "release": one.release,
+                    "model": self._model(host, one.release, {"SPRINGBOARD_WORKERS": str(one.workers)}),
+                }
+                for one in host.beside
+            ]
+            environment: dict[str, str] = {}
+            serving = {"shadows": [], "async": None, "capture": None}
+        else:
+            first, *others = serving["variants"]
+            environment = container(first["model"]).get("Environment", {})
+        first = {**first, "release": version, "model": self._model(host, version, environment)}
+        variants = [first, *others]
+        return {
+            **serving,
+            "config": self._config(version, variants),
+            "deployment": None,
+            "variants": variants,
+        }
+
+    def _model(self, host: Host, version: str, environment: dict[str, str]) -> Document:
+        data: Document = {"ModelDataUrl": Registry(host.models).url(version)}
+        data |= {"Environment": environment} if environment else {}
+        return self._documented(
+            MODEL_KIND, _named(version), lambda name: {"ModelName": name, "PrimaryContainer": data}
+        )
+
+    def _config(self, version: str, variants: list[Document]) -> str:
+        said = [
+            {
+                "VariantName": one["name"],
+                "ModelName": one["model"]["ModelName"],
+                "InitialVariantWeight": one["weight"],
+                "InitialInstanceCount": 1,
+            }
+            for one in variants
+        ]
+        made = self._documented(
+            CONFIG,
+            _named(version),
+            lambda name: {"EndpointConfigName": name, "ProductionVariants": said},
+        )
+        return str(made["EndpointConfigName"])
+
+    def _documented(self, kind: str, name: str, said: Callable[[str], Document]) -> Document:
+        """Have a document of what was said, under this name or, where another has it, a similar one."""
+        for number in count(1):
+            called = name if number == 1 else f"{name}-{number}"
+            document = {"name": called, "created": time.time(), "said": said(called), "tags": []}
+            try:
+                self.store.write(kind, called, document, None)
+            except Conflict:
+                found = self.store.read(kind, called)
+                if found is None or found[0]["said"] != document["said"]:
+                    continue
+            break
+        return said(called)
+
+
+def work(agent: HostAgent) -> None:
+    """Have a host serve what the one endpoint's document says until told to stop; `agent` has no name yet."""
+    while True:
+        try:
+            agent.ask()
+            if name := _endpoint(agent.store):
+                replace(agent, name=name).run()
+            else:
+                _begin(agent)
+        except Stopped:
+            return
+        except DocumentError as error:
+            log.error("%s; what serves goes on", error)
+            time.sleep(_AGAIN_SECONDS)
+        except EXPECTED as error:
+            log.warning("%s; it is tried again", error)
+            time.sleep(_AGAIN_SECONDS)
+        except Exception:
+            log.exception("a bug of ours; the agent begins anew")
+            time.sleep(_AGAIN_SECONDS)
+        time.sleep(agent.look_seconds)
+
+
+def _endpoint(store: DocumentStore) -> str:
+    documents = [checked(one) for one in store.every(ENDPOINT)]
+    return min((str(one["name"]) for one in documents), default="")
+
+
+def _begin(agent: HostAgent) -> None:
+    """Have a document of what was deployed before there were any."""
+    state = deployment.load(agent.place.state)
+    if state.promoted is None or state.deploying:
+        return
+    name, now, serving = settings.load(agent.place.settings).endpoint, time.time(), agent.found(state, None)
+    document = {
+        "name": name,
+        "created": now,
+        "modified": now,
+        "slot": 0,
+        "tags": [],
+        "status": IN_SERVICE,
+        "serving": serving,
+        "wanted": serving,
+        "failure": "",
+    }
+    agent.store.write(ENDPOINT, name, document, None)
+    log.info("endpoint %s: %s serves since before", name, state.promoted.version)
+
+
+def _named(version: str) -> str:
+    return f"{MODEL}-{re.sub('[^A-Za-z0-9]+', '-', version)}".rstrip("-")
+
+
+class AsUser(DocumentStore):
+    """Documents of another user, which this process, as root, touches with that one's rights and no others.
+
+    So nothing that user puts there, a link say, leads root elsewhere.
+    """
+
+    def __init__(self, store: DocumentStore, user: str) -> None:
+        """Raise KeyError where there is no such user."""
+        self._store, self._user = store, pwd.getpwnam(user)
+
+    def read(self, kind: str, name: str) -> tuple[Document, str] | None:
+        """Return a document and its version, None where there is none."""
+        with self._lent():
+            return self._store.read(kind, name)
+
+    def every(self, kind: str) -> list[Document]:
+        """Return all documents of a kind, by name."""
+        with self._lent():
+            return self._store.every(kind)
+
+    def write(self, kind: str, name: str, document: Document, version: str | None) -> None:
+        """Have the document be this one; raise `Conflict` unless it is `version` now, None: not there."""
+        with self._lent():
+            self._store.write(kind, name, document, version)
+
+    def remove(self, kind: str, name: str, version: str) -> None:
+        """Remove the document; raise `Conflict` unless it is `version` now."""
+        with self._lent():
+            self._store.remove(kind, name, version)
+
+    @classmethod
+    def of(cls, folder: Path) -> DocumentStore:
+        """Return a folder's documents: root touches those of another user with that one's rights."""
+        owner = folder.stat().st_uid
+        mine = owner == os.geteuid() or os.geteuid() != 0
+        return Folder(folder) if mine else cls(Folder(folder), pwd.getpwuid(owner).pw_name)
+
+    @contextmanager
+    def _lent(self) -> Iterator[None]:
+        group, user = os.getegid(), os.geteuid()
+        os.setegid(self._user.pw_gid)
+        os.seteuid(self._user.pw_uid)
+        try:
+            yield
+        finally:
+            os.seteuid(user)
+            os.setegid(group)

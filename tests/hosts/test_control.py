@@ -1,0 +1,178 @@
+"""SageMaker's control plane on a host, by boto3: the front takes the calls, root follows the documents."""
+
+import itertools
+import json
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from springboard.releases.registry import Registry
+from tests.hosts.harness import Hosts, Node
+from tests.hosts.served import Caller, Models, settings
+from tests.stands.release import publish
+from tests.stands.waiting import at_work, wait_until
+
+REGION, ACCOUNT = "eu-west-1", "123456789012"
+NAME = "dive-scoring"
+AGENT = "springboard-agent.service"
+CONTROL = ("--control", "/var/lib/springboard-control")
+ON: dict[str, Any] = {"springboard_control": True, "springboard_control_as": f"{REGION}:{ACCOUNT}"}
+
+
+def canary(seconds: int) -> dict[str, Any]:
+    """On half of the traffic for so long."""
+    size = {"Type": "CAPACITY_PERCENT", "Value": 50}
+    routing = {"Type": "CANARY", "WaitIntervalInSeconds": seconds, "CanarySize": size}
+    return {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing, "TerminationWaitInSeconds": 0}}
+
+
+class Plane:
+    """A host's control plane, as boto3 calls it from elsewhere."""
+
+    def __init__(self, node: Node, url: str, folder: Path) -> None:
+        self.node, self._url, self._authority = node, url, folder / "edge.pem"
+        self._authority.write_text(ssl.get_server_certificate((node.address, 443)))
+        made = node.run("springboard", "keys", "create", "--admin", "ops")
+        self._key = dict(line.split("=", 1) for line in made.split() if line.startswith("AWS_"))
+        self._numbers = itertools.count()
+        self.sagemaker = self._client("sagemaker")
+        wait_until(self._knows_us, "the front to know the key")
+
+    def _knows_us(self) -> bool:
+        try:
+            return bool(self.sagemaker.list_endpoints()["Endpoints"])
+        except (BotoCoreError, ClientError):
+            return False
+
+    def _client(self, service: str) -> Any:
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=self._url,
+            region_name=REGION,
+            aws_access_key_id=self._key["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self._key["AWS_SECRET_ACCESS_KEY"],
+            verify=str(self._authority),
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+    def make(self, version: str) -> str:
+        """Have a model of a release, and a configuration of the same name."""
+        name = f"puppet-{version.replace('.', '-')}"
+        data = {"ModelDataUrl": f"s3://models/releases/dive/{version}/"}
+        self.sagemaker.create_model(ModelName=name, PrimaryContainer=data)
+        variant = {"VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1}
+        self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+        return name
+
+    def update(self, version: str, **more: Any) -> None:
+        self.sagemaker.update_endpoint(EndpointName=NAME, EndpointConfigName=self.make(version), **more)
+
+    def told(self) -> dict[str, Any]:
+        told: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=NAME)
+        return told
+
+    def baking(self) -> bool:
+        pending = self.told().get("PendingDeploymentSummary", {}).get("ProductionVariants", [])
+        return any(one["VariantStatus"][0]["Status"] == "Baking" for one in pending)
+
+    def serves(self, config: str) -> dict[str, Any]:
+        """Wait until the endpoint is in service; assert that all of the host says that this serves."""
+        self.sagemaker.get_waiter("endpoint_in_service").wait(
+            EndpointName=NAME, WaiterConfig={"Delay": 1, "MaxAttempts": 300}
+        )
+        told = self.told()
+        assert told["EndpointConfigName"] == config, told
+        version = ".".join(config.split("-")[1:])
+        state = json.loads(self.node.run("cat", "/var/lib/springboard/deployment.json"))
+        assert (state["promoted"]["version"], state["deploying"]) == (version, None)
+        assert self.node.run("springboard", "deploy", "--check").split() == ["unchanged"]
+        return told
+
+    @contextmanager
+    def load(self) -> Iterator[list[bytes]]:
+        """Call from two clients, and see in the end that none of their requests has failed."""
+        answers, failures = list[bytes](), list[str]()
+
+        def calling(runtime: Any) -> Callable[[], None]:
+            def call() -> None:
+                body = b"sleep=0.05 score=50 number=%d" % next(self._numbers)
+                try:
+                    answers.append(runtime.invoke_endpoint(EndpointName=NAME, Body=body)["Body"].read())
+                except (BotoCoreError, ClientError) as error:
+                    failures.append(str(error))
+
+            return call
+
+        with at_work(*[calling(self._client("sagemaker-runtime")) for _ in range(2)]):
+            yield answers
+        assert failures == []
+        assert len(answers) > 20, "the load itself"
+
+
+def test_an_endpoint_by_sagemakers_api_lives_on_a_host(
+    serving: Callable[[str], tuple[Node, Caller]], hosts: Hosts, models: Models, tmp_path: Path
+) -> None:
+    node, caller = serving("control")
+    given: dict[str, Any] = {"springboard": [node], **settings(models)}
+    play = hosts.play("configure.yml", **given, **ON)
+    assert play.ok, play.output
+    again = hosts.play("configure.yml", **given, **ON)
+    assert (again.ok, again.count("changed")) == (True, 0), again.output
+    registry = Registry("s3://models", models.client)
+    for version, fault in (("5.0.0", ""), ("5.1.0", ""), ("5.2.0", "raises")):
+        publish(registry, tmp_path, version, fault=fault)
+    plane = Plane(node, caller.url, tmp_path)
+    sagemaker = plane.sagemaker
+
+    plane.serves("dive-1-0-0")  # as the playbooks left it
+    assert caller.score()["model"]["version"] == "1.0.0"
+    with pytest.raises(ClientError, match="'Number of endpoints on this server' is 1, with current"):
+        sagemaker.create_endpoint(EndpointName="another", EndpointConfigName="dive-1-0-0")
+    data = {"ModelDataUrl": "s3://dives/model.tar.gz"}
+    with pytest.raises(ClientError, match="A host runs what is published in its registry"):
+        sagemaker.create_model(ModelName="any", PrimaryContainer=data)
+
+    plane.update("5.0.0")
+    plane.serves("puppet-5-0-0")
+    with plane.load():
+        plane.update("5.1.0", DeploymentConfig=canary(15))
+        wait_until(plane.baking, "the canary", 180)
+        node.run("systemctl", "kill", "-s", "KILL", AGENT)
+        told = plane.serves("puppet-5-1-0")
+        assert "FailureReason" not in told
+
+        plane.update("5.2.0", DeploymentConfig=canary(120))
+        told = plane.serves("puppet-5-1-0")
+        assert "5.2.0 was not deployed, 5.1.0 serves: error ratio: " in told["FailureReason"]
+        assert told["LastDeploymentConfig"] == canary(120)
+
+        play = hosts.play("deploy.yml", release="5.0.0", **given, **ON)
+        assert play.ok, play.output
+        wait_until(lambda: plane.told()["EndpointConfigName"] == "dive-5-0-0", "what Ansible did")
+        plane.serves("dive-5-0-0")
+
+    before = node.run("springboard", "endpoint", "list", *CONTROL).split()
+    assert before == [NAME, "InService", "dive-5-0-0"]
+    update = ("update", NAME, "puppet-5-1-0", "--deployment-config", json.dumps(canary(15)), *CONTROL)
+    node.run("springboard", "endpoint", *update)
+    wait_until(plane.baking, "the canary", 180)
+    node.reboot()
+    caller.wait_serving()
+    with plane.load():
+        told = plane.serves("puppet-5-1-0")
+    assert "FailureReason" not in told
+
+    sagemaker.delete_endpoint(EndpointName=NAME)
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=NAME, WaiterConfig={"Delay": 1})
+    assert node.sh("systemctl list-units --plain --no-legend --state=active 'torchserve@*'") == ""
+
+    play = hosts.play("deploy.yml", release="5.0.0", **given)
+    assert play.ok, play.output
+    assert not node.succeeds("systemctl", "cat", AGENT)

@@ -1,0 +1,116 @@
+"""`springboard agent`, and `springboard serve --control-documents` beside it."""
+
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import pytest
+import typer
+import yaml
+from botocore.exceptions import ClientError
+from mypy_boto3_s3 import S3Client
+from typer.testing import CliRunner
+
+from springboard.auth.check import Auth, MetricsRule, Mode
+from springboard.auth.keys import Keys
+from springboard.cli.agent import routes
+from springboard.cli.app import app
+from springboard.control import hosted
+from springboard.control.hosted import AsUser, HostAgent
+from springboard.control.store import DocumentStore, Folder, Prefix
+from springboard.endpoint.document import Endpoint
+from springboard.front.front import Front
+from springboard.front.routes import create_app
+from tests.stands.objects import Objects
+from tests.stands.served import served
+from tests.unit.control.conftest import ADMIN, Plane
+
+CONTAINER = {"ModelDataUrl": "s3://models/releases/dive/1.0.0/"}
+
+
+@pytest.fixture
+def agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[HostAgent]:
+    """Those that would work, on a host that is configured."""
+    found: list[HostAgent] = []
+    monkeypatch.setattr(hosted, "work", found.append)
+    monkeypatch.setattr(os, "setgroups", lambda _: None)
+    monkeypatch.setenv("SPRINGBOARD_ROOT", str(tmp_path))
+    path = tmp_path / "etc/springboard/host.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text(yaml.safe_dump({"models": "s3://models", "worker": {"runtime": "/runtime"}}))
+    return found
+
+
+def test_an_agent_works_on_its_hosts_documents(tmp_path: Path, agents: list[HostAgent]) -> None:
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    kinds: list[type[DocumentStore]] = []
+    for words in ([str(tmp_path)], [str(tmp_path), "--user", user], ["s3://documents/gpu1"]):
+        done = CliRunner().invoke(app, ["agent", "--documents", *words])
+        assert done.exit_code == 0, done.output
+        kinds.append(type(agents[-1].store))
+    assert kinds == [Folder, AsUser, Prefix]
+    assert {one.place.root for one in agents} == {tmp_path}
+    assert agents[-1].look_seconds > agents[0].look_seconds  # S3 counts requests
+
+
+def test_an_agent_that_cannot_work_says_why(tmp_path: Path, agents: list[HostAgent]) -> None:
+    for words, said in (
+        ((str(tmp_path), "--user", "nobody-of-ours"), "--user: there is no user nobody-of-ours"),
+        (("s3://",), "the registry should look like s3://my-bucket"),
+    ):
+        done = CliRunner().invoke(app, ["agent", "--documents", *words])
+        assert (done.exit_code, said in done.stderr) == (2, True), done.output
+    (tmp_path / "etc/springboard/host.yml").unlink()
+    done = CliRunner().invoke(app, ["agent", "--documents", str(tmp_path)])
+    assert (done.exit_code, "run playbooks/configure.yml" in done.stderr) == (2, True), done.output
+    assert agents == []
+
+
+@contextmanager
+def host(place: str) -> Iterator[Any]:
+    """Yield boto3 for a host's front with a control plane."""
+    keys = Auth(frozenset({Mode.SIGV4}), Keys(access_keys=(ADMIN,)))
+    front = Front(Endpoint(variants=()), keys, httpx.AsyncClient())
+    application = create_app(front, MetricsRule.OPEN)
+    add = routes(place, "eu-west-1:123456789012", False, "s3://models")
+    add(application, front, partial(create_app, metrics_rule=MetricsRule.OPEN))
+    with served(application) as port:
+        yield Plane(f"http://127.0.0.1:{port}", Folder(Path("/nowhere"))).client()
+
+
+def test_a_hosts_front_writes_documents_and_has_one_endpoint(tmp_path: Path) -> None:
+    with host(str(tmp_path)) as sagemaker:
+        sagemaker.create_model(ModelName="dive", PrimaryContainer=CONTAINER)
+        variant = {"VariantName": "AllTraffic", "ModelName": "dive"}
+        sagemaker.create_endpoint_config(EndpointConfigName="dive", ProductionVariants=[variant])
+        sagemaker.create_endpoint(EndpointName="dives", EndpointConfigName="dive")
+        with pytest.raises(ClientError, match="'Number of endpoints on this server' is 1"):
+            sagemaker.create_endpoint(EndpointName="others", EndpointConfigName="dive")
+        with pytest.raises(ClientError, match="StopTransformJob is not offered"):
+            sagemaker.stop_transform_job(TransformJobName="heat")
+    assert [one["name"] for one in Folder(tmp_path).every("endpoint")] == ["dives"]
+
+
+def test_documents_that_are_away_are_no_fault_of_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = Objects()
+    store = Prefix("s3://documents/gpu1", cast("S3Client", objects))
+    monkeypatch.setattr("springboard.cli.agent.store_of", lambda _: store)
+    with host("s3://documents/gpu1") as sagemaker:
+        sagemaker.create_model(ModelName="dive", PrimaryContainer=CONTAINER)
+        assert list(objects.held) == ["gpu1/model/dive.json"]
+        objects.away = True
+        with pytest.raises(ClientError, match="S3 could not be reached") as error:
+            sagemaker.list_models()
+    said = error.value.response
+    assert said["ResponseMetadata"]["HTTPStatusCode"] == 503
+    assert said["Error"]["Code"] == "ServiceUnavailable"
+
+
+def test_arns_of_nobodys_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(typer.Exit):
+        routes(str(tmp_path), "mine", False, "s3://models")
