@@ -35,7 +35,8 @@ CLIP = "20210809_140917_944266.mov"
 @pytest.fixture(scope="module")
 def machine(object_store: ObjectStore) -> Iterator[Machine]:
     options = ("--auth", "bearer", "--allow-bucket", "dives")
-    with plane(object_store.environment, *options, alias=FIXED) as one:
+    writer = {"AWS_ACCESS_KEY_ID": "admin", "AWS_SECRET_ACCESS_KEY": "admin-secret"}
+    with plane(object_store.environment | writer, *options, alias=FIXED) as one:
         publish(Registry("s3://models", object_store.client), one.folder / "made", "7.5.0")
         yield one
 
@@ -70,7 +71,9 @@ def run(machine: Machine, program: Path, *arguments: str | Path, **more: str) ->
     return json.loads(said) if said.strip() else None
 
 
-def test_the_published_scripts_calls_deploy_score_and_delete(machine: Machine, published: str) -> None:
+def test_the_published_scripts_calls_deploy_score_and_delete(
+    machine: Machine, published: str, object_store: ObjectStore
+) -> None:
     metadata = machine.folder / "resource-metadata.json"
     metadata.write_text(json.dumps({"ExecutionRoleArn": ROLE}))
     told = run(
@@ -82,7 +85,9 @@ def test_the_published_scripts_calls_deploy_score_and_delete(machine: Machine, p
         PLAIN=f"{machine.server.url}/invocations",
         TOKEN=keys.create_token(machine.folder / "keys.json", "plain"),
     )
+    transformed = object_store.client.get_object(Bucket="dives", Key=f"scored/{CLIP}.out")["Body"].read()
     assert told["made"]["score"] == told["fixed"]["score"] == told["plain"]["score"] > 0
+    assert json.loads(transformed)["score"] == pytest.approx(told["made"]["score"])
     assert not machine.wait("endpoint_deleted", told["name"])
 
 

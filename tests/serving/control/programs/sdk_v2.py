@@ -1,4 +1,4 @@
-"""What the published one-click script calls, with the SageMaker Python SDK 2 as it is.
+"""What the published one-click script calls, with the SageMaker Python SDK 2 as it is; and its `Transformer`.
 
 argv: resource-metadata.json, the model's data, the fixed name, bucket and key of the video.
 """
@@ -39,5 +39,9 @@ plain.add_header("Content-Type", "application/json")
 plain.add_header("Authorization", f"Bearer {os.environ['TOKEN']}")
 with urllib.request.urlopen(plain) as answer:
     answers["plain"] = json.load(answer)
+transformer = model.transformer(
+    instance_count=1, instance_type="ml.m5.xlarge", output_path=f"s3://{bucket}/scored"
+)
+transformer.transform(f"s3://{bucket}/{key}", content_type="video/quicktime", wait=True, logs=False)
 made.delete_endpoint()
 print(f"\n{json.dumps(answers)}")  # on a line of its own, below what the SDK prints
