@@ -1,5 +1,6 @@
 """Callers' keys that are kept in one place for all hosts, a secret of AWS Secrets Manager, and followed."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +33,9 @@ class Secret:
         try:
             if self._client is None:
                 make: Any = boto3.client  # its types have an overload for each service's own name
-                self._client = make("secretsmanager", config=_CONFIG)
+                # boto3 itself reads AWS_DEFAULT_REGION alone.
+                region = os.environ.get("AWS_REGION") or None
+                self._client = make("secretsmanager", region_name=region, config=_CONFIG)
             text = self._client.get_secret_value(SecretId=self.name).get("SecretString", "")
         except (BotoCoreError, ClientError, ValueError) as error:
             raise StoreAway(

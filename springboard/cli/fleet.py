@@ -30,7 +30,7 @@ def fleet(
         str | None,
         typer.Option(envvar="SPRINGBOARD_MODELS", help="The registry, s3://BUCKET, that has the channel."),
     ] = None,
-    region: Annotated[str | None, typer.Option(help="Default: boto3's.")] = None,
+    region: Annotated[str | None, typer.Option(envvar="AWS_REGION", help="Default: boto3's.")] = None,
     url: Annotated[
         str, typer.Option(help="Where a host is asked; with {private}, {public}, {name} or {id}.")
     ] = "http://{private}:8080",

@@ -54,13 +54,13 @@ class Cloud:
 
 
 @contextmanager
-def cloud() -> Iterator[Cloud]:
-    """Serve it on a free port of this machine."""
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+def cloud(address: str = "127.0.0.1") -> Iterator[Cloud]:
+    """Serve it on a free port of an address of this machine."""
+    server = ThreadedMotoServer(address, port=0, verbose=False)
     server.start()
     try:
         _, port = server.get_host_and_port()
-        one = Cloud(f"http://127.0.0.1:{port}")
+        one = Cloud(f"http://{address}:{port}")
         yield one
         for client in one.clients.values():
             client.close()

@@ -107,6 +107,14 @@ def test_without_a_whole_secret_the_keys_known_last_stay(
     assert keys.load(path) == kept
 
 
+def test_its_region_is_aws_region_s_too(
+    store: Callable[..., Keys], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store("one")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    assert follow(path, "--once").exit_code == 0
+
+
 class Away(Secret):
     """A secret that can be had or not."""
 

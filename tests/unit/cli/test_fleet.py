@@ -22,7 +22,7 @@ from springboard.client.source import Away
 from springboard.system.ports import free_ports
 from springboard.torchserve.management import Workers
 from tests.stands.certificates import NAME, certificate
-from tests.stands.cloud import REGION, Cloud, cloud, environment
+from tests.stands.cloud import ENVIRONMENT, REGION, Cloud, cloud, environment
 from tests.stands.scoring import Scoring, scoring
 
 NOBODY = f"127.0.0.1:{free_ports(1)[0]}"
@@ -164,7 +164,8 @@ def test_json_comes_a_line_a_look(
     assert [len(json.loads(line)["hosts"]) for line in done.stdout.splitlines() if line[:1] == "{"] == [1, 1]
 
 
-def test_without_hosts_there_is_an_empty_table(aws: Cloud) -> None:
+def test_without_hosts_there_is_an_empty_table(aws: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENVIRONMENT, "AWS_DEFAULT_REGION", "")  # boto3 reads that one alone
     done = fleet(aws, deployment="another")
     assert done.exit_code == 0
     assert "0 hosts of dive-scoring: none; no channel" in done.stdout
