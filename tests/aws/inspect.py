@@ -13,6 +13,7 @@ def tagged(aws: Aws, region: str, deployment: str) -> set[tuple[str, str]]:
     lists = {
         "elastic-ip": (ec2.describe_addresses, "Addresses", "AllocationId"),
         "internet-gateway": (ec2.describe_internet_gateways, "InternetGateways", "InternetGatewayId"),
+        "launch-template": (ec2.describe_launch_templates, "LaunchTemplates", "LaunchTemplateId"),
         "key-pair": (ec2.describe_key_pairs, "KeyPairs", "KeyPairId"),
         "network-interface": (ec2.describe_network_interfaces, "NetworkInterfaces", "NetworkInterfaceId"),
         "route-table": (ec2.describe_route_tables, "RouteTables", "RouteTableId"),
@@ -39,7 +40,7 @@ def tagged(aws: Aws, region: str, deployment: str) -> set[tuple[str, str]]:
         for alarm in aws.client("cloudwatch", region).describe_alarms()["MetricAlarms"]
         if alarm["AlarmName"].startswith(f"{deployment}-")
     }
-    found |= _tagged_in_messages(aws, region, tag)
+    found |= _tagged_in_messages(aws, region, tag) | _tagged_in_fleets(aws, region, tag)
     found |= _tagged_in_iam(iam, tag) | _tagged_in_s3(s3, tag)
     # The tagging service sees these too; it keeps terminated instances for an hour, secrets until their end.
     for resource in aws.client("resourcegroupstaggingapi", region).get_resources(
@@ -58,6 +59,27 @@ def _tagged_in_iam(iam: Any, tag: dict[str, str]) -> set[tuple[str, str]]:
         ("instance-profile", name)
         for name in profiles
         if tag in iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"].get("Tags", [])
+    }
+
+
+def _tagged_in_fleets(aws: Aws, region: str, tag: dict[str, str]) -> set[tuple[str, str]]:
+    elb, scaling = aws.client("elbv2", region), aws.client("autoscaling", region)
+    balancing = [
+        ("load-balancer", one["LoadBalancerArn"]) for one in elb.describe_load_balancers()["LoadBalancers"]
+    ]
+    balancing += [
+        ("target-group", one["TargetGroupArn"]) for one in elb.describe_target_groups()["TargetGroups"]
+    ]
+    groups = scaling.describe_auto_scaling_groups()["AutoScalingGroups"]
+    marked = [
+        ("auto-scaling-group", one["AutoScalingGroupName"])
+        for one in groups
+        if tag in [{key: found[key] for key in tag} for found in one["Tags"]]
+    ]
+    return {*marked} | {
+        (kind, arn)
+        for kind, arn in balancing
+        if tag in elb.describe_tags(ResourceArns=[arn])["TagDescriptions"][0]["Tags"]
     }
 
 

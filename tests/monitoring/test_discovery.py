@@ -18,8 +18,8 @@ from tests.stands.waiting import wait_until
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
 
 
-def launch(endpoint: str, **tags: str) -> str:
-    """Start an instance with these tags, `__` for a colon; return its private address."""
+def launch(endpoint: str, **tags: str) -> tuple[str, str]:
+    """Start an instance with these tags, `__` for a colon; return its id and its private address."""
     ec2 = boto3.client(
         "ec2",
         endpoint_url=endpoint,
@@ -35,7 +35,8 @@ def launch(endpoint: str, **tags: str) -> str:
         MaxCount=1,
         TagSpecifications=[{"ResourceType": "instance", "Tags": listed}],
     )
-    return str(started["Instances"][0]["PrivateIpAddress"])
+    (instance,) = started["Instances"]
+    return instance["InstanceId"], instance["PrivateIpAddress"]
 
 
 @pytest.mark.usefixtures("tools")
@@ -47,9 +48,12 @@ def test_running_hosts_of_the_deployment_are_watched_and_no_others(tmp_path: Pat
         run.enter_context(
             daemon(tmp_path, [moto, "-H", "127.0.0.1", "-p", str(aws)], f"{endpoint}/moto-api/data.json")
         )
-        ours = launch(endpoint, springboard__deployment="dives", springboard__role="serving", Name="gpu-a")
+        serving = {"springboard__deployment": "dives", "springboard__role": "serving"}
+        _, ours = launch(endpoint, **serving, Name="gpu-a")
+        # A fleet's have no Name.
+        fleets = launch(endpoint, **serving)
         # It is in the inventory too.
-        launch(endpoint, springboard__deployment="dives", springboard__role="serving", Name="gpu-c")
+        launch(endpoint, **serving, Name="gpu-c")
         launch(endpoint, springboard__deployment="other", springboard__role="serving", Name="gpu-b")
         launch(endpoint, springboard__deployment="dives", springboard__role="monitoring", Name="watcher")
         certificate(tmp_path)
@@ -97,7 +101,7 @@ def test_running_hosts_of_the_deployment_are_watched_and_no_others(tmp_path: Pat
 
         probe = "http://127.0.0.1:9115/probe?module=ping"
         expected = [("node", "watcher", "http://127.0.0.1:9100/metrics")]
-        for host, address, own in (("gpu-a", ours, ""), ("gpu-c", "10.9.9.9", "+gpu-c")):
+        for host, address, own in (("gpu-a", ours, ""), ("gpu-c", "10.9.9.9", "+gpu-c"), (*fleets, "")):
             expected += [
                 ("springboard", host, f"https://{address}:443/metrics"),
                 ("torchserve", host, f"https://{address}:443/metrics/torchserve"),

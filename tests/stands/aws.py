@@ -18,7 +18,8 @@ Added to moto:
 - tags of elastic IPs where DescribeTags is asked for that type alone;
 - S3 as if asked over TLS, and conditions on If-None-Match, so that a bucket's policy lets the rest through;
 - the patterns and bounds of `aws_rules` and `aws_queues`, so that it refuses the words that AWS refuses;
-- S3's events go where a queue's policy lets them (`aws_queues`).
+- S3's events go where a queue's policy lets them (`aws_queues`);
+- what it forgets of Auto Scaling groups, load balancers and launch templates (`aws_fleet`).
 
 Policies of users and roles are enforced (`aws_permissions`), signatures and bucket policies' principals not.
 """
@@ -49,15 +50,20 @@ from moto.servicequotas.responses import ServiceQuotasResponse
 from moto.ssm.models import Parameter, ssm_backends
 from werkzeug.serving import make_server
 
-from tests.stands import aws_asks, aws_console, aws_permissions, aws_queues, aws_room, aws_rules
+from tests.stands import aws_asks, aws_console, aws_fleet, aws_permissions, aws_queues, aws_room, aws_rules
 
 REGIONS = ("us-west-1", "eu-west-1", "us-east-1")
 UNKNOWN_KEY = "AKIAUNKNOWNTOAWS0000"
 UBUNTU_PARAMETER = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
 AMI_PARAMETER = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
-G_QUOTA, ADDRESS_QUOTA, VPC_QUOTA = "L-DB2E81BA", "L-0263D0A3", "L-F678F1CE"
+G_QUOTA, SPOT_QUOTA, ADDRESS_QUOTA, VPC_QUOTA = "L-DB2E81BA", "L-3819A6DF", "L-0263D0A3", "L-F678F1CE"
 # AWS's own values: https://docs.aws.amazon.com/general/latest/gr/vpc-service.html and .../ec2-service.html
-QUOTAS = {("ec2", G_QUOTA): 0.0, ("ec2", ADDRESS_QUOTA): 5.0, ("vpc", VPC_QUOTA): 5.0}
+QUOTAS = {
+    ("ec2", G_QUOTA): 0.0,
+    ("ec2", SPOT_QUOTA): 0.0,
+    ("ec2", ADDRESS_QUOTA): 5.0,
+    ("vpc", VPC_QUOTA): 5.0,
+}
 
 _granted: dict[tuple[str, str], float] = {}
 
@@ -166,7 +172,9 @@ def _holds(condition: dict[str, Any] | None) -> bool:
     """Whether a statement's condition, of those that our policies have, is met by the request at work."""
     if condition is None:
         return True
-    if condition == {"Bool": {"aws:SecureTransport": "false"}}:
+    if (
+        condition == {"Bool": {"aws:SecureTransport": "false"}} or "ArnLike" in condition
+    ):  # a service of AWS's
         return False
     assert condition.get("Null") == {"s3:if-none-match": "true"}, f"this stand-in knows no {condition}"
     return "If-None-Match" not in request.headers
@@ -248,6 +256,8 @@ def _fault(environ: dict[str, Any], request: aws_asks.Request) -> aws_rules.Faul
     if request.query == "notification" and request.method == "PUT":
         skip = environ.get("HTTP_X_AMZ_SKIP_DESTINATION_VALIDATION", "").lower() == "true"
         return aws_queues.notification(request.path.strip("/"), body, skip)
+    if found := aws_fleet.fault(service, body):
+        return aws_rules.Fault(service, *found)
     return aws_rules.find(service, request.method, request.path, target, body) or aws_queues.find(
         service, request.region, target, body
     )
@@ -265,6 +275,7 @@ def main() -> None:
     setattr(EC2Backend, "matches_filters", _offering_matches)  # noqa: B010
     setattr(SecurityGroupRule, "description", property(_description))  # noqa: B010
     aws_queues.install()
+    aws_fleet.install()
     EC2_PREFIX_TO_RESOURCE["eipalloc"] = "elastic-ip"
     for region in REGIONS:
         publish_ami(region, "20260918")

@@ -7,7 +7,7 @@ allowed, what it tags by the rights to tag, a role that it hands on by PassRole.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
@@ -15,6 +15,8 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
+
+from tests.stands import aws_fleet
 
 # Parameters of EC2's that name what is there already.
 _NAMES = {
@@ -24,6 +26,7 @@ _NAMES = {
     "InstanceId": "instance",
     "InternetGatewayId": "internet-gateway",
     "KeyName": "key-pair",
+    "LaunchTemplateId": "launch-template",
     "RouteTableId": "route-table",
     "SecurityGroupId": "security-group",
     "SubnetId": "subnet",
@@ -34,6 +37,7 @@ _NAMES = {
 _MAKES = {
     "AllocateAddress": ("elastic-ip",),
     "CreateInternetGateway": ("internet-gateway",),
+    "CreateLaunchTemplate": ("launch-template",),
     "CreateRouteTable": ("route-table",),
     "CreateSecurityGroup": ("security-group",),
     "CreateSubnet": ("subnet",),
@@ -46,6 +50,7 @@ _PREFIXES = {
     "i": "instance",
     "igw": "internet-gateway",
     "key": "key-pair",
+    "lt": "launch-template",
     "rtb": "route-table",
     "sg": "security-group",
     "subnet": "subnet",
@@ -104,25 +109,8 @@ class Request:
 
 def asks(request: Request) -> Iterator[Ask]:
     """Yield what a request has to be allowed, each resource by itself."""
-    if request.service == "ec2":
-        yield from _of_ec2(request)
-    elif request.service == "iam":
-        yield from _of_iam(request.form)
-    elif request.service == "s3":
-        yield from _of_s3(request)
-    elif request.service == "ssm":
-        name = json.loads(request.body)["Name"]
-        account = "" if name.startswith("/aws/") else DEFAULT_ACCOUNT_ID
-        where = f"arn:aws:ssm:{request.region}:{account}:parameter{name}"
-        yield Ask("ssm:" + request.target.rpartition(".")[2], where)
-    elif request.service == "monitoring":
-        yield from _of_alarms(request)
-    elif request.service == "secretsmanager":
-        yield from _of_secrets(request)
-    elif request.service == "sqs":
-        yield from _of_queues(request)
-    elif request.service == "sns":
-        yield from _of_topics(request)
+    if of := _OF.get(request.service):
+        yield from of(request)
     else:
         yield Ask(f"{request.service}:{request.target.rpartition('.')[2] or request.form['Action']}")
 
@@ -203,7 +191,8 @@ def _tags(word: str, tags: dict[str, str]) -> dict[str, str]:
     return {f"{word}/{key}": value for key, value in tags.items()}
 
 
-def _of_iam(form: dict[str, str]) -> Iterator[Ask]:
+def _of_iam(request: Request) -> Iterator[Ask]:
+    form = request.form
     action = form["Action"]
     where = f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}"
     profile, role = form.get("InstanceProfileName"), form.get("RoleName")
@@ -214,6 +203,18 @@ def _of_iam(form: dict[str, str]) -> Iterator[Ask]:
         yield Ask(f"iam:Tag{action.removeprefix('Create')}", about)
     if action == "AddRoleToInstanceProfile":
         yield Ask("iam:PassRole", f"{where}:role/{role}", {"iam:PassedToService": "ec2.amazonaws.com"})
+
+
+def _of_parameters(request: Request) -> Iterator[Ask]:
+    name = json.loads(request.body)["Name"]
+    account = "" if name.startswith("/aws/") else DEFAULT_ACCOUNT_ID
+    where = f"arn:aws:ssm:{request.region}:{account}:parameter{name}"
+    yield Ask("ssm:" + request.target.rpartition(".")[2], where)
+
+
+def _of_fleet(request: Request) -> Iterator[Ask]:
+    for action, resource, context in aws_fleet.asks(request.service, request.region, request.body):
+        yield Ask(action, resource, context)
 
 
 def _of_alarms(request: Request) -> Iterator[Ask]:
@@ -297,3 +298,16 @@ def _verb(method: str, part: str) -> str:
     if method == "DELETE":  # of all the rest deleting is putting nothing
         return "Delete" if part == "policy" else "Put"
     return method.capitalize()
+
+
+_OF: dict[str, Callable[[Request], Iterator[Ask]]] = {
+    **dict.fromkeys(aws_fleet.SERVICES, _of_fleet),
+    "ec2": _of_ec2,
+    "iam": _of_iam,
+    "monitoring": _of_alarms,
+    "s3": _of_s3,
+    "secretsmanager": _of_secrets,
+    "sns": _of_topics,
+    "sqs": _of_queues,
+    "ssm": _of_parameters,
+}

@@ -46,7 +46,7 @@ def asked(key: str) -> bytes:
 def answer(service: str, ask: Ask) -> tuple[str, bytes]:
     """Return the content type and the body of the refusal (403)."""
     says = f"You are not authorized to perform: {ask.action} on resource: {ask.resource} with {ask.context}"
-    if service in ("ssm", "servicequotas", "secretsmanager", "monitoring"):
+    if service in ("acm", "ssm", "servicequotas", "secretsmanager", "monitoring"):
         return "application/x-amz-json-1.1", json.dumps(
             {"__type": "AccessDeniedException", "message": says}
         ).encode()

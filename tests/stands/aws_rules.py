@@ -89,6 +89,8 @@ _MODELLED = {
     "ssm": "ssm",
     "servicequotas": "service-quotas",
     "secretsmanager": "secretsmanager",
+    "elasticloadbalancing": "elbv2",
+    "acm": "acm",
 }
 
 
@@ -174,9 +176,13 @@ def _modelled(service: str, action: str, leaves: Iterable[tuple[tuple[str, ...],
     whole = model.operation_model(action).input_shape
     for path, value in leaves:
         shape = _at(whole, path)
-        if shape is None or shape.type_name != "string":
+        if shape is None or shape.type_name not in ("string", "integer"):
             continue
         limits = shape.metadata
+        if shape.type_name == "integer":
+            if not limits.get("min", int(value)) <= int(value) <= limits.get("max", int(value)):
+                return Fault(service, ".".join(path), f"Value {value} at {'.'.join(path)} is not in {limits}")
+            continue
         pattern = limits.get("pattern")
         bounds = limits.get("min", 0) <= len(value) <= limits.get("max", len(value))
         if bounds and (not pattern or re.fullmatch(_pythonic(pattern), value)):

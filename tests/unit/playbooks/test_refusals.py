@@ -17,6 +17,7 @@ BUCKET = {"ansible.builtin.include_role": {"name": "model_bucket", "tasks_from":
 PLACES = {"ansible.builtin.include_role": {"name": "job_queue", "tasks_from": "places"}}
 NETWORKS = {"ansible.builtin.include_role": {"name": "aws_host", "tasks_from": "variables"}}
 VARIABLES = {"ansible.builtin.include_tasks": str(ROOT / "playbooks/tasks/host_variables.yml")}
+FLEETS = {"ansible.builtin.include_role": {"name": "fleet", "tasks_from": "variables"}}
 KEYS = {"ansible.builtin.include_tasks": str(ROOT / "playbooks/tasks/keys_store.yml")}
 ISSUED = {"keys_store_shows": True, "keys_store_take": "", "keys_store_argv": ["create", "coach"]}
 # Where it goes on, it asks AWS, which nobody can here; or ends.
@@ -53,6 +54,57 @@ def places(said: str, **given: Any) -> tuple[dict[str, Any], dict[str, Any], str
 
 def variables(said: str, **given: Any) -> tuple[dict[str, Any], dict[str, Any], str]:
     return VARIABLES, {"springboard_models_bucket": "some-models"} | given, said
+
+
+def fleets(said: str, **given: Any) -> tuple[dict[str, Any], dict[str, Any], str]:
+    return FLEETS, NAMED | FLEET | given, said
+
+
+CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-0000-4000-8000-0123456789ab"
+FLEET: dict[str, Any] = {
+    "fleet_certificate_arn": CERTIFICATE,
+    "fleet_image": "ami-0123456789abcdef0",
+    "springboard_channel": True,
+    "springboard_edge": False,
+    "springboard_keys_secret": "pool-keys",
+    "springboard_keys_follow": True,
+    "fleet_schedule": [
+        {"name": "finals", "recurrence": "30 17 * * 6", "time_zone": "Europe/Berlin", "min": 4, "max": 12},
+        {"name": "after", "recurrence": "0 22 * * 6", "max": 4},
+    ],
+}
+# Each with what is said of it; all at once.
+FAULTS: dict[str, tuple[Any, str]] = {
+    "springboard_deployment": ("a" * 27, "of which '-fleet' is six"),
+    "fleet_certificate_arn": (
+        CERTIFICATE.replace("us-east-1", "eu-west-1"),
+        "of ACM in us-east-1",
+    ),
+    "fleet_image": ("ami-mine", "fleet_image is 'ami-mine'"),
+    "fleet_instance_types": (["g5.xlarge", "p5.48xlarge"], "the families g4dn, g5, g6 and g6e"),
+    "fleet_min": (5, "fleet_min is 5 and fleet_max 4"),
+    "fleet_spot_percent": (101, "fleet_spot_percent 101, 0 to 100"),
+    "fleet_requests_per_minute": (0, "fleet_requests_per_minute is 0, more than 0"),
+    "fleet_jobs_per_host": (5, "and there is no queue"),
+    "fleet_schedule": (
+        [{"name": "finals", "recurrence": "30 17 * *", "min": 9, "max": 3}, {"recurrence": "@daily"}],
+        "has a name of its own",
+    ),
+    "fleet_health_timeout_seconds": (10, "fleet_health_timeout_seconds 10, at least 2 and less"),
+    "fleet_healthy_count": (1, "fleet_healthy_count is 1"),
+    "fleet_grace_seconds": (30, "hosts are replaced while they boot"),
+    "fleet_drain_seconds": (60, "scale-in cuts requests off"),
+    "fleet_slow_start_seconds": (20, "30 to 900, or 0 for none"),
+    "fleet_idle_seconds": (60, "callers get a 504 before the answer"),
+    "model_bucket_kms_key_arn": (
+        "arn:aws:kms:us-east-1:123456789012:key/1",
+        "set fleet_access_log_days to 0",
+    ),
+    "springboard_channel": (False, "springboard_channel is false"),
+    "springboard_edge": (True, "springboard_edge is true"),
+    "springboard_keys_follow": (False, "springboard_keys_follow false"),
+}
+OF_SCHEDULE = ("five fields as cron has them", "no more than its max")
 
 
 CASES = {
@@ -137,6 +189,10 @@ CASES = {
         "one of them says what hosts serve", springboard_control=True, springboard_channel=True
     ),
     "ARNs of nobody's": variables("it must be REGION:ACCOUNT", springboard_control_as="us-east-1"),
+    "a fleet": fleets(""),
+    "a fleet of which nothing is right": fleets(
+        "In inventory/group_vars/all/fleet.yml", **{name: value for name, (value, _) in FAULTS.items()}
+    ),
     "a VPC that is none": networks("looks like 10.77.0.0/16", aws_host_vpc_cidr="10.300.0.0/16"),
 }
 
@@ -177,3 +233,8 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_what_aws_would_refuse_is_refused_before_it_and_nothing_else(name: str, said: dict[str, str]) -> None:
     wanted = CASES[name][2]
     assert (wanted in said[name]) if wanted else not said[name], said[name]
+
+
+@pytest.mark.parametrize("words", [*(words for _, words in FAULTS.values()), *OF_SCHEDULE])
+def test_all_of_a_fleets_faults_are_told_at_once(words: str, said: dict[str, str]) -> None:
+    assert words in said["a fleet of which nothing is right"]

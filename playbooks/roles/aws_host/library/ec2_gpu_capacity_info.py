@@ -56,8 +56,12 @@ quota:
   description: vCPUs that the account may run on demand in this region, over all G and VT types.
   type: int
   returned: always
+spot_quota:
+  description: vCPUs of the same types that the account may have as spot instances.
+  type: int
+  returned: always
 vcpus_in_use:
-  description: vCPUs of them that running instances outside this deployment take.
+  description: vCPUs on demand that running instances outside this deployment take.
   type: int
   returned: always
 addresses:
@@ -71,7 +75,7 @@ vpcs:
 """
 
 # https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
-QUOTA = ("ec2", "L-DB2E81BA")
+QUOTA, SPOT_QUOTA = ("ec2", "L-DB2E81BA"), ("ec2", "L-3819A6DF")
 # https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
 ADDRESSES, VPCS = ("ec2", "L-0263D0A3"), ("vpc", "L-F678F1CE")
 
@@ -154,6 +158,7 @@ def capacity(ec2: Any, quotas: Any, region: str, types: list[str], deployment: s
         "family": sorted(family),
         "vcpus": {name: vcpus.get(name, 0) for name in types},
         "quota": quota(quotas, *QUOTA),
+        "spot_quota": quota(quotas, *SPOT_QUOTA),
         "vcpus_in_use": sum(vcpus[name] for name in running),
         "addresses": {"quota": quota(quotas, *ADDRESSES), "in_use": len(addresses)},
         "vpcs": {"quota": quota(quotas, *VPCS), "in_use": len(vpcs)},

@@ -1,0 +1,371 @@
+"""playbooks/fleet.yml on a stand-in AWS: a fleet's life, on a network and a role that are there.
+
+All is done as users whom the shipped policies alone allow anything.
+"""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+import yaml
+from botocore.exceptions import ClientError
+
+from springboard.system.checkout import ROOT
+from tests.aws.harness import PUBLIC_KEY, Aws, Checkout, Run
+from tests.aws.inspect import tagged
+from tests.aws.test_policies import actions
+from tests.stands.aws import SPOT_QUOTA
+from tests.stands.certificates import certificate
+
+pytestmark = pytest.mark.xdist_group("aws")
+REGION = "eu-central-1"
+OURS = [{"Key": "springboard:deployment", "Value": "reef"}]
+TRUST = (ROOT / "playbooks/roles/aws_host/files/trust.json").read_text()
+
+
+def provisioned(aws: Aws) -> set[str]:
+    """What provision.yml makes that a fleet stands on; the subnets."""
+    ec2, iam = aws.client("ec2", REGION), aws.client("iam")
+
+    def tags(kind: str) -> list[dict[str, object]]:
+        return [{"ResourceType": kind, "Tags": OURS}]
+
+    vpc = ec2.create_vpc(CidrBlock="10.78.0.0/16", TagSpecifications=tags("vpc"))["Vpc"]["VpcId"]
+    subnets = {
+        ec2.create_subnet(
+            VpcId=vpc,
+            CidrBlock=f"10.78.{number}.0/24",
+            AvailabilityZone=f"{REGION}{zone}",
+            TagSpecifications=tags("subnet"),
+        )["Subnet"]["SubnetId"]
+        for number, zone in enumerate("abc")
+    }
+    ec2.import_key_pair(
+        KeyName="reef", PublicKeyMaterial=PUBLIC_KEY.encode(), TagSpecifications=tags("key-pair")
+    )
+    iam.create_role(RoleName="reef-host", AssumeRolePolicyDocument=TRUST, Tags=OURS)
+    iam.create_instance_profile(InstanceProfileName="reef-host", Tags=OURS)
+    iam.add_role_to_instance_profile(InstanceProfileName="reef-host", RoleName="reef-host")
+    return subnets
+
+
+@pytest.fixture(scope="module")
+def ground(aws: Aws) -> set[str]:
+    return provisioned(aws)
+
+
+@pytest.fixture(scope="module")
+def reef(aws: Aws, ground: object, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    folder = tmp_path_factory.mktemp("reef")
+    certificate(folder)
+    arn = aws.client("acm", REGION).import_certificate(
+        Certificate=(folder / "ca.pem").read_bytes(), PrivateKey=(folder / "key.pem").read_bytes()
+    )["CertificateArn"]
+    checkout = Checkout(
+        folder / "checkout",
+        aws,
+        springboard_deployment="reef",
+        springboard_region=REGION,
+        springboard_models_bucket="reef-models",
+        springboard_channel=True,
+        springboard_edge=False,
+        springboard_keys_secret="reef-keys",
+        springboard_keys_follow=True,
+        springboard_tags={"Team": "diving"},
+        aws_host_allowed_cidrs=["203.0.113.0/24"],
+        aws_host_admin_cidrs=["203.0.113.7/32"],
+        aws_host_public_key_file="key.pub",
+        fleet_certificate_arn=arn,
+        fleet_image=aws.publish_ami(REGION, "20261001"),
+        fleet_instance_types=["g4dn.xlarge", "g5.xlarge"],
+    )
+    checkout.restrict("reef")
+    return checkout
+
+
+# The life of that fleet. Each step follows the one it names.
+@pytest.fixture(scope="module")
+def without_quota(reef: Checkout) -> Run:
+    return reef.play("fleet")
+
+
+@pytest.fixture(scope="module")
+def fleet_checked(aws: Aws, reef: Checkout, without_quota: object) -> Run:
+    aws.grant(REGION, 20)
+    return reef.play("fleet", "--check")
+
+
+@pytest.fixture(scope="module")
+def found_after_check(aws: Aws, fleet_checked: object) -> set[tuple[str, str]]:
+    return tagged(aws, REGION, "reef")
+
+
+@pytest.fixture(scope="module")
+def up(reef: Checkout, found_after_check: object) -> Run:
+    run = reef.play("fleet")
+    assert run.code == 0, run.text
+    return run
+
+
+def described(aws: Aws) -> dict[str, Any]:
+    """The fleet as AWS describes it."""
+    elb, scaling, ec2 = (aws.client(one, REGION) for one in ("elbv2", "autoscaling", "ec2"))
+    (balancer,) = elb.describe_load_balancers(Names=["reef-fleet"])["LoadBalancers"]
+    (targets,) = elb.describe_target_groups(Names=["reef-fleet"])["TargetGroups"]
+    (group,) = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=["reef-fleet"])["AutoScalingGroups"]
+    of_balancer = elb.describe_load_balancer_attributes(LoadBalancerArn=balancer["LoadBalancerArn"])[
+        "Attributes"
+    ]
+    of_targets = elb.describe_target_group_attributes(TargetGroupArn=targets["TargetGroupArn"])["Attributes"]
+    (version,) = ec2.describe_launch_template_versions(
+        LaunchTemplateName="reef-fleet", Versions=["$Default"]
+    )["LaunchTemplateVersions"]
+    named = {"AutoScalingGroupName": "reef-fleet"}
+    schedule = scaling.describe_scheduled_actions(**named)["ScheduledUpdateGroupActions"]
+    return {
+        "balancer": balancer,
+        "balancer attributes": {one["Key"]: one["Value"] for one in of_balancer},
+        "listener": elb.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"][0],
+        "targets": targets,
+        "target attributes": {one["Key"]: one["Value"] for one in of_targets},
+        "group": {key: value for key, value in group.items() if key not in ("Instances", "DesiredCapacity")},
+        "policies": scaling.describe_policies(**named)["ScalingPolicies"],
+        "schedule": {one["ScheduledActionName"]: one for one in schedule},
+        "template": version["LaunchTemplateData"],
+        "rules": {
+            one["GroupName"]: one["IpPermissions"]
+            for one in ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["reef-*"]}])[
+                "SecurityGroups"
+            ]
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def at_first(aws: Aws, up: object) -> dict[str, Any]:
+    return described(aws)
+
+
+@pytest.fixture(scope="module")
+def fleet_again(aws: Aws, reef: Checkout, at_first: object) -> Run:
+    """After the group scaled, and others added a policy and a tag."""
+    scaling = aws.client("autoscaling", REGION)
+    scaling.set_desired_capacity(AutoScalingGroupName="reef-fleet", DesiredCapacity=3)
+    scaling.put_scaling_policy(
+        AutoScalingGroupName="reef-fleet",
+        PolicyName="theirs",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingConfiguration={
+            "TargetValue": 50.0,
+            "PredefinedMetricSpecification": {"PredefinedMetricType": "ASGAverageCPUUtilization"},
+        },
+    )
+    return reef.play("fleet")
+
+
+KNOBS: dict[str, Any] = {
+    "fleet_instance_types": ["g5.xlarge", "g4dn.xlarge", "g6.xlarge"],
+    "fleet_min": 1,
+    "fleet_max": 6,
+    "fleet_on_demand": 1,
+    "fleet_spot_percent": 60,
+    "fleet_requests_per_minute": 45,
+    "fleet_jobs_per_host": 20,
+    "fleet_schedule": [
+        {"name": "finals", "recurrence": "30 17 * * 6", "time_zone": "Europe/Berlin", "min": 4},
+        {"name": "after", "recurrence": "0 22 * * 6", "time_zone": "Europe/Berlin", "min": 1},
+    ],
+    "fleet_health_interval_seconds": 15,
+    "fleet_health_timeout_seconds": 6,
+    "fleet_healthy_count": 3,
+    "fleet_unhealthy_count": 4,
+    "fleet_grace_seconds": 600,
+    "fleet_warmup_seconds": 240,
+    "fleet_drain_seconds": 120,
+    "fleet_slow_start_seconds": 0,
+    "fleet_idle_seconds": 65,
+    "fleet_tls_policy": "ELBSecurityPolicy-TLS13-1-3-2021-06",
+    "fleet_access_log_days": 0,
+    "fleet_root_gb": 200,
+    "aws_host_zones": [f"{REGION}a", f"{REGION}b"],
+    "aws_host_allowed_cidrs": ["198.51.100.0/24"],
+    "job_queue_input": "s3://reef-dives",
+}
+
+
+@pytest.fixture(scope="module")
+def turned(aws: Aws, reef: Checkout, fleet_again: object) -> Run:
+    """All knobs at once, another image, and what is there of other knobs that were set before."""
+    aws.grant(REGION, 60, code=SPOT_QUOTA)
+    scaling, named = aws.client("autoscaling", REGION), {"AutoScalingGroupName": "reef-fleet"}
+    scaling.put_scaling_policy(**named, PolicyName="springboard-former", ScalingAdjustment=1)
+    scaling.put_scheduled_update_group_action(
+        **named, ScheduledActionName="springboard-former", Recurrence="0 8 * * *", MinSize=3
+    )
+    reef.edit(fleet_image=aws.publish_ami(REGION, "20261101"), **KNOBS)
+    run = reef.play("fleet")
+    reef.edit(job_queue_input="")
+    return run
+
+
+@pytest.fixture(scope="module")
+def fleet_down(reef: Checkout, turned: object) -> Run:
+    return reef.play("teardown", "-e", "teardown_confirm=reef")
+
+
+def test_a_fleet_that_the_quota_has_no_room_for_is_refused(without_quota: Run) -> None:
+    assert (without_quota.code, without_quota.changed) == (2, 0), without_quota.text
+    assert "Your account may run 0 vCPUs of G and VT instances on demand" in without_quota.text
+    assert "--quota-code L-DB2E81BA --desired-value 20 " in without_quota.text
+
+
+def test_check_mode_says_what_would_be_made_and_makes_nothing(
+    fleet_checked: Run, found_after_check: set[tuple[str, str]]
+) -> None:
+    assert fleet_checked.code == 0, fleet_checked.text
+    assert fleet_checked.changed >= 6
+    assert "Would make the load balancer reef-fleet" in fleet_checked.text
+    kinds = {kind for kind, _ in found_after_check}
+    assert kinds == {"vpc", "subnet", "key-pair", "role", "instance-profile"}
+
+
+def test_hosts_come_up_encrypted_with_their_role_and_metadata_by_token_only(at_first: dict[str, Any]) -> None:
+    template = at_first["template"]
+    assert template["MetadataOptions"]["HttpTokens"] == "required"
+    (disk,) = template["BlockDeviceMappings"]
+    assert (disk["Ebs"]["Encrypted"], disk["Ebs"]["VolumeSize"]) == (True, 150)
+    assert template["IamInstanceProfile"]["Arn"].endswith("instance-profile/reef-host")
+    tags = {kind["ResourceType"]: kind["Tags"] for kind in template["TagSpecifications"]}
+    assert tags.keys() == {"instance", "volume"}
+    assert {"Key": "springboard:role", "Value": "serving"} in tags["instance"]
+
+
+def test_hosts_follow_the_channel_and_callers_keys(at_first: dict[str, Any]) -> None:
+    told = base64.b64decode(at_first["template"]["UserData"]).decode()
+    assert told.startswith("#cloud-config\n")
+    units = ("springboard-follow.timer", "springboard-keys-follow.service")
+    assert yaml.safe_load(told) == {
+        "runcmd": [["systemctl", "enable", "--now", "--no-block", unit] for unit in units]
+    }
+
+
+def test_callers_reach_the_balancer_and_only_the_balancer_reaches_hosts(at_first: dict[str, Any]) -> None:
+    balancer, hosts = at_first["rules"]["reef-fleet-balancer"], at_first["rules"]["reef-fleet"]
+    assert [(one["FromPort"], [r["CidrIp"] for r in one["IpRanges"]]) for one in balancer] == [
+        (443, ["203.0.113.0/24"])
+    ]
+    by_port = {one["FromPort"]: one for one in hosts}
+    assert by_port.keys() == {22, 8080}
+    assert by_port[8080]["IpRanges"] == []
+    assert len(by_port[8080]["UserIdGroupPairs"]) == 1
+
+
+def test_the_balancer_ends_tls_waits_longer_than_a_deadline_and_writes_logs(at_first: dict[str, Any]) -> None:
+    assert at_first["listener"]["Protocol"] == "HTTPS"
+    attributes = at_first["balancer attributes"]
+    assert attributes["idle_timeout.timeout_seconds"] == "70"
+    assert (attributes["access_logs.s3.enabled"], attributes["access_logs.s3.bucket"]) == (
+        "true",
+        "reef-models",
+    )
+    assert at_first["targets"]["HealthCheckPath"] == "/ping"
+    assert at_first["target attributes"]["deregistration_delay.timeout_seconds"] == "90"
+    assert at_first["target attributes"]["slow_start.duration_seconds"] == "60"
+
+
+def test_the_group_is_over_all_zones_and_held_by_requests(at_first: dict[str, Any], ground: set[str]) -> None:
+    group = at_first["group"]
+    assert set(group["VPCZoneIdentifier"].split(",")) == ground
+    assert (group["MinSize"], group["MaxSize"], group["HealthCheckType"]) == (2, 4, "ELB")
+    assert group["TargetGroupARNs"] == [at_first["targets"]["TargetGroupArn"]]
+    (policy,) = at_first["policies"]
+    label = policy["TargetTrackingConfiguration"]["PredefinedMetricSpecification"]["ResourceLabel"]
+    balancer, targets = at_first["balancer"]["LoadBalancerArn"], at_first["targets"]["TargetGroupArn"]
+    assert label == f"{balancer.partition('loadbalancer/')[2]}/{targets.rpartition(':')[2]}"
+
+
+def test_hosts_are_in_the_inventory_by_their_ids(aws: Aws, reef: Checkout, up: object) -> None:
+    listed = json.loads(reef.ansible("ansible-inventory", "--list").partition("\nexit")[0])
+    instances = aws.client("autoscaling", REGION).describe_auto_scaling_instances()["AutoScalingInstances"]
+    ours = {one["InstanceId"] for one in instances if one["AutoScalingGroupName"] == "reef-fleet"}
+    assert set(listed["springboard"]["hosts"]) == ours
+    assert len(ours) >= 2
+
+
+def test_a_second_run_changes_nothing_and_leaves_the_size_alone(fleet_again: Run, aws: Aws) -> None:
+    assert (fleet_again.code, fleet_again.changed) == (0, 0), fleet_again.text
+
+
+def test_each_knob_changes_what_it_is_for(turned: Run, aws: Aws, at_first: dict[str, Any]) -> None:
+    assert turned.code == 0, turned.text
+    now = described(aws)
+    group = now["group"]
+    assert (group["MinSize"], group["MaxSize"], group["CapacityRebalance"]) == (1, 6, True)
+    assert (group["HealthCheckGracePeriod"], group["DefaultInstanceWarmup"]) == (600, 240)
+    mixed = group["MixedInstancesPolicy"]
+    assert [one["InstanceType"] for one in mixed["LaunchTemplate"]["Overrides"]] == KNOBS[
+        "fleet_instance_types"
+    ]
+    assert mixed["InstancesDistribution"]["OnDemandBaseCapacity"] == 1
+    assert len(group["VPCZoneIdentifier"].split(",")) == len(now["balancer"]["AvailabilityZones"]) == 2
+    assert mixed["InstancesDistribution"]["OnDemandPercentageAboveBaseCapacity"] == 40
+    assert mixed["InstancesDistribution"]["SpotAllocationStrategy"] == "price-capacity-optimized"
+    policies = {one["PolicyName"]: one["TargetTrackingConfiguration"] for one in now["policies"]}
+    assert policies.keys() == {"springboard-requests", "springboard-jobs", "theirs"}
+    assert policies["springboard-requests"]["TargetValue"] == 45
+    waiting, hosts, each = policies["springboard-jobs"]["CustomizedMetricSpecification"]["Metrics"]
+    assert waiting["MetricStat"]["Metric"]["Dimensions"] == [{"Name": "QueueName", "Value": "reef-jobs"}]
+    assert hosts["MetricStat"]["Metric"]["MetricName"] == "GroupInServiceInstances"
+    assert (each["Expression"], each["ReturnData"]) == ("waiting / hosts", True)
+    assert now["schedule"].keys() == {"springboard-finals", "springboard-after"}
+    assert now["schedule"]["springboard-finals"]["MinSize"] == 4
+    assert now["schedule"]["springboard-finals"]["TimeZone"] == "Europe/Berlin"
+    targets = now["targets"]
+    assert (targets["HealthCheckIntervalSeconds"], targets["HealthCheckTimeoutSeconds"]) == (15, 6)
+    assert (targets["HealthyThresholdCount"], targets["UnhealthyThresholdCount"]) == (3, 4)
+    attributes = now["target attributes"]
+    assert attributes["deregistration_delay.timeout_seconds"] == "120"
+    assert attributes["slow_start.duration_seconds"] == "0"
+    assert attributes["load_balancing.algorithm.type"] == "least_outstanding_requests"
+    assert now["balancer attributes"]["idle_timeout.timeout_seconds"] == "65"
+    assert now["balancer attributes"]["access_logs.s3.enabled"] == "false"
+    assert now["listener"]["SslPolicy"] == KNOBS["fleet_tls_policy"]
+    assert now["rules"]["reef-fleet-balancer"][0]["IpRanges"][0]["CidrIp"] == "198.51.100.0/24"
+    template, former = now["template"], at_first["template"]
+    assert template["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == 200
+    same = template.keys() - {"BlockDeviceMappings", "ImageId"}
+    assert {key: template[key] for key in same} == {key: former[key] for key in same}
+    assert template["ImageId"] != former["ImageId"]
+
+
+def test_teardown_lists_and_deletes_the_fleet_and_what_it_stands_on(fleet_down: Run, aws: Aws) -> None:
+    assert fleet_down.code == 0, fleet_down.text
+    listed = fleet_down.text.split("to delete:")[1].split("TASK")[0]
+    for kind in ("Auto Scaling group", "launch template", "load balancer", "target group"):
+        assert f"- {kind} reef-fleet" in listed
+    assert tagged(aws, REGION, "reef") == set()
+
+
+def test_the_policies_allow_what_was_asked_and_nothing_more(
+    fleet_down: object, aws: Aws, reef: Checkout
+) -> None:
+    def policy(name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((reef.folder / f"build/policies/{name}.json").read_text())
+        return found
+
+    assert len(json.dumps(policy("fleet"), separators=(",", ":"))) <= 6144
+    assert actions(policy("fleet")) - aws.asked(reef.users["fleet"]) == set()
+    about = {one for one in actions(policy("teardown")) if "LaunchTemplate" in one or "ec2" not in one}
+    about = {one for one in about if one.startswith(("autoscaling:", "elasticloadbalancing:", "ec2:"))}
+    assert about - aws.asked(reef.users["teardown"]) == set()
+
+
+def test_of_others_no_fleet_can_be_changed(fleet_down: object, aws: Aws, reef: Checkout) -> None:
+    scaling = aws.client("autoscaling", REGION, reef.users["fleet"])
+    for call, words in (
+        ("update_auto_scaling_group", {"MaxSize": 1}),
+        ("put_scaling_policy", {"PolicyName": "springboard-requests", "PolicyType": "SimpleScaling"}),
+    ):
+        with pytest.raises(ClientError, match="not authorized to perform"):
+            getattr(scaling, call)(AutoScalingGroupName="lido-fleet", **words)
