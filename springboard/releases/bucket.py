@@ -36,8 +36,8 @@ class Bucket:
             return boto3.client("s3", config=config) if self._given is None else self._given
         except (BotoCoreError, ValueError) as error:
             raise ReleaseError(
-                f"S3 cannot be asked with these AWS settings: {error}. Look at AWS_PROFILE, AWS_REGION and "
-                "AWS_ENDPOINT_URL_S3, and at ~/.aws/config"
+                f"S3 cannot be asked with these AWS settings: {error}. Look at AWS_PROFILE, "
+                "AWS_DEFAULT_REGION and AWS_ENDPOINT_URL_S3, and at ~/.aws/config"
             ) from error
 
     def url(self, key: str) -> str:

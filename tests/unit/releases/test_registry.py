@@ -95,7 +95,7 @@ def test_a_manifest_that_cannot_be_read_does_not_keep_the_others_from_the_list(
     [
         ("AWS_PROFILE", "nosuch", r"nosuch.*AWS_PROFILE"),
         ("AWS_ENDPOINT_URL_S3", "no address", r"AWS_ENDPOINT_URL_S3"),
-        ("AWS_DEFAULT_REGION", "no region", r"AWS_REGION"),
+        ("AWS_DEFAULT_REGION", "no region", r"AWS_DEFAULT_REGION"),
     ],
 )
 def test_aws_settings_that_cannot_be_used_are_told_in_a_line(
