@@ -13,6 +13,7 @@ import httpx
 import pytest
 import yaml
 from fastapi import FastAPI
+from jinja2 import Environment
 from starlette.routing import Mount
 
 from model_handler.request.errors import ScoringError
@@ -57,10 +58,13 @@ def paths(app: FastAPI) -> set[str]:
 def locations() -> Iterator[tuple[str, str]]:
     """The public server's locations, as (modifier, path); those of a loop come one by one."""
     text = (EDGE / "templates" / "nginx.conf.j2").read_text().partition("# nginx's own counters")[0]
-    for listed in re.findall(r"{% for path in (\[.*?\]) %}", text):
-        # Of two loops, the one over paths with their modifiers stands first.
+    given = Environment(autoescape=True).compile_expression
+    for listed in re.findall(r"{% for path in (.*?) %}", text):
+        # Loops over paths with their modifiers stand before the others.
         place = "location {{ path }} {" if "= /" in listed else "location = {{ path }} {"
-        each = "".join(place.replace("{{ path }}", path) + "\n" for path in yaml.safe_load(listed))
+        each = "".join(
+            place.replace("{{ path }}", path) + "\n" for path in given(listed)(edge_control=False) or ()
+        )
         text = text.replace(place, each, 1)
     yield from re.findall(r"location (=?) ?([/\w.]+) {", text)
 
