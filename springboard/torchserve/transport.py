@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 
+from springboard.system.tls import authorities
+
 _SCHEME = "unix://"
 # Their number, as their time, is the business of whoever asks: the front has a queue.
 UNBOUNDED = httpx.Limits(max_connections=None, max_keepalive_connections=None)
@@ -30,7 +32,7 @@ def mounts() -> dict[str, httpx.AsyncBaseTransport]:
 def client(**options: Any) -> httpx.Client:
     """Return a client that understands `url`; `options` are `httpx.Client`'s."""
     # Proxies of the environment are for elsewhere.
-    return httpx.Client(mounts={_SCHEME: _Sockets()}, trust_env=False, **options)
+    return httpx.Client(mounts={_SCHEME: _Sockets()}, trust_env=False, verify=authorities(), **options)
 
 
 def request(method: str, url: str, *, timeout: float = 60.0, **options: Any) -> httpx.Response:
@@ -51,7 +53,9 @@ class _AsyncSockets(httpx.AsyncBaseTransport):
             for gone in [self._by_path.pop(gone) for gone in _gone(self._by_path)]:
                 await gone.aclose()
             # Another request may have come here while those closed.
-            self._by_path.setdefault(path, httpx.AsyncHTTPTransport(uds=path, limits=UNBOUNDED))
+            self._by_path.setdefault(
+                path, httpx.AsyncHTTPTransport(uds=path, limits=UNBOUNDED, verify=authorities())
+            )
         return await self._by_path[path].handle_async_request(_over_http(request))
 
     async def aclose(self) -> None:
@@ -67,7 +71,7 @@ class _Sockets(httpx.BaseTransport):
         path = _socket_of(request)
         _knock(path, request)
         if path not in self._by_path:
-            self._by_path[path] = httpx.HTTPTransport(uds=path, limits=UNBOUNDED)
+            self._by_path[path] = httpx.HTTPTransport(uds=path, limits=UNBOUNDED, verify=authorities())
         return self._by_path[path].handle_request(_over_http(request))
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ import httpx
 import yaml
 
 from springboard.system.processes import Child
+from springboard.system.tls import authorities
 from springboard.torchserve.process import TorchServe
 from tests.stands.waiting import at_work, wait_until
 
@@ -67,7 +68,8 @@ class FrontProcess:
                 self.url = found[1]
 
     def wait_ready(self) -> Self:
-        wait_until(lambda: httpx.get(f"{self.url}/ping").status_code == 200, "/ping to be 200", 120)
+        ping = f"{self.url}/ping"
+        wait_until(lambda: _get(ping).status_code == 200, "/ping to be 200", 120)
         return self
 
     def score(self, body: bytes, **headers: str) -> httpx.Response:
@@ -76,19 +78,24 @@ class FrontProcess:
             content=body,
             headers={name.replace("_", "-"): value for name, value in headers.items()},
             timeout=90,
+            verify=authorities(),
         )
 
     def state(self) -> dict[str, Any]:
-        state: dict[str, Any] = httpx.get(f"{self.url}/endpoints/dive-scoring").json()
+        state: dict[str, Any] = _get(f"{self.url}/endpoints/dive-scoring").json()
         return state
 
     def metric(self, name: str, **labels: str) -> float:
         """Sum a metric's samples that have these labels."""
         total = 0.0
-        for line in httpx.get(f"{self.url}/metrics").text.splitlines():
+        for line in _get(f"{self.url}/metrics").text.splitlines():
             if re.match(rf"{name}(\{{|\s)", line) and all(f'{k}="{v}"' in line for k, v in labels.items()):
                 total += float(line.rsplit(" ", 1)[1])
         return total
+
+
+def _get(url: str) -> httpx.Response:
+    return httpx.get(url, verify=authorities())
 
 
 def write_endpoint(path: Path, variants: list[tuple[str, TorchServe, int]], **more: Any) -> Path:
@@ -122,7 +129,7 @@ def steady_load(url: str, body: bytes, clients: int = 4) -> Iterator[list[int]]:
     statuses: list[int] = []
     numbers = itertools.count()
 
-    with httpx.Client(timeout=90) as client:
+    with httpx.Client(timeout=90, verify=authorities()) as client:
 
         def call() -> None:
             try:

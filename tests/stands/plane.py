@@ -13,6 +13,7 @@ import httpx
 from botocore.config import Config
 
 from springboard.auth import keys
+from springboard.system.tls import authorities
 from tests.stands.front import FrontProcess
 from tests.stands.waiting import wait_until
 
@@ -74,12 +75,16 @@ class Machine:
 
     def metrics(self, endpoint: str) -> str:
         """An endpoint's own figures."""
-        return httpx.get(f"{self.server.url}/endpoints/{endpoint}/front/metrics").text
+        return httpx.get(f"{self.server.url}/endpoints/{endpoint}/front/metrics", verify=authorities()).text
 
     def until_ready(self, endpoint: str) -> None:
         """Return when an endpoint can answer."""
         url = f"{self.server.url}/endpoints/{endpoint}/front/ping"
-        wait_until(lambda: httpx.get(url).status_code == 200, f"{endpoint} to be ready", 120)
+
+        def ready() -> bool:
+            return httpx.get(url, verify=authorities()).status_code == 200
+
+        wait_until(ready, f"{endpoint} to be ready", 120)
 
     def create(self, model: str, where: str, **environment: str) -> None:
         """Have a model, and a configuration of the same name."""

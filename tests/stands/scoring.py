@@ -15,6 +15,7 @@ from springboard.front.front import Front
 from springboard.front.routes import create_app
 from springboard.front.scheduling.dispatch import Scored
 from springboard.front.scheduling.lane import Ticket
+from springboard.system.tls import authorities
 from springboard.torchserve.client import Answer, Video
 from tests.stands.served import served
 
@@ -78,10 +79,10 @@ def scoring(
         }
     )
     modes = frozenset({Mode.BEARER, Mode.SIGV4} if keys else {Mode.NONE})
-    front = Front(endpoint, Auth(modes, keys or Keys()), httpx.AsyncClient())
+    front = Front(endpoint, Auth(modes, keys or Keys()), httpx.AsyncClient(verify=authorities()))
     with served(create_app(front, MetricsRule.OPEN, hosts=hosts)) as port:
         url = f"http://127.0.0.1:{port}"
-        with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=url, timeout=30, trust_env=False, verify=authorities()) as client:
             one = Scoring(front, client, url, port)
             front.dispatcher.score = one.score  # type: ignore[method-assign]
             yield one
