@@ -26,6 +26,7 @@ from springboard.control.store import DocumentStore, Folder, Prefix
 from springboard.endpoint.document import Endpoint
 from springboard.front.front import Front
 from springboard.front.routes import create_app
+from springboard.system import logs
 from tests.stands.objects import Objects
 from tests.stands.served import served
 from tests.unit.control.conftest import ADMIN, Plane
@@ -38,6 +39,7 @@ def agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[HostAgent]:
     """Those that would work, on a host that is configured."""
     found: list[HostAgent] = []
     monkeypatch.setattr(hosted, "work", found.append)
+    monkeypatch.setattr(logs, "configure", lambda as_json: None)
     monkeypatch.setattr(os, "setgroups", lambda _: None)
     monkeypatch.setenv("SPRINGBOARD_ROOT", str(tmp_path))
     path = tmp_path / "etc/springboard/host.yml"
