@@ -38,7 +38,7 @@ def work(
     """Score the jobs on the endpoint's queue until SIGTERM or Ctrl-C."""
     logs.configure(log_json)
     stop = stop_event()
-    _Shift(endpoint_file, front).run(stop, stop_within)
+    _Shift(endpoint_file, front, stop, stop_within).run()
     # Threads may still wait for the front; what they had is given back.
     logging.shutdown()
     os._exit(0)
@@ -47,20 +47,24 @@ def work(
 class _Shift:
     """Has a worker at work as endpoint.yml says, and another one when that is edited."""
 
-    def __init__(self, path: Path, front: str) -> None:
+    def __init__(self, path: Path, front: str, stop: threading.Event, stop_within: float) -> None:
         self._path, self._front = path, front
+        self._stop, self._stop_within = stop, stop_within
         self._now: tuple[str, Async | None] = ("", None)
         self._crew: _Crew | None = None
+        self._retiring = list[threading.Thread]()
         self._told = ""
 
-    def run(self, stop: threading.Event, stop_within: float) -> None:
+    def run(self) -> None:
         while True:
             self._look()
-            if stop.wait(_LOOK_SECONDS):
+            if self._stop.wait(_LOOK_SECONDS):
                 break
         if self._crew:
-            log.info("ending: up to %g s for what is at work", stop_within)
-            self._crew.stop(stop_within)
+            log.info("ending: up to %g s for what is at work", self._stop_within)
+            self._crew.stop(self._stop_within)
+        for thread in self._retiring:
+            thread.join()
 
     def _look(self) -> None:
         try:
@@ -73,7 +77,9 @@ class _Shift:
             return
         before, self._crew = self._crew, None
         if before:  # it ends what it has; a job that both could claim only one gets
-            threading.Thread(target=before.stop, args=(3600,), daemon=True).start()
+            retiring = threading.Thread(target=self._retire, args=(before,), daemon=True)
+            retiring.start()
+            self._retiring = [*(thread for thread in self._retiring if thread.is_alive()), retiring]
         self._now = wanted
         if endpoint.asynchronous is None:
             self._tell(f"{self._path} has no `async`: nothing to do")
@@ -101,6 +107,10 @@ class _Shift:
                 one.start()
         self._tell(f"working for {name}, up to {settings.max_concurrent} jobs at a time")
         return _Crew(worker, reports, hooks)
+
+    def _retire(self, crew: "_Crew") -> None:
+        crew.worker.finish(self._stop)
+        crew.stop(self._stop_within)
 
     def _tell(self, what: str) -> None:
         if what != self._told:

@@ -94,6 +94,12 @@ class Worker:
         for thread in self._threads:
             thread.start()
 
+    def finish(self, hurry: threading.Event) -> None:
+        """Take no more jobs; return once those at work have ended, or it is to `hurry`. Then comes `stop`."""
+        self._stopping.set()
+        while self._held and not hurry.wait(_PAUSE_SECONDS):
+            pass
+
     def stop(self, seconds: float) -> None:
         """Take no more jobs; what is not done within `seconds` goes back to the queue at once."""
         self._stopping.set()
