@@ -17,7 +17,7 @@ DURATIONS = Path(__file__).with_name("durations.json")
 WRITE, QUICK = "SPRINGBOARD_WRITE_DURATIONS", "SPRINGBOARD_QUICK_TESTS"
 _SHORT_S = 2
 # So many seconds of longer ones: with all the short ones that is under four minutes on two cores.
-_QUICK_S = 100
+_QUICK_S = 40
 # Both chains of hosts wait more than they compute: one beside what computes takes less than both at once.
 _BESIDE, _LATER = "hosts-edge", 5
 _LONG = 40

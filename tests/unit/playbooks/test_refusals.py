@@ -12,6 +12,7 @@ import yaml
 
 from springboard.system.checkout import ROOT
 
+pytestmark = pytest.mark.xdist_group("refusals")
 ACCOUNT = {"ansible.builtin.include_tasks": str(ROOT / "playbooks/tasks/aws_account.yml")}
 BUCKET = {"ansible.builtin.include_role": {"name": "model_bucket", "tasks_from": "preflight"}}
 PLACES = {"ansible.builtin.include_role": {"name": "job_queue", "tasks_from": "places"}}
