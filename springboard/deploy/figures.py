@@ -9,6 +9,8 @@ from math import exp, inf, log, sqrt
 
 import httpx
 
+from springboard.system.tls import authorities
+
 _TIMEOUT_SECONDS = 10.0
 
 
@@ -249,16 +251,14 @@ class FrontFigures:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        # One connection a request: a front that restarts hands its socket to its successor.
-        self._client = httpx.Client(
-            timeout=_TIMEOUT_SECONDS, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
-        )
 
     def read(self) -> Sample:
         """Return its figures now; raise `FrontAway`."""
         try:
             # A front that restarts answers once its successor listens: systemd holds the socket meanwhile.
-            answer = self._client.get(f"{self._url}/metrics")
+            answer = httpx.get(
+                f"{self._url}/metrics", timeout=_TIMEOUT_SECONDS, trust_env=False, verify=authorities()
+            )
         except httpx.HTTPError as error:
             raise FrontAway(
                 f"the front at {self._url} does not answer ({type(error).__name__}); "
