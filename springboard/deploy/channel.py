@@ -7,9 +7,9 @@ writers one is refused.
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from springboard.deploy.settings import Beside, Canary, Host, ShadowRule
+from springboard.deploy.settings import Beside, Canary, Host, ShadowRule, overlaid
 from springboard.endpoint.names import Release
 from springboard.releases.bucket import Bucket
 from springboard.system import documents
@@ -57,11 +57,7 @@ class Channel(Rules):
         """Return the host's settings with the channel's over them; raise `ChannelError` where they clash."""
         changed = _given(self.settings)
         changed["canary"] = host.canary.model_copy(update=_given(self.canary))
-        try:
-            return Host.model_validate(host.model_copy(update=changed).model_dump(by_alias=True))
-        except ValidationError as error:
-            why = error.errors(include_input=False, include_url=False)[0]["msg"]
-            raise ChannelError(f"the channel does not go with this host's host.yml: {why}") from None
+        return overlaid(host, changed, "the channel", ChannelError)
 
 
 class Channels:

@@ -1,5 +1,6 @@
 """A host's settings, /etc/springboard/host.yml: what Ansible writes of what is wanted."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -184,13 +185,16 @@ class Driven(Strict):
         changed = {name: value for name in Driven.model_fields if (value := getattr(self, name)) is not None}
         if (workers := changed.pop("workers", None)) is not None:
             changed["worker"] = host.worker.model_copy(update={"workers": workers})
-        try:
-            return Host.model_validate(host.model_copy(update=changed).model_dump(by_alias=True))
-        except ValidationError as error:
-            why = error.errors(include_input=False, include_url=False)[0]["msg"]
-            raise HostFileError(
-                f"the endpoint's document does not go with this host's host.yml: {why}"
-            ) from None
+        return overlaid(host, changed, "the endpoint's document", HostFileError)
+
+
+def overlaid(host: Host, changes: Mapping[str, object], whose: str, error: type[Exception]) -> Host:
+    """Return a host's settings with changes over them; raise `error`, which says `whose` they are."""
+    try:
+        return Host.model_validate(host.model_copy(update=changes).model_dump(by_alias=True))
+    except ValidationError as fault:
+        why = fault.errors(include_input=False, include_url=False)[0]["msg"]
+        raise error(f"{whose} does not go with this host's host.yml: {why}") from None
 
 
 def here(layout: Layout) -> Host:
