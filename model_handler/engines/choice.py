@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -114,15 +115,23 @@ class _Verdict:
         except (OSError, ValueError, AttributeError):
             return None  # measured again
 
-    def write(self, engine: str, seconds: dict[str, float]) -> None:
-        """Keep it; where that cannot be, the next start measures again."""
+    def settle(self, engine: str, seconds: dict[str, float]) -> str:
+        """Return what holds: this, or what another worker kept since we looked, for all score alike.
+
+        Where it cannot be kept, the next start measures again.
+        """
         if self._file is None:
-            return
+            return engine
+        if kept := self.read():
+            return kept
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._file.write_text(json.dumps({"engine": engine, "seconds": seconds}) + "\n")
+            draft = self._file.with_suffix(f".{os.getpid()}")
+            draft.write_text(json.dumps({"engine": engine, "seconds": seconds}) + "\n")
+            draft.replace(self._file)
         except OSError as error:
             log.warning("Which engine is faster cannot be kept: %s", error)
+        return engine
 
 
 def _faster(
@@ -143,9 +152,9 @@ def _faster(
     del networks
     networks = in_torch()
     seconds["torch"] = _seconds(networks)
-    engine = "openvino" if seconds["openvino"] < _WORTH * seconds["torch"] else "torch"
+    faster = "openvino" if seconds["openvino"] < _WORTH * seconds["torch"] else "torch"
+    engine = verdict.settle(faster, seconds)
     log.info("%d clips take %s s: %s computes", _MEASURED_CLIPS, seconds, engine)
-    verdict.write(engine, seconds)
     if engine == "torch":
         return networks
     del networks

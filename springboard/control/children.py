@@ -133,6 +133,7 @@ class Children:
         folder, runtime = self._place.instances / instance, self._place.runtime
         try:
             lines = (folder / "torchserve.env").read_text(encoding="utf-8").splitlines()
+            told = dict(line.split("=", 1) for line in lines)
             work = folder / "work"
             # What a killed predecessor left: its unpacked model, half a gigabyte.
             shutil.rmtree(work, ignore_errors=True)
@@ -147,7 +148,7 @@ class Children:
                         *("--log-config", str(runtime / "log4j2.xml")),
                         *("--model-store", str(folder / "model-store")),
                     ],
-                    env={**self._environment, **dict(line.split("=", 1) for line in lines)},
+                    env={**self._environment, **told, "SPRINGBOARD_CACHE": str(self._place.found)},
                     cwd=work,
                     stdout=output,
                     stderr=subprocess.STDOUT,

@@ -60,6 +60,11 @@ class Place(Site):
         return self.own / "endpoint.yml"
 
     @property
+    def found(self) -> Path:
+        """What workers of all endpoints found out about this machine: a model's instances score alike."""
+        return self.root / "found"
+
+    @property
     def unit(self) -> Path:
         """Nothing: children have no units."""
         return self.own / "no-unit"

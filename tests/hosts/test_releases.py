@@ -89,7 +89,7 @@ class Site:
         """Assert that everything on the host says the same; return the units beside the one that serves."""
         state = json.loads(self.node.run("cat", f"{HOME}/deployment.json"))
         unit = f"torchserve@{state['promoted']['instance']}.service"
-        assert (state["promoted"]["version"], state["deploying"]) == (version, None)
+        assert (state["promoted"]["version"], state["deploying"]) == (version, None), state["last"]
         endpoint = yaml.safe_load(self.node.run("cat", "/etc/springboard/endpoint.yml"))
         shares = [(one["name"], one["release"], one["weight"]) for one in endpoint["variants"]]
         assert shares == [("stable", version, 100)]

@@ -92,6 +92,19 @@ def test_auto_measures_anew_on_another_machine(monkeypatch: pytest.MonkeyPatch, 
     assert len(asked) == 4
 
 
+def test_workers_that_measure_at_once_agree(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    weights = small_checkpoint()
+
+    def another_is_first(networks: Networks) -> float:
+        if networks.engine == "torch":
+            measured(monkeypatch, openvino=0.5, torch=1.0)
+            assert choose(weights, CPU, torch.float32, "auto", tmp_path).engine == "openvino"
+        return {"openvino": 1.0, "torch": 0.5}[networks.engine]
+
+    monkeypatch.setattr(choice, "_seconds", another_is_first)
+    assert choose(weights, CPU, torch.float32, "auto", tmp_path).engine == "openvino"
+
+
 @pytest.mark.parametrize("left", ["", "{", "{}", "[]"])
 def test_a_damaged_verdict_is_measured_anew(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, left: str
