@@ -11,43 +11,14 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 
-from springboard.system.checkout import ROOT
-from tests.aws.harness import PUBLIC_KEY, Aws, Checkout, Run
+from tests.aws.fleet import REGION, described, provisioned
+from tests.aws.harness import Aws, Checkout, Run
 from tests.aws.inspect import tagged
 from tests.aws.test_policies import actions
 from tests.stands.aws import SPOT_QUOTA
 from tests.stands.certificates import certificate
 
 pytestmark = pytest.mark.xdist_group("aws")
-REGION = "eu-central-1"
-OURS = [{"Key": "springboard:deployment", "Value": "reef"}]
-TRUST = (ROOT / "playbooks/roles/aws_host/files/trust.json").read_text()
-
-
-def provisioned(aws: Aws) -> set[str]:
-    """What provision.yml makes that a fleet stands on; the subnets."""
-    ec2, iam = aws.client("ec2", REGION), aws.client("iam")
-
-    def tags(kind: str) -> list[dict[str, object]]:
-        return [{"ResourceType": kind, "Tags": OURS}]
-
-    vpc = ec2.create_vpc(CidrBlock="10.78.0.0/16", TagSpecifications=tags("vpc"))["Vpc"]["VpcId"]
-    subnets = {
-        ec2.create_subnet(
-            VpcId=vpc,
-            CidrBlock=f"10.78.{number}.0/24",
-            AvailabilityZone=f"{REGION}{zone}",
-            TagSpecifications=tags("subnet"),
-        )["Subnet"]["SubnetId"]
-        for number, zone in enumerate("abc")
-    }
-    ec2.import_key_pair(
-        KeyName="reef", PublicKeyMaterial=PUBLIC_KEY.encode(), TagSpecifications=tags("key-pair")
-    )
-    iam.create_role(RoleName="reef-host", AssumeRolePolicyDocument=TRUST, Tags=OURS)
-    iam.create_instance_profile(InstanceProfileName="reef-host", Tags=OURS)
-    iam.add_role_to_instance_profile(InstanceProfileName="reef-host", RoleName="reef-host")
-    return subnets
 
 
 @pytest.fixture(scope="module")
@@ -108,40 +79,6 @@ def up(reef: Checkout, found_after_check: object) -> Run:
     return run
 
 
-def described(aws: Aws) -> dict[str, Any]:
-    """The fleet as AWS describes it."""
-    elb, scaling, ec2 = (aws.client(one, REGION) for one in ("elbv2", "autoscaling", "ec2"))
-    (balancer,) = elb.describe_load_balancers(Names=["reef-fleet"])["LoadBalancers"]
-    (targets,) = elb.describe_target_groups(Names=["reef-fleet"])["TargetGroups"]
-    (group,) = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=["reef-fleet"])["AutoScalingGroups"]
-    of_balancer = elb.describe_load_balancer_attributes(LoadBalancerArn=balancer["LoadBalancerArn"])[
-        "Attributes"
-    ]
-    of_targets = elb.describe_target_group_attributes(TargetGroupArn=targets["TargetGroupArn"])["Attributes"]
-    (version,) = ec2.describe_launch_template_versions(
-        LaunchTemplateName="reef-fleet", Versions=["$Default"]
-    )["LaunchTemplateVersions"]
-    named = {"AutoScalingGroupName": "reef-fleet"}
-    schedule = scaling.describe_scheduled_actions(**named)["ScheduledUpdateGroupActions"]
-    return {
-        "balancer": balancer,
-        "balancer attributes": {one["Key"]: one["Value"] for one in of_balancer},
-        "listener": elb.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"][0],
-        "targets": targets,
-        "target attributes": {one["Key"]: one["Value"] for one in of_targets},
-        "group": {key: value for key, value in group.items() if key not in ("Instances", "DesiredCapacity")},
-        "policies": scaling.describe_policies(**named)["ScalingPolicies"],
-        "schedule": {one["ScheduledActionName"]: one for one in schedule},
-        "template": version["LaunchTemplateData"],
-        "rules": {
-            one["GroupName"]: one["IpPermissions"]
-            for one in ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["reef-*"]}])[
-                "SecurityGroups"
-            ]
-        },
-    }
-
-
 @pytest.fixture(scope="module")
 def at_first(aws: Aws, up: object) -> dict[str, Any]:
     return described(aws)
@@ -164,6 +101,26 @@ def fleet_again(aws: Aws, reef: Checkout, at_first: object) -> Run:
     return reef.play("fleet")
 
 
+WITH_JOBS: dict[str, Any] = {"job_queue_input": "s3://reef-dives", "fleet_jobs_per_host": 20}
+
+
+@pytest.fixture(scope="module")
+def asleep(reef: Checkout, fleet_again: object) -> Run:
+    """No host as long as no job waits."""
+    reef.edit(fleet_min=0, **WITH_JOBS)
+    return reef.play("fleet")
+
+
+@pytest.fixture(scope="module")
+def described_asleep(aws: Aws, asleep: object) -> dict[str, Any]:
+    return described(aws)
+
+
+@pytest.fixture(scope="module")
+def asleep_again(reef: Checkout, described_asleep: object) -> Run:
+    return reef.play("fleet")
+
+
 KNOBS: dict[str, Any] = {
     "fleet_instance_types": ["g5.xlarge", "g4dn.xlarge", "g6.xlarge"],
     "fleet_min": 1,
@@ -171,7 +128,6 @@ KNOBS: dict[str, Any] = {
     "fleet_on_demand": 1,
     "fleet_spot_percent": 60,
     "fleet_requests_per_minute": 45,
-    "fleet_jobs_per_host": 20,
     "fleet_schedule": [
         {"name": "finals", "recurrence": "30 17 * * 6", "time_zone": "Europe/Berlin", "min": 4},
         {"name": "after", "recurrence": "0 22 * * 6", "time_zone": "Europe/Berlin", "min": 1},
@@ -190,12 +146,11 @@ KNOBS: dict[str, Any] = {
     "fleet_root_gb": 200,
     "aws_host_zones": [f"{REGION}a", f"{REGION}b"],
     "aws_host_allowed_cidrs": ["198.51.100.0/24"],
-    "job_queue_input": "s3://reef-dives",
 }
 
 
 @pytest.fixture(scope="module")
-def turned(aws: Aws, reef: Checkout, fleet_again: object) -> Run:
+def turned(aws: Aws, reef: Checkout, asleep_again: object) -> Run:
     """All knobs at once, another image, and what is there of other knobs that were set before."""
     aws.grant(REGION, 60, code=SPOT_QUOTA)
     scaling, named = aws.client("autoscaling", REGION), {"AutoScalingGroupName": "reef-fleet"}
@@ -297,6 +252,27 @@ def test_a_second_run_changes_nothing_and_leaves_the_size_alone(fleet_again: Run
     assert (fleet_again.code, fleet_again.changed) == (0, 0), fleet_again.text
 
 
+def test_where_there_may_be_no_host_the_queue_alone_brings_the_first_and_holds_the_rest(
+    asleep: Run, described_asleep: dict[str, Any]
+) -> None:
+    assert asleep.code == 0, asleep.text
+    assert described_asleep["group"]["MinSize"] == 0
+    policies = {one["PolicyName"]: one for one in described_asleep["policies"]}
+    assert policies.keys() == {"springboard-jobs", "springboard-first", "theirs"}
+    first = policies["springboard-first"]
+    assert (first["PolicyType"], first["AdjustmentType"]) == ("StepScaling", "ChangeInCapacity")
+    (alarm,) = described_asleep["alarms"]
+    assert alarm["AlarmActions"] == [first["PolicyARN"]]
+    waiting, wanted, none = alarm["Metrics"]
+    assert waiting["MetricStat"]["Metric"]["Dimensions"] == [{"Name": "QueueName", "Value": "reef-jobs"}]
+    assert wanted["MetricStat"]["Metric"]["MetricName"] == "GroupDesiredCapacity"
+    assert (none["Expression"], none["ReturnData"]) == ("IF(waiting > 0 AND wanted < 1, 1, 0)", True)
+
+
+def test_a_sleeping_fleet_is_left_alone_by_another_run(asleep_again: Run) -> None:
+    assert (asleep_again.code, asleep_again.changed) == (0, 0), asleep_again.text
+
+
 def test_each_knob_changes_what_it_is_for(turned: Run, aws: Aws, at_first: dict[str, Any]) -> None:
     assert turned.code == 0, turned.text
     now = described(aws)
@@ -317,7 +293,8 @@ def test_each_knob_changes_what_it_is_for(turned: Run, aws: Aws, at_first: dict[
     waiting, hosts, each = policies["springboard-jobs"]["CustomizedMetricSpecification"]["Metrics"]
     assert waiting["MetricStat"]["Metric"]["Dimensions"] == [{"Name": "QueueName", "Value": "reef-jobs"}]
     assert hosts["MetricStat"]["Metric"]["MetricName"] == "GroupInServiceInstances"
-    assert (each["Expression"], each["ReturnData"]) == ("waiting / hosts", True)
+    assert (each["Expression"], each["ReturnData"]) == ("waiting / IF(hosts > 0, hosts, 1)", True)
+    assert now["alarms"] == []
     assert now["schedule"].keys() == {"springboard-finals", "springboard-after"}
     assert now["schedule"]["springboard-finals"]["MinSize"] == 4
     assert now["schedule"]["springboard-finals"]["TimeZone"] == "Europe/Berlin"

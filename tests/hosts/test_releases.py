@@ -26,14 +26,15 @@ from tests.stands.waiting import at_work, wait_until
 
 CLIENTS = 4
 WEIGHT = 40
-# On a busy machine ten attempts of a good release may well take longer than ten others.
+# On a busy machine ten attempts of a good release may well take longer than ten others, the first ones of a
+# new TorchServe several times as long as one that is warm; the line is at the square root.
 CANARY = {
     "weight": WEIGHT,
     "bake_seconds": 10,
     "steps": [],
     "min_attempts": 10,
     "hold_bakes": 20,
-    "max_p95_ratio": 5,
+    "max_p95_ratio": 25,
 }
 LOCK = "/run/lock/springboard-deploy.lock"
 HOME = "/var/lib/springboard"

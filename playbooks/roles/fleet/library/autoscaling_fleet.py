@@ -2,6 +2,7 @@
 """Ansible module: an Auto Scaling group with its policies and scheduled actions."""
 
 import time
+from functools import partial
 from typing import Any
 
 import boto3
@@ -41,6 +42,12 @@ options:
     default: ""
   policies:
     description: TargetTrackingConfiguration by the policy's name, without C(springboard-).
+    type: dict
+    default: {}
+  wakes:
+    description: >-
+      Metrics of PutMetricAlarm, the last of which is more than 0 where a host has to be added, by the
+      policy's name, without C(springboard-). Their alarms' names are the group's, C(-wake-) and the policy's.
     type: dict
     default: {}
   schedule:
@@ -121,12 +128,25 @@ def tags_of(name: str, tags: dict[str, str]) -> list[dict[str, Any]]:
     return [{"Key": key, "Value": value, **whose} for key, value in sorted(tags.items())]
 
 
+class StillThere(Exception):
+    """The group has not ended in time; the message says what to do."""
+
+
+ADDS_ONE = {
+    "PolicyType": "StepScaling",
+    "AdjustmentType": "ChangeInCapacity",
+    "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}],
+}
+
+
 class Fleet:
     """The group, as asked; each method brings a part of it there and returns what it changed."""
 
-    def __init__(self, client: Any, asked: dict[str, Any], check: bool) -> None:
-        self.client, self.asked, self.check, self.name = client, asked, check, asked["name"]
-        self.of = {"AutoScalingGroupName": self.name}
+    def __init__(self, clients: Any, asked: dict[str, Any], check: bool) -> None:
+        """`clients` makes a client of a service by its name."""
+        self.client, self.alarms = clients("autoscaling"), clients("cloudwatch")
+        self.asked, self.check, self.name = asked, check, asked["name"]
+        self.of, self.woken = {"AutoScalingGroupName": self.name}, f"{self.name}-wake-"
 
     def present(self) -> list[str]:
         """Make the group, or bring all of it to what is asked."""
@@ -134,7 +154,7 @@ class Fleet:
         made, found = self.group(find(self.client, self.name))
         if not found:  # in check mode, where it would be made
             return made
-        return made + self.attached(found) + self.policies() + self.schedule()
+        return made + self.attached(found) + self.policies() + self.wakes() + self.schedule()
 
     def group(self, found: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
         """Make or change the group itself; return it, too."""
@@ -180,19 +200,50 @@ class Fleet:
 
     def policies(self) -> list[str]:
         """Bring our policies to what is asked."""
-        pages = self.client.get_paginator("describe_policies").paginate(**self.of)
-        there = {one["PolicyName"]: one for page in pages for one in page["ScalingPolicies"]}
         should = {
             MARK + name: {"PolicyType": "TargetTrackingScaling", "TargetTrackingConfiguration": tracks}
             for name, tracks in self.asked["policies"].items()
         }
         return self._bring(
             "policy",
-            there,
-            should,
+            self._policies(),
+            should | {MARK + name: ADDS_ONE for name in self.asked["wakes"]},
             lambda name, one: self.client.put_scaling_policy(**self.of, PolicyName=name, **one),
             lambda name: self.client.delete_policy(**self.of, PolicyName=name),
         )
+
+    def _policies(self) -> dict[str, Any]:
+        pages = self.client.get_paginator("describe_policies").paginate(**self.of)
+        return {one["PolicyName"]: one for page in pages for one in page["ScalingPolicies"]}
+
+    def wakes(self) -> list[str]:
+        """Bring the alarms of the policies that add a host to what is asked."""
+        arns = {name: one["PolicyARN"] for name, one in self._policies().items()}
+        tags = [{"Key": key, "Value": value} for key, value in sorted(self.asked["tags"].items())]
+        should = {
+            f"{self.woken}{name}": {
+                "Metrics": metrics,
+                "AlarmActions": [arns.get(MARK + name, "")],
+                "ComparisonOperator": "GreaterThanThreshold",
+                "Threshold": 0.0,
+                "EvaluationPeriods": 1,
+                "TreatMissingData": "notBreaching",
+            }
+            for name, metrics in self.asked["wakes"].items()
+        }
+        return self._bring(
+            "alarm",
+            self._alarms(),
+            should,
+            lambda name, one: self.alarms.put_metric_alarm(AlarmName=name, Tags=tags, **one),
+            lambda name: self.alarms.delete_alarms(AlarmNames=[name]),
+            mark=self.woken,
+        )
+
+    def _alarms(self) -> dict[str, Any]:
+        """Return our alarms by their names; those of target tracking are Auto Scaling's own."""
+        pages = self.alarms.get_paginator("describe_alarms").paginate(AlarmNamePrefix=self.woken)
+        return {one["AlarmName"]: one for page in pages for one in page["MetricAlarms"]}
 
     def schedule(self) -> list[str]:
         """Bring our scheduled actions to what is asked."""
@@ -212,14 +263,20 @@ class Fleet:
         )
 
     def _bring(
-        self, kind: str, there: dict[str, Any], should: dict[str, Any], put: Any, delete: Any
+        self,
+        kind: str,
+        there: dict[str, Any],
+        should: dict[str, Any],
+        put: Any,
+        delete: Any,
+        mark: str = MARK,
     ) -> list[str]:
         # Put anew where it lost a word, which to put over it would keep.
         lost = {
             name for name, one in should.items() if any(key not in one for key in sizes(there.get(name, {})))
         }
         puts = [name for name, one in should.items() if name in lost or not holds(one, there.get(name))]
-        stale = [name for name in there if name.startswith(MARK) and name not in should]
+        stale = [name for name in there if name.startswith(mark) and name not in should]
         if not self.check:
             for name in stale + sorted(lost):
                 delete(name)
@@ -232,12 +289,23 @@ class Fleet:
         if not find(self.client, self.name):
             return []
         if not self.check:
+            if alarms := list(self._alarms()):
+                self.alarms.delete_alarms(AlarmNames=alarms)
             self.client.delete_auto_scaling_group(**self.of, ForceDelete=True)
-            for _ in range(END_TRIES):
-                if not find(self.client, self.name):
-                    break
-                time.sleep(END_SECONDS)
+            self._wait_until_gone()
         return ["group"]
+
+    def _wait_until_gone(self) -> None:
+        for _ in range(END_TRIES):
+            if not find(self.client, self.name):
+                return
+            time.sleep(END_SECONDS)
+        minutes = END_TRIES * END_SECONDS // 60
+        raise StillThere(
+            f"The Auto Scaling group {self.name} is still there after {minutes} minutes. "
+            "What its hosts wait for is in its history: aws autoscaling describe-scaling-activities "
+            f"--auto-scaling-group-name {self.name}. Run this again then"
+        )
 
 
 def sizes(action: dict[str, Any]) -> set[str]:
@@ -255,6 +323,7 @@ def main() -> None:
             "group": {"type": "dict", "default": {}},
             "target_group": {"type": "str", "default": ""},
             "policies": {"type": "dict", "default": {}},
+            "wakes": {"type": "dict", "default": {}},
             "schedule": {"type": "dict", "default": {}},
             "metrics": {"type": "list", "elements": "str", "default": []},
             "tags": {"type": "dict", "default": {}},
@@ -262,10 +331,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        client = boto3.client("autoscaling", region_name=module.params["region"])
-        fleet = Fleet(client, module.params, module.check_mode)
+        clients = partial(boto3.client, region_name=module.params["region"])
+        fleet = Fleet(clients, module.params, module.check_mode)
         changes = fleet.present() if module.params["state"] == "present" else fleet.absent()
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, StillThere) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=bool(changes), changes=changes)
 
