@@ -26,7 +26,6 @@ from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
 from tests.hosts.once import BUILD, digest, once
 from tests.stands.compiled import KEPT, SITECUSTOMIZE, keeping
-from tests.stands.waiting import wait_until
 
 HERE = Path(__file__).parent
 SCRIPT = str(HERE / "node.sh")
@@ -97,15 +96,7 @@ class Node:
 
     def reboot(self) -> None:
         """Reboot in order and wait for sshd."""
-        started = ["cut", "-d ", "-f22", "/proc/1/stat"]  # when PID 1 was
-        before = self.run(*started)
-        self.run("systemctl", "reboot")
-
-        def anew() -> bool:
-            done = self.hosts.script("sh", self.name, *started, check=False)
-            return done.returncode == 0 and done.stdout not in ("", before)
-
-        wait_until(anew, f"{self.name} to boot", 300)
+        self.hosts.script("reboot", self.name)
         self.run("timeout", "300", "systemctl", "is-system-running", "--wait", check=False)
 
     def freeze(self, layer: str) -> Path:

@@ -2,6 +2,7 @@
 # Throw-away hosts: systemd as PID 1 in systemd-nspawn, each in a network namespace of its own.
 #   node.sh up NAME OCTET [LAYER]   boot from ROOTFS (or a frozen LAYER over it), wait for sshd
 #   node.sh sh NAME COMMAND...      run COMMAND as root inside
+#   node.sh reboot NAME             reboot in order, wait for sshd
 #   node.sh freeze NAME LAYER       shut down in order; what the node changed becomes the folder LAYER
 #   node.sh down NAME               pull the plug, remove everything made
 #   node.sh clean                   all nodes down, then the network and the folder itself
@@ -71,14 +72,28 @@ RUN
   chmod +x "$dir/run.sh"
   setsid "$dir/run.sh" </dev/null >"$dir/console.log" 2>&1 &
   echo $! >"$dir/nspawn.pid"
-  for _ in $(seq 600); do
-    (exec 3<>"/dev/tcp/$net.$octet/22") 2>/dev/null && return
+  booted "$octet" none
+}
+
+booted() { # wait for sshd of another PID 1 than that one
+  for _ in $(seq 3000); do
+    [ "$(leader || true)" = "$2" ] || ! (exec 3<>"/dev/tcp/$net.$1/22") 2>/dev/null || return 0
     running || break
     sleep .1
   done
   echo "node $name did not boot:" >&2
   tail -20 "$dir/console.log" >&2
   exit 1
+}
+
+# Nothing asks inside meanwhile: a shutdown stops all that runs there, nsenter stops with its child, and what nobody
+# wakes keeps the node from ending.
+reboot() {
+  local before octet
+  before=$(leader)
+  octet=$(ip -n "$space" -4 -o addr show eth0 | sed -E 's/.*inet [0-9.]*\.([0-9]+)\/.*/\1/')
+  (inside systemctl reboot)
+  booted "$octet" "$before"
 }
 
 inside() {
@@ -123,6 +138,7 @@ freeze() {
 case $action in
   up) up "$3" "${4:-}" ;;
   sh) shift 2; inside "$@" ;;
+  reboot) reboot ;;
   freeze) freeze "$3" ;;
   down) down ;;
   clean)
@@ -132,5 +148,5 @@ case $action in
     done
     ip link del "$bridge" 2>/dev/null || true
     rm -rf "$base" ;;
-  *) sed -n '2,9s/^# //p' "$0"; exit 2 ;;
+  *) sed -n '2,10s/^# //p' "$0"; exit 2 ;;
 esac

@@ -111,5 +111,5 @@ def test_gpu_is_ready_before_torchserve_also_after_a_reboot(hosts: Hosts, host: 
     for unit in ("torchserve@x", "springboard-front"):
         assert "springboard-gpu.service" in host.sh(f"systemctl show -P After {unit}")
     host.sh("test -c /dev/nvidia-uvm && test -e /run/persistence-mode && rm /dev/nvidia*")
-    host.sh("systemctl reboot", check=False)
+    host.reboot()
     wait_until(lambda: host.succeeds("test", "-c", "/dev/nvidia-uvm"), "the device files after a reboot", 300)
