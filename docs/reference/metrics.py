@@ -11,8 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from docs.reference import front
 from docs.reference.markdown import code, table
-from springboard.deploy import follow, told
+from springboard.auth import following
+from springboard.deploy import follow, told, upkeep
 from springboard.front import workermetrics
+from springboard.system import textfile
 from springboard.system.gpu_watch import GpuWatch
 
 
@@ -31,8 +33,8 @@ def page() -> str:
         "whether it answered.\n\n"
         + _table(worker, {})
         + "\n## Node exporter's\n\nWhere node exporter is, `springboard deploy` and `rollback` have it tell "
-        "how they ended, and `springboard follow` when it looked.\n\n"
-        + _table([*_deployments(), *_following()], {})
+        "how they ended, `springboard follow` and `springboard keys follow` when they looked, and "
+        "`springboard upkeep` what waits.\n\n" + _table([*_deployments(), *_gauges()], {})
     )
 
 
@@ -41,8 +43,9 @@ def _deployments() -> Iterable[Metric]:
     return text_string_to_metric_families(told.page(known))
 
 
-def _following() -> Iterable[Metric]:
-    return text_string_to_metric_families(follow.page(dict.fromkeys(follow.ABOUT, 1.0)))
+def _gauges() -> Iterable[Metric]:
+    about = follow.ABOUT | following.ABOUT | upkeep.ABOUT
+    return text_string_to_metric_families(textfile.page(dict.fromkeys(about, 1.0), about))
 
 
 def _declared(registry: CollectorRegistry) -> dict[str, tuple[str, ...]]:

@@ -12,8 +12,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from springboard.auth import keys
 from springboard.auth.keys import Keys, KeysFileError
-from springboard.system import documents, files
+from springboard.system import documents, files, textfile
 
+FOLLOWED = "springboard_keys_followed_timestamp_seconds"
+ABOUT = {FOLLOWED: "When the host last had callers' keys as their secret says, in Unix time."}
+_FILE, _TELL_SECONDS = "springboard_keys.prom", 30
 _CONFIG = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
 
 
@@ -107,3 +110,10 @@ class Follower:
         if changed:
             self._say(f"changed: {', '.join(changed)}")
         return True
+
+
+def tell(folder: Path) -> None:
+    """Write down that the secret is followed now, where somebody reads it; not at each look."""
+    path = folder / _FILE
+    if not path.exists() or time.time() - path.stat().st_mtime > _TELL_SECONDS:
+        textfile.write(path, {FOLLOWED: time.time()}, ABOUT)

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from springboard.auth import keys
-from springboard.auth.following import Follower, Secret
+from springboard.auth.following import Follower, Secret, tell
 from springboard.auth.keys import AccessKey, Keys, KeysFileError
 from springboard.cli.said import explained, fail, say
+from springboard.deploy.layout import Layout
 from springboard.system import documents, files
 from springboard.system.systemd import notify
 
@@ -155,7 +156,8 @@ def follow(
         return
     with suppress(KeyboardInterrupt):
         while True:
-            followed = follower.look()
+            if followed := follower.look():
+                tell(Layout.here().figures)
             ready = "READY=1\n" if followed or follower.knows else ""
             notify(f"{ready}STATUS={follower.status}")
             time.sleep(seconds)

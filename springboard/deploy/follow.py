@@ -17,7 +17,7 @@ from springboard.deploy.channel import ChannelError, Channels
 from springboard.deploy.layout import Layout
 from springboard.deploy.settings import Host
 from springboard.releases.registry import Registry
-from springboard.system import documents
+from springboard.system import documents, textfile
 from springboard.system.files import write_atomically
 
 _LAST, _DIFFERS = "springboard_follow_last_timestamp_seconds", "springboard_follow_differs"
@@ -106,18 +106,7 @@ def _allowed(layout: Layout, aim: Aim, serves: str, again: bool) -> tuple[Aim | 
 
 def tell(folder: Path, differs: bool) -> None:
     """Write down that the host compared itself now, where somebody reads it."""
-    if folder.is_dir():
-        write_atomically(folder / _FILE, page({_LAST: time.time(), _DIFFERS: float(differs)}))
-
-
-def page(values: dict[str, float]) -> str:
-    """Return the file for node exporter."""
-    lines = [
-        line
-        for name, value in values.items()
-        for line in (f"# HELP {name} {ABOUT[name]}", f"# TYPE {name} gauge", f"{name} {value!r}")
-    ]
-    return "\n".join([*lines, ""])
+    textfile.write(folder / _FILE, {_LAST: time.time(), _DIFFERS: float(differs)}, ABOUT)
 
 
 def _noted(layout: Layout) -> _Noted:

@@ -4,7 +4,7 @@ import os
 import re
 
 from springboard.deploy.layout import Layout
-from springboard.system.files import write_atomically
+from springboard.system import textfile
 
 _FILE = "springboard_upkeep.prom"
 _IMAGE = "vmlinuz-"
@@ -34,16 +34,7 @@ def _version(release: str) -> tuple[int, ...]:
 
 def tell(layout: Layout) -> None:
     """Write it down, where somebody reads it."""
-    if not layout.figures.is_dir():
-        return
-    values = {_REBOOT: str(int(reboot_due(layout)))}
+    values = {_REBOOT: float(reboot_due(layout))}
     if layout.patched.exists():
-        values[_PATCHED] = repr(layout.patched.stat().st_mtime)
-    lines = [
-        line
-        for name, value in values.items()
-        for line in (f"# HELP {name} {ABOUT[name]}", f"# TYPE {name} gauge", f"{name} {value}")
-    ]
-    path, page = layout.figures / _FILE, "\n".join([*lines, ""])
-    if not path.exists() or path.read_text(encoding="utf-8") != page:
-        write_atomically(path, page)
+        values[_PATCHED] = layout.patched.stat().st_mtime
+    textfile.write(layout.figures / _FILE, values, ABOUT)

@@ -19,7 +19,8 @@ from typing import Any
 
 import httpx
 
-from springboard.deploy import told, upkeep
+from springboard.auth import following
+from springboard.deploy import follow, told, upkeep
 from springboard.deploy.layout import Layout
 from springboard.system.checkout import ROOT
 from springboard.system.ports import free_ports
@@ -281,6 +282,8 @@ def told_by_others(folder: Path) -> Path:
     host.patched.touch()
     upkeep.tell(host)
     shutil.copy(host.figures / "springboard_upkeep.prom", others)
+    follow.tell(others, differs=False)
+    following.tell(others)
     (others / "systemd.prom").write_text(
         "# TYPE node_systemd_unit_state gauge\n"
         'node_systemd_unit_state{name="nginx.service",state="failed",type="notify"} 0\n'

@@ -100,6 +100,8 @@ PROMISES = {
     "SpringboardJobsNotFalling": {".code": r"\d+ not_a_dive", "-p warning": "S3 refused"},
     "SpringboardJobsDead": {"tail": "S3 refused"},
     "SpringboardLiveError": {"springboard_live_": r'release="1.1.0",variant="canary"'},
+    "SpringboardChannelNotFollowed": {"-u springboard-follow": "cannot be fetched"},
+    "SpringboardKeysNotFollowed": {"-u springboard-keys-follow": "the keys known last stay"},
     "SpringboardWorkersMissing": {"torchserve@": "worker process died"},
 }
 
@@ -164,6 +166,8 @@ def host(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
         Entry("springboard-jobs.service", '{"message": "job failed: x", "code": "not_a_dive"}', 4),
         Entry("springboard-jobs.service", '{"message": "S3 refused s3://scores/1.out (AccessDenied)"}', 4),
         Entry("springboard-jobs.service", '{"message": "the front takes no reports of jobs"}', 4),
+        Entry("springboard-follow.service", "springboard: error: release 1.1.0 cannot be fetched", 3),
+        Entry("springboard-keys-follow.service", "the keys known last stay: the secret cannot be had"),
         Entry("springboard-front.service", '{"message": "no GPU metrics: NVML Shared Library Not Found"}'),
     ]
     install(folder, [*worker_of(failed["request_id"]), *workers, *front, *others])

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from springboard.auth import keys
 from springboard.auth.following import Follower, Secret
 from springboard.auth.keys import Keys
 from springboard.cli.app import app
+from springboard.deploy.layout import Layout
 from tests.stands.cloud import Cloud, cloud, environment
 
 NAME = "pool-keys"
@@ -161,10 +163,15 @@ def test_it_goes_on_until_stopped_and_tells_systemd_when_keys_are_there(
         store("two")
 
     monkeypatch.setattr("springboard.cli.keys.time.sleep", sleep)
-    with heard, environment(NOTIFY_SOCKET=str(tmp_path / "notify")):
+    figures = Layout(tmp_path).figures
+    figures.mkdir(parents=True)
+    with heard, environment(NOTIFY_SOCKET=str(tmp_path / "notify"), SPRINGBOARD_ROOT=str(tmp_path)):
         heard.bind(str(tmp_path / "notify"))
         done = follow(path)
     assert done.exit_code == 0
+    (page,) = [one.read_text() for one in figures.iterdir()]
+    followed = float(page.split()[-1])
+    assert 0 <= time.time() - followed < 60
     assert done.stdout.splitlines() == ["changed: one", "changed: one, two"]
     assert told == [f"READY=1\nSTATUS=follows the secret {NAME}"] * 2
     assert json.loads(path.read_text())["access_keys"][0]["name"] == "two"
@@ -180,6 +187,8 @@ def test_a_host_that_never_knew_any_is_not_ready(
     monkeypatch.setattr("springboard.cli.keys.time.sleep", sleep)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         heard.bind(str(tmp_path / "notify"))
-        with environment(NOTIFY_SOCKET=str(tmp_path / "notify")):
+        Layout(tmp_path).figures.mkdir(parents=True)
+        with environment(NOTIFY_SOCKET=str(tmp_path / "notify"), SPRINGBOARD_ROOT=str(tmp_path)):
             follow(path, secret="there-is-none")
+        assert not list(Layout(tmp_path).figures.iterdir())
         assert heard.recv(4096).decode().startswith("STATUS=does not follow")

@@ -116,6 +116,8 @@ def test_what_variables_take_for_the_limits_defaults_they_are() -> None:
         ("rollback.yml", r"src: (\S+)", HERE.state),
         ("roles/model_release/tasks/follow.yml", r"'(/run/\S+)'", HERE.followed),
         ("roles/model_release/tasks/follow.yml", r"'(/var/\S+)/springboard_follow.prom'", HERE.figures),
+        ("roles/front/tasks/keys_follow.yml", r"(/var/\S+)/springboard_keys.prom", HERE.figures),
+        ("roles/front/templates/springboard-keys-follow.service", r"-(/var/\S+)", HERE.figures),
         ("roles/torchserve/tasks/prune.yml", r"find (\S+)", HERE.instances),
         ("roles/base/tasks/accounts.yml", r"- (\S+/instances)", HERE.instances),
         ("roles/base/tasks/accounts.yml", r"- (\S+/releases)", HERE.releases),

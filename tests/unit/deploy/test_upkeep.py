@@ -23,9 +23,9 @@ def figures(layout: Layout) -> str:
 
 
 def test_a_reboot_is_due_when_packages_ask_for_it(layout: Layout) -> None:
-    assert "\nspringboard_reboot_required 0\n" in figures(layout)
+    assert "\nspringboard_reboot_required 0.0\n" in figures(layout)
     (layout.root / "run/reboot-required").touch()
-    assert "\nspringboard_reboot_required 1\n" in figures(layout)
+    assert "\nspringboard_reboot_required 1.0\n" in figures(layout)
 
 
 def test_a_reboot_is_due_when_a_newer_kernel_waits(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
