@@ -1,5 +1,6 @@
 """Lines over the number of clients, or over time, as SVG for the documentation."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 WIDE, HIGH, LEFT, TOP, KEY = 460, 260, 60, 30, 170
@@ -16,7 +17,8 @@ def lines(
 
     `across` names what the marks are; those that are empty are not written.
     """
-    most = max((value for values in series.values() for value in values if value is not None), default=1) or 1
+    found = max((value for values in series.values() for value in values if value is not None), default=1)
+    most = 4 * _step(found or 1)
 
     def place(number: int, value: float) -> str:
         x = LEFT + WIDE * number / max(len(marks) - 1, 1)
@@ -44,3 +46,9 @@ def lines(
             f'<text x="{LEFT + WIDE + 12}" y="{TOP + 14 + 18 * number}" fill="{colour}">{name}</text>'
         )
     return "\n".join([*parts, "</svg>\n"])
+
+
+def _step(most: float) -> float:
+    """Return a round number, four of which reach `most`."""
+    power: float = 10 ** math.floor(math.log10(most / 4))
+    return next(part * power for part in (1, 2, 2.5, 5, 10) if 4 * part * power >= most)

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -118,6 +119,11 @@ def test_a_picture_has_a_line_for_each_server_and_leaves_gaps_out() -> None:
     assert drawn.count("<polyline") == 2
     assert 'points="60,160 520,30"' in drawn
     assert 'points="520,160"' in drawn
+
+
+def test_a_picture_counts_in_round_numbers() -> None:
+    drawn = picture.lines("p99 in seconds", [1, 8], {"ours": [1.3, 37.4]})
+    assert re.findall(r'text-anchor="end">([^<]*)', drawn) == ["0", "10", "20", "30", "40"]
 
 
 def test_callers_that_leave_and_garbage_are_counted_for_those_who_stay() -> None:
