@@ -41,6 +41,7 @@ class Secret:
                 self._client = make("secretsmanager", region_name=region, config=_CONFIG)
             text = self._client.get_secret_value(SecretId=self.name).get("SecretString", "")
         except (BotoCoreError, ClientError, ValueError) as error:
+            self._client = None  # one that found no credentials as it was made looks for none again
             raise StoreAway(
                 f"the secret {self.name} cannot be had: {error}. Look at AWS_REGION, and whether "
                 "secretsmanager:GetSecretValue is allowed"

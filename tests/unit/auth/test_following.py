@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 from typer.testing import CliRunner, Result
 
 from springboard.auth import keys
-from springboard.auth.following import Follower, Secret
+from springboard.auth.following import Follower, Secret, StoreAway
 from springboard.auth.keys import Keys
 from springboard.cli.app import app
 from springboard.deploy.layout import Layout
@@ -115,6 +116,20 @@ def test_its_region_is_aws_region_s_too(
     store("one")
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     assert follow(path, "--once").exit_code == 0
+
+
+def test_a_host_that_had_no_role_yet_finds_it_later(
+    store: Callable[..., Keys], path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, secret = store("one"), Secret(NAME)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with monkeypatch.context() as nobody:
+        nobody.delenv("AWS_ACCESS_KEY_ID")
+        nobody.delenv("AWS_SECRET_ACCESS_KEY")
+        with pytest.raises(StoreAway, match="Unable to locate credentials"):
+            secret.read()
+    assert secret.read() == kept
 
 
 class Away(Secret):
