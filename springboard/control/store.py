@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from springboard.releases.bucket import Bucket
-from springboard.system.files import alone, sync_folder, write_atomically
+from springboard.system.files import alone, read_plain, sync_folder, write_atomically
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 Document = dict[str, Any]
 _TRIES = 50
+# The largest that requests make is some 27 MB: 22 models, whose variables are all in escapes.
+_MOST_BYTES = 32 << 20
+# Who changes a document has the folder for milliseconds.
+_LOCK_SECONDS = 10.0
 # What is left in a bucket of a document that was removed.
 _REMOVED = b"null\n"
 
@@ -69,19 +73,26 @@ class DocumentStore(ABC):
 
 
 class Folder(DocumentStore):
-    """Documents in `folder/KIND/NAME.json`."""
+    """Documents in `folder/KIND/NAME.json`. Faults of it are OSErrors, and ValueError of what is no JSON.
+
+    Nothing that lies there, or whoever holds its lock, has anybody wait for good: it may be another user's.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def read(self, kind: str, name: str) -> tuple[Document, str] | None:
         """Return a document and its version, None where there is none."""
+        path = self._path(kind, name)
         try:
-            text = self._path(kind, name).read_text(encoding="utf-8")
+            text = read_plain(path, _MOST_BYTES)
         except FileNotFoundError:
             return None
-        document: Document = json.loads(text)
-        return document, hashlib.sha256(text.encode()).hexdigest()
+        try:
+            document: Document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path} is no JSON: {error}") from error
+        return document, hashlib.sha256(text).hexdigest()
 
     def every(self, kind: str) -> list[Document]:
         """Return all documents of a kind, by name."""
@@ -107,7 +118,7 @@ class Folder(DocumentStore):
 
     def _alone(self) -> AbstractContextManager[None]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        return alone(self._folder / ".lock")
+        return alone(self._folder / ".lock", _LOCK_SECONDS)
 
     def _expect(self, kind: str, name: str, version: str | None) -> None:
         found = self.read(kind, name)

@@ -51,7 +51,7 @@ def add(app: FastAPI, front: Front, operations: Mapping[str, Operation], identit
         except ControlError as error:
             logs.told.get()["code"] = error.kind
             return _respond(error.status, {"__type": error.kind, "message": str(error)})
-        except ReleaseError as error:  # of S3, where the documents are there
+        except (ReleaseError, OSError) as error:  # of S3, where the documents are there, or of their folder
             log.warning("the documents cannot be had: %s", error)
             return _respond(503, {"__type": "ServiceUnavailable", "message": str(error)})
         except Exception:

@@ -2,18 +2,24 @@
 
 import fcntl
 import hashlib
+import math
 import os
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+_LOOK_SECONDS = 0.02
+
 
 def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
     """Write the file beside and rename it over: readers see the old or the new one, and it is on the disk."""
     draft = path.with_name(f".{path.name}.new")
-    # Nobody else's for a moment before it gets its mode.
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    # Nobody else's for a moment before it gets its mode. Whoever left a FIFO of that name is not waited for.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(draft, flags, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), mode)
         file.write(text)
@@ -43,6 +49,21 @@ def write_new(path: Path, content: bytes, mode: int = 0o644) -> bool:
     return True
 
 
+def read_plain(path: Path, most: int) -> bytes:
+    """Return what is in a plain file; raise OSError, at once, for anything else or more than `most` bytes."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # nobody waits for who would write into a FIFO
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f"{path} is no plain file: remove it")
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(most + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > most:
+        raise OSError(f"{path} has more than {most:,} bytes: remove it")
+    return content
+
+
 def sync_folder(folder: Path) -> None:
     """Have the names in a folder written to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -62,11 +83,18 @@ def lock(file: IO[str]) -> bool:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Keep other processes, and threads of this one, out of what they too do `alone` with this file."""
-    # Each opens the file anew, so that flock(2) keeps threads apart as it does processes.
-    with path.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+def alone(path: Path, seconds: float = math.inf) -> Iterator[None]:
+    """Keep other processes, and threads of this one, out of what they too do `alone` with this file.
+
+    Raises TimeoutError where another still is at it after so many seconds.
+    """
+    # Each opens the file anew, so that flock(2) keeps threads apart as it does processes. As above of FIFOs.
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o666), "w") as held:
+        end = time.monotonic() + seconds
+        while not lock(held):
+            if time.monotonic() > end:
+                raise TimeoutError(f"{path} was locked for {seconds:g} s; who has it: fuser -v {path}")
+            time.sleep(_LOOK_SECONDS)
         yield
 
 

@@ -79,6 +79,16 @@ def test_a_model_is_shown_as_it_was_given_and_gone_when_deleted(sagemaker: Any) 
     assert refused(error)[1] == f'Could not find model "{ARN}:model/dive".'
 
 
+def test_documents_that_cannot_be_had_are_no_bug_of_ours(plane: Plane, sagemaker: Any) -> None:
+    model(sagemaker)
+    path = plane.store._path("model", "dive")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ClientError, match=r"\(ServiceUnavailable\).* is no plain file") as error:
+        sagemaker.describe_model(ModelName="dive")
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+
+
 def test_a_configuration_is_shown_as_it_was_given(sagemaker: Any) -> None:
     model(sagemaker)
     given = [variant(), variant(VariantName="b", InitialVariantWeight=0.5)]

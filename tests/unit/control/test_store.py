@@ -1,11 +1,15 @@
 """Both stores of documents: a folder, and a prefix of a bucket."""
 
+import fcntl
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import pytest
 from mypy_boto3_s3 import S3Client
 
+from springboard.control import store as stores
 from springboard.control.store import Conflict, DocumentStore, Folder, Prefix
 from springboard.releases.manifest import ReleaseError
 from tests.stands.objects import Objects
@@ -83,3 +87,60 @@ def test_a_bucket_that_cannot_be_asked_is_told(objects: Objects) -> None:
     objects.away = True
     with pytest.raises(ReleaseError, match=r"S3 could not be reached for s3://documents/model/a\.json"):
         Prefix("s3://documents", cast("S3Client", objects)).read("model", "a")
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (_fifo, r"a\.json is no plain file"),
+        (Path.mkdir, r"a\.json is no plain file"),
+        (lambda path: path.symlink_to("/dev/zero"), r"a\.json is no plain file"),
+        (
+            lambda path: os.truncate(path, 1 << 40) if path.touch() is None else None,
+            "has more than 33,554,432",
+        ),
+        (lambda path: path.write_text("[" * 1_000_000), r"a\.json is no JSON: "),
+        (lambda path: path.write_text('{"n": 1'), r"a\.json is no JSON: Expecting"),
+    ],
+)
+def test_what_lies_among_documents_has_nobody_wait_and_is_named(
+    tmp_path: Path, make: Callable[[Path], object], said: str
+) -> None:
+    (tmp_path / "model").mkdir()
+    make(tmp_path / "model" / "a.json")
+    store = Folder(tmp_path)
+    acts: list[Callable[[], object]] = [
+        lambda: store.read("model", "a"),
+        lambda: store.every("model"),
+        lambda: store.write("model", "a", {}, "1"),
+    ]
+    for act in acts:
+        with pytest.raises((OSError, ValueError), match=said):
+            act()
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", [".lock", "model/.a.json.new"])
+def test_who_writes_waits_for_nobody_to_read_a_fifo(tmp_path: Path, name: str) -> None:
+    (tmp_path / "model").mkdir()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(OSError, match="No such device or address"):
+        Folder(tmp_path).write("model", "a", {}, None)
+
+
+def test_a_lock_that_somebody_keeps_is_named_and_not_waited_for_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "_LOCK_SECONDS", 0.1)
+    store = Folder(tmp_path)
+    with (tmp_path / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(TimeoutError, match=r"\.lock was locked for 0\.1 s; who has it: fuser"):
+            store.write("model", "a", {"n": 1}, None)
+    store.write("model", "a", {"n": 1}, None)
+    assert store.every("model") == [{"n": 1}]
