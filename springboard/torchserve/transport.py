@@ -80,8 +80,12 @@ class _Sockets(httpx.BaseTransport):
 
 
 def _knock(path: str, request: httpx.Request) -> None:
-    """Raise where nobody listens; httpcore would raise as well, but leave its socket open (1.0.9)."""
+    """Raise where nobody listens; httpcore would raise as well, but leave its socket open (1.0.9).
+
+    Also where nobody takes what waits there already: to connect would wait for that, for good.
+    """
     with socket.socket(socket.AF_UNIX) as knocking:
+        knocking.setblocking(False)
         try:
             knocking.connect(path)
         except OSError as error:

@@ -52,6 +52,16 @@ def test_each_address_is_asked_at_its_own_socket(tmp_path: Path) -> None:
     assert heads[0].startswith(b"GET /models/dive?x=1 HTTP/1.1\r\nHost: torchserve\r\n")
 
 
+@pytest.mark.timeout(20)
+def test_one_that_accepts_no_more_is_not_waited_for(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as stuck, socket.socket(socket.AF_UNIX) as waiting:
+        stuck.bind(str(tmp_path / "management"))
+        stuck.listen(0)
+        waiting.connect(str(tmp_path / "management"))
+        with pytest.raises(httpx.ConnectError, match="temporarily unavailable"):
+            transport.request("GET", transport.url(f"unix:{tmp_path}/management", "/"))
+
+
 def test_the_front_asks_at_sockets_and_ports_with_one_client(tmp_path: Path) -> None:
     async def ask(*served: Served) -> list[str]:
         async with httpx.AsyncClient(mounts=transport.mounts(), trust_env=False) as client:
