@@ -1,7 +1,7 @@
 """What a host has to do to serve what its endpoint's channel says, and when it leaves that for later.
 
-`/run/springboard/follow.json` remembers, until the next boot, how long a deployment on this host is ahead of
-the channel, and which version of the channel could not be followed.
+`/var/lib/springboard/follow.json` remembers how long a deployment on this host is ahead of the channel, which
+the next boot ends, and which version of the channel could not be followed.
 """
 
 import time
@@ -26,6 +26,7 @@ ABOUT = {
     _DIFFERS: "Whether it serves otherwise than the channel says.",
 }
 _FILE = "springboard_follow.prom"
+_NOTHING = "nothing"
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,9 @@ def look(
 ) -> tuple[Aim | None, str]:
     """Return what there is to do, or None and why there is nothing.
 
-    With `again`, also what failed before or what a deployment is ahead of; at `boot` only another release;
-    with `check` nothing is written down. Raises `ChannelError` for a channel that cannot be used or failed
+    With `again`, also what failed before or what a deployment is ahead of; at `boot` only another release,
+    what a deployment is ahead of too, and what failed only where nothing serves: it is not tried then; with
+    `check` nothing is written down. Raises `ChannelError` for a channel that cannot be used or failed
     here, `ReleaseError` where S3 or the release cannot be had.
     """
     channels = Channels(host.models)
@@ -73,7 +75,7 @@ def look(
         return None, f"there is nothing to follow: {channels.url(host.endpoint)} is not there"
     channel, version = found
     wanted, state = channel.applied(host), deployment.load(layout.state)
-    serves = state.promoted.version if state.promoted else "nothing"
+    serves = state.promoted.version if state.promoted else _NOTHING
     if boot and serves == channel.release:  # its unit starts by itself
         says = []
     else:
@@ -85,17 +87,19 @@ def look(
         if not check:
             layout.followed.unlink(missing_ok=True)
         return None, f"{channel.release} serves, as the channel says"
-    return _allowed(layout, Aim(channel.release, version, wanted, tuple(says)), serves, again or check)
+    aim = Aim(channel.release, version, wanted, tuple(says))
+    return _allowed(layout, aim, serves, again or check, boot)
 
 
-def _allowed(layout: Layout, aim: Aim, serves: str, again: bool) -> tuple[Aim | None, str]:
+def _allowed(layout: Layout, aim: Aim, serves: str, again: bool, boot: bool) -> tuple[Aim | None, str]:
     noted = _noted(layout)
-    if not again and noted.version == aim.version:
+    anew = boot and serves == _NOTHING
+    if not again and not anew and noted.version == aim.version:
         raise ChannelError(
             f"{noted.why}. That is not tried again before the channel is changed (springboard channel set), "
             "or with springboard follow --again"
         )
-    if not again and time.time() < noted.until:
+    if not again and not boot and time.time() < noted.until:
         until = datetime.fromtimestamp(noted.until, UTC)
         return None, (
             f"{serves} was deployed here and stays until {until:%H:%M} UTC, or until the channel, which "

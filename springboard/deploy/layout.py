@@ -68,8 +68,8 @@ class Layout:
 
     @property
     def followed(self) -> Path:
-        """What following the channel remembers; gone after a reboot."""
-        return self.root / "run/springboard/follow.json"
+        """What following the channel remembers."""
+        return self.root / "var/lib/springboard/follow.json"
 
     @property
     def lock(self) -> Path:

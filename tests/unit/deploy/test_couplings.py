@@ -114,7 +114,7 @@ def test_what_variables_take_for_the_limits_defaults_they_are() -> None:
         ("roles/front/tasks/build.yml", r"Path\('(\S+)'\)", HERE.endpoint),
         ("roles/front/tasks/main.yml", r"path: (\S+endpoint\.yml)", HERE.endpoint),
         ("rollback.yml", r"src: (\S+)", HERE.state),
-        ("roles/model_release/tasks/follow.yml", r"'(/run/\S+)'", HERE.followed),
+        ("roles/model_release/tasks/follow.yml", r"'(/var/\S+\.json)'", HERE.followed),
         ("roles/model_release/tasks/follow.yml", r"'(/var/\S+)/springboard_follow.prom'", HERE.figures),
         ("roles/front/tasks/keys_follow.yml", r"(/var/\S+)/springboard_keys.prom", HERE.figures),
         ("roles/front/templates/springboard-keys-follow.service", r"-(/var/\S+)", HERE.figures),
