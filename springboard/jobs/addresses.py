@@ -22,7 +22,10 @@ def resolve(host: str, port: int, networks: Iterable[str]) -> str:
     It may if all of the internet can have it, or if it lies in one of `networks`. Whoever connects must do so
     to what is returned: the next answer for the name may be another.
     """
-    told = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        told = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise NotAllowed(f"{host} is no host's name: {error}") from error
     addresses = list(dict.fromkeys(str(one[4][0]).partition("%")[0] for one in told))
     for address in addresses:
         if allowed(ip_address(address), networks):

@@ -165,6 +165,12 @@ def test_a_name_that_leads_inside_is_not_posted_to(
     assert not receiver.posted
 
 
+@pytest.mark.parametrize("host", ["a..example.com", f"{'a' * 64}.example.com"])
+def test_a_host_that_no_name_is_is_refused_like_others(host: str) -> None:
+    with pytest.raises(NotAllowed, match="is no host's name"):
+        resolve(host, 443, ())
+
+
 @pytest.mark.parametrize(
     "address",
     [
