@@ -100,7 +100,9 @@ def alone(path: Path, what: str, wait: bool) -> Iterator[None]:
     A timer's tidying up is waited for: nobody asked for it, and it is short.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    # Whoever may open it may lock it, and have every deployment wait.
+    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+") as file:
+        os.fchmod(file.fileno(), 0o600)
         while not lock(file):
             file.seek(0)
             holder = file.read().strip()

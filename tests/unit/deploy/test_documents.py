@@ -14,6 +14,13 @@ from springboard.releases import copies
 from tests.unit.deploy.conftest import Bench
 
 
+def test_nobody_else_can_hold_the_lock(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    lock.touch(0o644)  # as an earlier version made it
+    with deployment.alone(lock, "springboard deploy 1.0.0", wait=False):
+        assert lock.stat().st_mode & 0o777 == 0o600
+
+
 def test_the_lock_tells_who_holds_it_and_goes_with_its_holder(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     said = rf"springboard deploy 1\.0\.0, process {os.getpid()}, since"
