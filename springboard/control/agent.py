@@ -31,7 +31,7 @@ from springboard.control.endpoints import (
 )
 from springboard.control.names import ENDPOINT
 from springboard.control.place import Site
-from springboard.control.store import Document, DocumentStore
+from springboard.control.store import Conflict, Document, DocumentStore
 from springboard.deploy import state as deployment
 from springboard.deploy.canary import Rejected
 from springboard.deploy.keeper import FAULTS
@@ -43,7 +43,7 @@ from springboard.deploy.stop import Stopped
 
 log = logging.getLogger("springboard.control")
 
-EXPECTED = (*FAULTS, HostFileError, Rejected, RolloutError, StateError, Stopped, ValueError)
+EXPECTED = (*FAULTS, Conflict, HostFileError, Rejected, RolloutError, StateError, Stopped, ValueError)
 _HEAL_SECONDS = 5.0
 _LONGEST_REASON = 1000
 
@@ -142,7 +142,7 @@ class Agent:
         if self._tried(rollout.withdraw) and (found := self.store.read(ENDPOINT, name)):
             self._tried(rollout.tidy)
             self._cleared()
-            self.store.remove(ENDPOINT, name, found[1])
+            self._tried(partial(self.store.remove, ENDPOINT, name, found[1]))  # it may get a tag meanwhile
 
     def _cleared(self) -> None:
         """Remove what was an endpoint's alone."""

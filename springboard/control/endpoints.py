@@ -104,8 +104,6 @@ class Endpoints:
                 self._check_capacity(one)
                 if "DesiredWeight" in one:
                     variants[one["VariantName"]]["weight"] = one["DesiredWeight"]
-            if not any(one["weight"] for one in variants.values()):
-                raise ControlError("At least one variant needs a weight above 0.")
             return _begun(document, {**serving, "variants": list(variants.values()), "deployment": None})
 
         return self._changed(asked["EndpointName"], how)
@@ -240,6 +238,8 @@ def _retained(wanted: Document, serving: Document, left_out: set[str]) -> Docume
 
 
 def _begun(document: Document, wanted: Document) -> Document:
+    if not any(one["weight"] for one in wanted["variants"]):
+        raise ControlError("At least one variant needs a weight above 0.")
     now = time.time()
     return {**document, "status": UPDATING, "modified": now, "began": now, "wanted": wanted, "stage": ""}
 

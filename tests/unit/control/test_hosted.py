@@ -285,6 +285,50 @@ def test_workers_and_weights_are_the_documents_for_whoever_deploys(control: Cont
     assert sorted(control.bench.variants()) == [("New", "1.1.0", 250_000), ("Old", "1.0.0", 750_000)]
 
 
+def test_weights_that_are_retained_leave_one_above_zero(control: Control) -> None:
+    variants = [
+        {"VariantName": name, "ModelName": control.make(version), "InitialVariantWeight": weight}
+        for name, version, weight in (("A", "1.0.0", 0), ("B", "1.1.0", 1))
+    ]
+    control.call("CreateEndpointConfig", EndpointConfigName="both", ProductionVariants=variants)
+    control.call("CreateEndpoint", EndpointName="dives", EndpointConfigName="both")
+    control.work()
+    control.call(
+        "CreateEndpointConfig",
+        EndpointConfigName="one",
+        ProductionVariants=[{**variants[0], "InitialVariantWeight": 1}],
+    )
+    with pytest.raises(ControlError, match=r"At least one variant needs a weight above 0\."):
+        control.call(
+            "UpdateEndpoint",
+            EndpointName="dives",
+            EndpointConfigName="one",
+            RetainAllVariantProperties=True,
+        )
+    assert control.told()["EndpointStatus"] == "InService"
+
+
+def test_an_endpoint_that_gets_a_tag_while_it_goes_is_gone_all_the_same(
+    control: Control, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("springboard.control.agent.time.sleep", lambda _: None)
+    control.create("1.0.0")
+    control.work()
+    control.call("DeleteEndpoint", EndpointName="dives")
+    remove, tags = control.store.remove, iter([{"Key": "team", "Value": "a"}])
+
+    def late(*asked: str) -> None:
+        if tag := next(tags, None):
+            control.call("AddTags", ResourceArn=IDENTITY.arn("endpoint", "dives"), Tags=[tag])
+        remove(*asked)
+
+    monkeypatch.setattr(control.store, "remove", late)
+    control.work()
+    assert control.store.every("endpoint") == []
+    assert "endpoint dives was changed by another" in caplog.text
+    assert "bug of ours" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("operation", "asked", "said"),
     [
