@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from math import ceil
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # SQS holds a receive open for at most so long.
 _LONGEST_WAIT = 20
 _CONFIG = Config(connect_timeout=3, read_timeout=30, retries={"total_max_attempts": 2, "mode": "standard"})
+# Where a receipt handle is given: InvalidParameterValue is SQS' word for much else, too.
 _LOST = ("MessageNotInflight", "ReceiptHandleIsInvalid", "InvalidParameterValue")
 _LONGEST_REASON = 1000
 # Who looks at dead letters has them for so long at most.
@@ -72,14 +73,14 @@ class SqsQueue:
 
     def extend(self, claim: Claim, seconds: float) -> None:
         """See `JobQueue`."""
-        with self._explained():
+        with self._explained(_LOST):
             self._client.change_message_visibility(
                 QueueUrl=self._url, ReceiptHandle=str(claim.receipt), VisibilityTimeout=ceil(seconds)
             )
 
     def done(self, claim: Claim) -> None:
         """See `JobQueue`."""
-        with self._explained():
+        with self._explained(_LOST):
             self._client.delete_message(QueueUrl=self._url, ReceiptHandle=str(claim.receipt))
 
     def dead(self, claim: Claim, reason: str) -> None:
@@ -104,7 +105,7 @@ class SqsQueue:
             yield [letter for letter, _ in found.values()]
         finally:
             for _, receipt in found.values():
-                with suppress(LeaseLost), self._explained():  # what was dropped meanwhile
+                with suppress(LeaseLost), self._explained(_LOST):  # what was dropped meanwhile
                     self._client.change_message_visibility(
                         QueueUrl=self._dead_letters, ReceiptHandle=receipt, VisibilityTimeout=0
                     )
@@ -128,7 +129,7 @@ class SqsQueue:
         return held
 
     def _drop(self, receipt: str) -> None:
-        with self._explained():
+        with self._explained(_LOST):
             self._client.delete_message(QueueUrl=self._dead_letters, ReceiptHandle=receipt)
 
     def close(self) -> None:
@@ -170,12 +171,13 @@ class SqsQueue:
             self._client.send_message(QueueUrl=url, MessageBody=message.decode(), **more)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, lost: Collection[str] = ()) -> Iterator[None]:
+        """Raise `QueueAway` for faults, `LeaseLost` for those codes that say so of a receipt handle."""
         try:
             yield
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "").rpartition(".")[2]
-            if code in _LOST:
+            if code in lost:
                 raise LeaseLost(f"{code}: {error}") from error
             raise QueueAway(f"SQS refused the queue {self._url} ({code}): {error}") from error
         except BotoCoreError as error:

@@ -25,8 +25,8 @@ _CONFIG = Config(
 _S3 = "s3://"
 # An hour: those of a role end with its credentials anyway.
 _LONGEST_PUT = 3600
-# Of two that write the same at the same time S3 tells one that it should try again.
-_CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+# Not 409 ConditionalRequestConflict: another writes there at the moment, and may yet fail. To be tried again.
+_CONFLICTS = ("PreconditionFailed", "412")
 _ABSENT = ("NoSuchKey", "404")
 
 

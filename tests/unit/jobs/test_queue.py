@@ -2,6 +2,7 @@
 
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,21 @@ def test_a_queue_that_is_away_says_so(tmp_path: Path, aws: Cloud) -> None:
         ):
             with pytest.raises(QueueAway, match=why):
                 SqsQueue(url).put(job())
+
+
+def test_a_message_too_long_for_sqs_is_no_lost_lease(aws: Cloud) -> None:
+    url, _ = aws.queue()
+    with environment(**aws.environment):
+        queue = SqsQueue(url)
+        queue.put(job())
+        claim = _claim(queue)
+        # With its reason beside it a message may be longer than it came; moto counts the message alone.
+        longest = replace(claim, message=claim.message.ljust(2 << 20))
+        with pytest.raises(QueueAway, match="InvalidParameterValue"):
+            queue.dead(longest, "model_failed: The model failed on this video.")
+        with pytest.raises(QueueAway, match="InvalidParameterValue"):
+            queue.put(job(body=bytes(1 << 20)))
+    queue.close()
 
 
 def test_a_message_that_is_no_job_is_told_from_one(aws: Cloud) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from springboard.jobs.store import Store, StoreAway
 from tests.stands.cloud import Cloud
+from tests.stands.objects import refused
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -63,3 +64,18 @@ def test_a_folder_holds_nothing_but_results(store: Store, tmp_path: Path) -> Non
 def test_a_place_that_cannot_be_written_says_why(store: Store, place: str) -> None:
     with pytest.raises(StoreAway, match=place.split("/")[2]):
         store.put_new(place, b"{}")
+
+
+def test_a_write_that_meets_another_is_to_be_tried_again(aws: Cloud) -> None:
+    """S3's 409: the other's write may fail yet, and then there is no result at all."""
+
+    def meets(**_: object) -> None:
+        raise refused(409, "ConditionalRequestConflict")
+
+    client = aws.client("s3")
+    client.meta.events.register_first("before-call.s3.PutObject", meets)
+    try:
+        with pytest.raises(StoreAway, match="ConditionalRequestConflict"):
+            Store(client).put_new("s3://scores/1.out", b"{}")
+    finally:
+        client.meta.events.unregister("before-call.s3.PutObject", meets)
