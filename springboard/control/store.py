@@ -152,7 +152,12 @@ class Prefix(DocumentStore):
 
     def write(self, kind: str, name: str, document: Document, version: str | None) -> None:
         """Have the document be this one; raise `Conflict` unless it is `version` now, None: not there."""
-        self._put(kind, name, _text(document).encode(), version)
+        text = _text(document).encode()
+        try:
+            self._put(kind, name, text, version)
+        except Conflict:
+            if not self._bucket.holds(self._key(kind, name), text):
+                raise
 
     def remove(self, kind: str, name: str, version: str) -> None:
         """Remove the document; raise `Conflict` unless it is `version` now."""

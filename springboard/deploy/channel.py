@@ -87,8 +87,8 @@ class Channels:
     def write(self, endpoint: str, channel: Channel, version: str | None) -> None:
         """Have the channel be this one; raise `ChannelError` unless it is `version` now, None: not there."""
         document = {"release": channel.release} | channel.model_dump(mode="json", exclude_unset=True)
-        text = json.dumps(document, indent=2) + "\n"
-        if not self._bucket.write(_key(endpoint), text.encode(), version):
+        key, text = _key(endpoint), (json.dumps(document, indent=2) + "\n").encode()
+        if not self._bucket.write(key, text, version) and not self._bucket.holds(key, text):
             raise ChannelError(
                 f"{self.url(endpoint)} is not {version or 'absent'} any more, somebody else was quicker: "
                 "look at it (springboard channel show), and set it again"

@@ -131,3 +131,12 @@ def test_without_s3_it_says_so(bucket: Objects) -> None:
     done = channel("show")
     assert done.exit_code == 1
     assert "S3 could not be reached" in done.output
+
+
+def test_who_does_not_hear_that_it_is_set_has_set_it(bucket: Objects) -> None:
+    for release in ("1.0.0", "1.1.0"):  # none is there, then one is
+        bucket.loses_answer = True
+        done = channel("set", release)
+        assert done.exit_code == 0, done.output
+        assert done.output.splitlines()[-1] == "changed"
+        assert shown()["channel"] == {"release": release}

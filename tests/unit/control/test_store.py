@@ -61,6 +61,14 @@ def test_a_change_is_made_again_of_what_another_wrote_meanwhile(store: DocumentS
     assert (seen, store.every("model")) == ([1, 10], [{"n": 11}])
 
 
+def test_a_write_whose_answer_is_lost_is_no_others(store: DocumentStore, objects: Objects) -> None:
+    objects.loses_answer = True
+    store.write("model", "a", {"n": 1}, None)
+    objects.loses_answer, changed = True, iter([{"n": 2}])
+    assert store.change("model", "a", lambda _: next(changed)) == {"n": 2}
+    assert store.every("model") == [{"n": 2}]
+
+
 def test_what_was_removed_is_gone_and_may_be_made_anew(store: DocumentStore) -> None:
     for number in (1, 2):
         store.write("model", "a", {"n": number}, None)
