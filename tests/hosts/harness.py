@@ -11,6 +11,7 @@ the session ends, however it ends.
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -234,6 +235,7 @@ class Hosts:
                 while ansible.running and not (kill_when and kill_when()):
                     assert time.monotonic() < end, (folder / "output").read_text()
                     time.sleep(0.4)
+                ansible.signal(signal.SIGKILL)
             finally:
                 ansible.stop(0)
         finally:

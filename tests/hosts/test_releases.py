@@ -3,28 +3,26 @@
 The tests go on from one another, on one host. The puppet is the model: faults come when they are wanted.
 """
 
-import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
 from springboard.deploy.channel import Channel, Channels
 from springboard.releases.registry import Registry
 from tests.hosts import served
+from tests.hosts.calling import CLIENTS, Outcome, ask, unnoticed
 from tests.hosts.harness import Hosts, Node, Play
 from tests.hosts.served import Caller, Converged, Models, settings
 from tests.stands.release import publish
-from tests.stands.waiting import at_work, wait_until
+from tests.stands.waiting import wait_until
 
-CLIENTS = 4
 WEIGHT = 40
 # On a busy machine ten attempts of a good release may well take longer than ten others, the first ones of a
 # new TorchServe several times as long as one that is warm; the line is at the square root.
@@ -38,15 +36,6 @@ CANARY = {
 }
 LOCK = "/run/lock/springboard-deploy.lock"
 HOME = "/var/lib/springboard"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one request: a failure, or who answered it."""
-
-    failure: str
-    variant: str = ""
-    release: str = ""
 
 
 @dataclass
@@ -64,27 +53,9 @@ class Site:
         given = {**self.given, "springboard": [self.node, *others], "springboard_canary": CANARY | canary}
         return self.hosts.play("deploy.yml", kill_when=kill_when, release=version, **given)
 
-    @contextmanager
-    def load(self) -> Iterator[list[Outcome]]:
+    def load(self) -> AbstractContextManager[list[Outcome]]:
         """Call from four clients, and see in the end that none of their requests has failed."""
-        outcomes: list[Outcome] = []
-        numbers = itertools.count()  # no two videos are alike
-        with at_work(
-            *[lambda: outcomes.append(self._ask(f"sleep=0.1 score=50 number={next(numbers)}"))] * CLIENTS
-        ):
-            yield outcomes
-        assert [one.failure for one in outcomes if one.failure] == []
-        assert len(outcomes) > 20, "the load itself"
-
-    def _ask(self, body: str) -> Outcome:
-        try:
-            answer = self.caller.client.post("/invocations", content=body.encode())
-        except httpx.HTTPError as error:
-            return Outcome(repr(error))
-        if answer.status_code != 200:
-            return Outcome(f"{answer.status_code} {answer.text}")
-        variant = answer.headers["x-amzn-invoked-production-variant"]
-        return Outcome("", variant, answer.json()["model"]["version"])
+        return unnoticed(self.caller.client)
 
     def serves(self, version: str) -> list[str]:
         """Assert that everything on the host says the same; return the units beside the one that serves."""
@@ -98,7 +69,7 @@ class Site:
         assert enabled.split() == [unit]
         told = self.caller.client.get("/endpoints/dive-scoring").json()
         assert [variant["release"] for variant in told["variants"]] == [version]
-        assert self._ask("score=50").release == version
+        assert ask(self.caller.client).release == version
         listed = self.node.sh("systemctl list-units --plain --no-legend --state=active 'torchserve@*'")
         running = [line.split()[0] for line in listed.splitlines()]
         assert unit in running
