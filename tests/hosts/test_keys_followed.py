@@ -72,3 +72,19 @@ def test_what_the_secret_has_holds_within_seconds_and_stays_without_it(
     assert configured(hosts, host, models) == "changed"
     assert not host.succeeds("test", "-e", f"/etc/systemd/system/{UNIT}")
     assert caller.score()
+
+
+def test_keys_that_are_revoked_one_after_another_are_all_refused(
+    serving: Callable[[str], tuple[Node, Caller]],
+) -> None:
+    """Also those that are revoked while the front takes over what came before."""
+    host, caller = serving("revokes")
+    made = {
+        name: host.run("springboard", "keys", "create", "--bearer", name).strip().rpartition("=")[2]
+        for name in ("first", "second", "third", "fourth", "fifth")
+    }
+    wait_until(lambda: all(is_known(caller, token) for token in made.values()), "all keys to be known")
+    for name in made:
+        host.run("springboard", "keys", "revoke", name)
+    wait_until(lambda: not any(is_known(caller, token) for token in made.values()), "all to be refused")
+    assert caller.score()

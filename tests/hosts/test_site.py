@@ -138,7 +138,7 @@ def test_services_are_confined(host: Serving, hosts: Hosts) -> None:
     sockets, cache = (work.replace("/work", f"/{name}") for name in ("sockets", "cache"))
     assert _written_elsewhere(node, torchserve, work, sockets, cache) == []
     assert _written_elsewhere(node, front, "/tmp") == []
-    keys = "cat /etc/springboard/keys.json $CREDENTIALS_DIRECTORY/keys.json 2>&1"
+    keys = "cat /etc/springboard/keys.json /run/springboard-keys/keys.json 2>&1"
     assert '"tests"' not in as_unit(node, torchserve, keys)
     assert '"tests"' in as_unit(node, front, keys)
 
