@@ -75,7 +75,7 @@ test-pythons: setup test-tools
 	  .venv/bin/nox --session $(or $(SESSION),tests) $(if $(TESTS),-- $(TESTS))
 
 # What tests call that pip does not bring; without it those tests are skipped, with the reason.
-TOOLS := buildah chromium curl iproute2 mmdebstrap nginx-light openssh-client openssl prometheus prometheus-alertmanager \
+TOOLS := buildah chromium curl haproxy iproute2 mmdebstrap nginx-light openssh-client openssl prometheus prometheus-alertmanager \
   prometheus-blackbox-exporter prometheus-nginx-exporter prometheus-node-exporter slirp4netns systemd-container
 # Compilers of other people's clients, by their commands: any of them will do.
 COMPILERS := go=golang-go javac=default-jdk-headless

@@ -18,6 +18,7 @@ EDGE_CHAIN = (
     "test_container",
     "test_debian13",
     "test_edge",
+    "test_fleet",
     "test_gpu",
     "test_harness",
     "test_monitoring",

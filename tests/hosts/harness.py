@@ -33,7 +33,7 @@ SCRIPT = str(HERE / "node.sh")
 BIN = Path(sys.executable).parent
 # Of one play; the longest, which builds a host, takes a tenth of it.
 MOST_SECONDS = 1200
-NEEDED = ("mmdebstrap", "systemd-nspawn", "slirp4netns", "ip", "ssh", "ssh-keygen")
+NEEDED = ("mmdebstrap", "systemd-nspawn", "slirp4netns", "ip", "ssh", "ssh-keygen", "haproxy")
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,11 @@ from typing import Any
 
 from springboard.auth import keys
 from tests.hosts import served
+from tests.hosts.fleet import KEYS_UNIT, SECRET, ask_there
 from tests.hosts.harness import Hosts, Node
 from tests.hosts.served import Caller, Models
-from tests.stands.cloud import REGION, Cloud, cloud
+from tests.stands.cloud import REGION, cloud
 from tests.stands.waiting import wait_until
-
-NAME, UNIT = "pool-keys", "springboard-keys-follow.service"
 
 
 def is_known(caller: Caller, token: str) -> bool:
@@ -29,13 +28,6 @@ def configured(hosts: Hosts, host: Node, models: Models, **given: Any) -> str:
     return "changed" if play.count("changed") else "unchanged"
 
 
-def follow_there(aws: Cloud, host: Node) -> None:
-    """Have the unit ask this stand-in, with the credentials of the host's role."""
-    folder = f"/etc/systemd/system/{UNIT}.d"
-    asks = f"[Service]\nEnvironment=AWS_ENDPOINT_URL={aws.url}"
-    host.sh(f"mkdir -p {folder}; printf '{asks}\\n' >{folder}/stand-in.conf")
-
-
 def test_what_the_secret_has_holds_within_seconds_and_stays_without_it(
     hosts: Hosts, models: Models, serving: Callable[[str], tuple[Node, Caller]], tmp_path: Path
 ) -> None:
@@ -45,32 +37,32 @@ def test_what_the_secret_has_holds_within_seconds_and_stays_without_it(
     kept.chmod(0o600)
     follows: dict[str, Any] = {
         "springboard_keys_follow": True,
-        "springboard_keys_secret": NAME,
+        "springboard_keys_secret": SECRET,
         "springboard_region": REGION,
     }
     with cloud(hosts.gateway) as aws:
         secret = aws.client("secretsmanager")
-        secret.create_secret(Name=NAME, SecretString=kept.read_text())
-        follow_there(aws, host)
+        secret.create_secret(Name=SECRET, SecretString=kept.read_text())
+        ask_there(aws, host)
         assert configured(hosts, host, models, **follows) == "changed"
         assert configured(hosts, host, models, **follows) == "unchanged"
         assert caller.score()
         token = keys.create_token(kept, "made-elsewhere")
-        secret.put_secret_value(SecretId=NAME, SecretString=kept.read_text())
+        secret.put_secret_value(SecretId=SECRET, SecretString=kept.read_text())
         wait_until(lambda: is_known(caller, token), "a key made elsewhere to be known", 60)
         keys.revoke(kept, "made-elsewhere")
-        secret.put_secret_value(SecretId=NAME, SecretString=kept.read_text())
+        secret.put_secret_value(SecretId=SECRET, SecretString=kept.read_text())
         wait_until(lambda: not is_known(caller, token), "a key revoked elsewhere to be refused", 60)
         refused = host.run("springboard", "keys", "create", "mine", check=False)
         assert "playbooks/keys.yml" in refused
-    status = ["systemctl", "show", "-P", "StatusText", UNIT]
+    status = ["systemctl", "show", "-P", "StatusText", KEYS_UNIT]
     wait_until(lambda: "does not follow" in host.run(*status), "the host to say that the secret is away", 120)
     assert "the keys known last stay" in host.run(*status)
     assert caller.score()["prediction"]
     names = [one["name"] for one in json.loads(host.sh("cat /etc/springboard/keys.json"))["tokens"]]
     assert names == ["tests"]
     assert configured(hosts, host, models) == "changed"
-    assert not host.succeeds("test", "-e", f"/etc/systemd/system/{UNIT}")
+    assert not host.succeeds("test", "-e", f"/etc/systemd/system/{KEYS_UNIT}")
     assert caller.score()
 
 
