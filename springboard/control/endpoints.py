@@ -104,6 +104,7 @@ class Endpoints:
                 self._check_capacity(one)
                 if "DesiredWeight" in one:
                     variants[one["VariantName"]]["weight"] = one["DesiredWeight"]
+            _check_weights(list(variants.values()))
             return _begun(document, {**serving, "variants": list(variants.values()), "deployment": None})
 
         return self._changed(asked["EndpointName"], how)
@@ -237,9 +238,14 @@ def _retained(wanted: Document, serving: Document, left_out: set[str]) -> Docume
     return retained
 
 
-def _begun(document: Document, wanted: Document) -> Document:
-    if not any(one["weight"] for one in wanted["variants"]):
+def _check_weights(variants: list[Document]) -> None:
+    if not any(one["weight"] for one in variants):
         raise ControlError("At least one variant needs a weight above 0.")
+
+
+def _begun(document: Document, wanted: Document) -> Document:
+    if len(wanted["variants"]) > 1:  # one alone serves whatever its weight
+        _check_weights(wanted["variants"])
     now = time.time()
     return {**document, "status": UPDATING, "modified": now, "began": now, "wanted": wanted, "stage": ""}
 

@@ -285,27 +285,39 @@ def test_workers_and_weights_are_the_documents_for_whoever_deploys(control: Cont
     assert sorted(control.bench.variants()) == [("New", "1.1.0", 250_000), ("Old", "1.0.0", 750_000)]
 
 
-def test_weights_that_are_retained_leave_one_above_zero(control: Control) -> None:
-    variants = [
-        {"VariantName": name, "ModelName": control.make(version), "InitialVariantWeight": weight}
-        for name, version, weight in (("A", "1.0.0", 0), ("B", "1.1.0", 1))
-    ]
-    control.call("CreateEndpointConfig", EndpointConfigName="both", ProductionVariants=variants)
+def test_weights_that_are_retained_leave_one_above_zero_or_one_variant(control: Control) -> None:
+    a, b, c = (
+        {"VariantName": name, "ModelName": control.make(version)}
+        for name, version in (("A", "1.0.0"), ("B", "1.1.0"), ("C", "1.2.0"))
+    )
+
+    def configure(name: str, *variants: tuple[dict[str, Any], int]) -> None:
+        weighed = [{**one, "InitialVariantWeight": weight} for one, weight in variants]
+        control.call("CreateEndpointConfig", EndpointConfigName=name, ProductionVariants=weighed)
+
+    def update(name: str) -> None:
+        control.call(
+            "UpdateEndpoint", EndpointName="dives", EndpointConfigName=name, RetainAllVariantProperties=True
+        )
+
+    configure("both", (a, 0), (b, 1))
+    configure("two", (a, 1), (c, 0))
+    configure("one", (a, 1))
     control.call("CreateEndpoint", EndpointName="dives", EndpointConfigName="both")
     control.work()
-    control.call(
-        "CreateEndpointConfig",
-        EndpointConfigName="one",
-        ProductionVariants=[{**variants[0], "InitialVariantWeight": 1}],
-    )
+    with pytest.raises(ControlError, match=r"At least one variant needs a weight above 0\."):
+        update("two")
+    assert control.told()["EndpointStatus"] == "InService"
+    update("one")  # its weight is 0, and it is all there is
+    control.work()
+    assert control.serves("1.0.0", "A")
+    assert control.told()["ProductionVariants"][0]["DesiredWeight"] == 0
     with pytest.raises(ControlError, match=r"At least one variant needs a weight above 0\."):
         control.call(
-            "UpdateEndpoint",
+            "UpdateEndpointWeightsAndCapacities",
             EndpointName="dives",
-            EndpointConfigName="one",
-            RetainAllVariantProperties=True,
+            DesiredWeightsAndCapacities=[{"VariantName": "A", "DesiredWeight": 0}],
         )
-    assert control.told()["EndpointStatus"] == "InService"
 
 
 def test_an_endpoint_that_gets_a_tag_while_it_goes_is_gone_all_the_same(
