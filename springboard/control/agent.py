@@ -134,15 +134,20 @@ class Agent:
             self._tried(lambda: back.deploy(serving["variants"][0]["release"]))
             self._settled(document, serving, _ended(serving, wanted, why))
         else:
-            self._tried(self._rollout(document, wanted).withdraw)  # of several variants one may be up
+            # Of several variants one may be up. What was wanted may be what no host can be.
+            self._tried(lambda: self._undeployed().withdraw())
             self._report(document["name"], lambda _: {"status": FAILED, "failure": why[:_LONGEST_REASON]})
 
     def _withdraw(self, name: str) -> None:
-        rollout = Rollout(self.place, self._bare(), log.info, self.ask)
+        rollout = self._undeployed()
         if self._tried(rollout.withdraw) and (found := self.store.read(ENDPOINT, name)):
             self._tried(rollout.tidy)
             self._cleared()
             self._tried(partial(self.store.remove, ENDPOINT, name, found[1]))  # it may get a tag meanwhile
+
+    def _undeployed(self) -> Rollout:
+        """Return what takes away whatever serves, without a look at any document."""
+        return Rollout(self.place, self._bare(), log.info, self.ask)
 
     def _cleared(self) -> None:
         """Remove what was an endpoint's alone."""

@@ -104,6 +104,22 @@ def test_a_first_deployment_that_fails_is_a_failed_endpoint_with_its_reason(
     assert told["failure"] == "1.0.0 was not deployed, nothing serves: its weights are missing"
 
 
+def test_what_no_host_can_be_of_is_a_failed_endpoint_that_can_be_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "acquire", lambda *_: "1.0.0")
+    store = Folder(tmp_path / "documents")
+    asked = wanted(SPRINGBOARD_WORKERS="many")
+    document = {"name": "dives", "created": 1.0, "status": "Creating", "wanted": asked, "serving": None}
+    store.write("endpoint", "dives", document, None)
+    agent = Agent("dives", Place(tmp_path), store, BASE)
+    agent.follow(document)
+    (told,) = store.every("endpoint")
+    assert (told["status"], "'many'" in told["failure"]) == ("Failed", True)
+    agent.follow({**told, "status": "Deleting"})
+    assert store.every("endpoint") == []
+
+
 @pytest.fixture
 def deployed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The releases that are deployed, in turn; 1.1.0 cannot be."""
