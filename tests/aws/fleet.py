@@ -9,6 +9,34 @@ REGION = "eu-central-1"
 _OURS = [{"Key": "springboard:deployment", "Value": "reef"}]
 _TRUST = (ROOT / "playbooks/roles/aws_host/files/trust.json").read_text()
 
+WITH_JOBS: dict[str, Any] = {"job_queue_input": "s3://reef-dives", "fleet_jobs_per_host": 20}
+KNOBS: dict[str, Any] = {
+    "fleet_instance_types": ["g5.xlarge", "g4dn.xlarge", "g6.xlarge"],
+    "fleet_min": 1,
+    "fleet_max": 6,
+    "fleet_on_demand": 1,
+    "fleet_spot_percent": 60,
+    "fleet_requests_per_minute": 45,
+    "fleet_schedule": [
+        {"name": "finals", "recurrence": "30 17 * * 6", "time_zone": "Europe/Berlin", "min": 4},
+        {"name": "after", "recurrence": "0 22 * * 6", "time_zone": "Europe/Berlin", "min": 1},
+    ],
+    "fleet_health_interval_seconds": 15,
+    "fleet_health_timeout_seconds": 6,
+    "fleet_healthy_count": 3,
+    "fleet_unhealthy_count": 4,
+    "fleet_grace_seconds": 600,
+    "fleet_warmup_seconds": 240,
+    "fleet_drain_seconds": 120,
+    "fleet_slow_start_seconds": 0,
+    "fleet_idle_seconds": 65,
+    "fleet_tls_policy": "ELBSecurityPolicy-TLS13-1-3-2021-06",
+    "fleet_access_log_days": 0,
+    "fleet_root_gb": 200,
+    "aws_host_zones": [f"{REGION}a", f"{REGION}b"],
+    "aws_host_allowed_cidrs": ["198.51.100.0/24"],
+}
+
 
 def provisioned(aws: Aws) -> set[str]:
     """What provision.yml makes that a fleet stands on; the subnets."""
@@ -50,6 +78,7 @@ def described(aws: Aws) -> dict[str, Any]:
         LaunchTemplateName="reef-fleet", Versions=["$Default"]
     )["LaunchTemplateVersions"]
     named = {"AutoScalingGroupName": "reef-fleet"}
+    alarms = aws.client("cloudwatch", REGION).describe_alarms(AlarmNamePrefix="reef-fleet-")["MetricAlarms"]
     schedule = scaling.describe_scheduled_actions(**named)["ScheduledUpdateGroupActions"]
     return {
         "balancer": balancer,
@@ -59,9 +88,7 @@ def described(aws: Aws) -> dict[str, Any]:
         "target attributes": {one["Key"]: one["Value"] for one in of_targets},
         "group": {key: value for key, value in group.items() if key not in ("Instances", "DesiredCapacity")},
         "policies": scaling.describe_policies(**named)["ScalingPolicies"],
-        "alarms": aws.client("cloudwatch", REGION).describe_alarms(AlarmNamePrefix="reef-fleet-wake-")[
-            "MetricAlarms"
-        ],
+        "alarms": {one["AlarmName"].removeprefix("reef-fleet-alarm-"): one for one in alarms},
         "schedule": {one["ScheduledActionName"]: one for one in schedule},
         "template": version["LaunchTemplateData"],
         "rules": {

@@ -5,13 +5,15 @@ All is done as users whom the shipped policies alone allow anything.
 
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
 import yaml
 from botocore.exceptions import ClientError
 
-from tests.aws.fleet import REGION, described, provisioned
+from springboard.system.checkout import ROOT
+from tests.aws.fleet import KNOBS, REGION, WITH_JOBS, described, provisioned
 from tests.aws.harness import Aws, Checkout, Run
 from tests.aws.inspect import tagged
 from tests.aws.test_policies import actions
@@ -101,9 +103,6 @@ def fleet_again(aws: Aws, reef: Checkout, at_first: object) -> Run:
     return reef.play("fleet")
 
 
-WITH_JOBS: dict[str, Any] = {"job_queue_input": "s3://reef-dives", "fleet_jobs_per_host": 20}
-
-
 @pytest.fixture(scope="module")
 def asleep(reef: Checkout, fleet_again: object) -> Run:
     """No host as long as no job waits."""
@@ -121,34 +120,6 @@ def asleep_again(reef: Checkout, described_asleep: object) -> Run:
     return reef.play("fleet")
 
 
-KNOBS: dict[str, Any] = {
-    "fleet_instance_types": ["g5.xlarge", "g4dn.xlarge", "g6.xlarge"],
-    "fleet_min": 1,
-    "fleet_max": 6,
-    "fleet_on_demand": 1,
-    "fleet_spot_percent": 60,
-    "fleet_requests_per_minute": 45,
-    "fleet_schedule": [
-        {"name": "finals", "recurrence": "30 17 * * 6", "time_zone": "Europe/Berlin", "min": 4},
-        {"name": "after", "recurrence": "0 22 * * 6", "time_zone": "Europe/Berlin", "min": 1},
-    ],
-    "fleet_health_interval_seconds": 15,
-    "fleet_health_timeout_seconds": 6,
-    "fleet_healthy_count": 3,
-    "fleet_unhealthy_count": 4,
-    "fleet_grace_seconds": 600,
-    "fleet_warmup_seconds": 240,
-    "fleet_drain_seconds": 120,
-    "fleet_slow_start_seconds": 0,
-    "fleet_idle_seconds": 65,
-    "fleet_tls_policy": "ELBSecurityPolicy-TLS13-1-3-2021-06",
-    "fleet_access_log_days": 0,
-    "fleet_root_gb": 200,
-    "aws_host_zones": [f"{REGION}a", f"{REGION}b"],
-    "aws_host_allowed_cidrs": ["198.51.100.0/24"],
-}
-
-
 @pytest.fixture(scope="module")
 def turned(aws: Aws, reef: Checkout, asleep_again: object) -> Run:
     """All knobs at once, another image, and what is there of other knobs that were set before."""
@@ -159,13 +130,38 @@ def turned(aws: Aws, reef: Checkout, asleep_again: object) -> Run:
         **named, ScheduledActionName="springboard-former", Recurrence="0 8 * * *", MinSize=3
     )
     reef.edit(fleet_image=aws.publish_ami(REGION, "20261101"), **KNOBS)
-    run = reef.play("fleet")
-    reef.edit(job_queue_input="")
-    return run
+    return reef.play("fleet")
 
 
 @pytest.fixture(scope="module")
-def fleet_down(reef: Checkout, turned: object) -> Run:
+def refreshing(aws: Aws, reef: Checkout, turned: object) -> Run:
+    """A third image, which the hosts that are there are to have, too."""
+    reef.edit(fleet_image=aws.publish_ami(REGION, "20261201"))
+    return reef.play("fleet", "-e", "fleet_refresh=true")
+
+
+@pytest.fixture(scope="module")
+def described_refreshing(aws: Aws, refreshing: object) -> dict[str, Any]:
+    (one,) = aws.client("autoscaling", REGION).describe_instance_refreshes(AutoScalingGroupName="reef-fleet")[
+        "InstanceRefreshes"
+    ]
+    return {**described(aws), "refresh": one}
+
+
+@pytest.fixture(scope="module")
+def refreshing_still(reef: Checkout, described_refreshing: object) -> Run:
+    return reef.play("fleet", "-e", "fleet_refresh=true")
+
+
+@pytest.fixture(scope="module")
+def refreshed(aws: Aws, reef: Checkout, refreshing_still: object) -> Run:
+    aws.tell("refreshed", Successful="reef-fleet")
+    return reef.play("fleet")
+
+
+@pytest.fixture(scope="module")
+def fleet_down(reef: Checkout, refreshed: object) -> Run:
+    reef.edit(job_queue_input="")
     return reef.play("teardown", "-e", "teardown_confirm=reef")
 
 
@@ -261,7 +257,7 @@ def test_where_there_may_be_no_host_the_queue_alone_brings_the_first_and_holds_t
     assert policies.keys() == {"springboard-jobs", "springboard-first", "theirs"}
     first = policies["springboard-first"]
     assert (first["PolicyType"], first["AdjustmentType"]) == ("StepScaling", "ChangeInCapacity")
-    (alarm,) = described_asleep["alarms"]
+    alarm = described_asleep["alarms"]["first"]
     assert alarm["AlarmActions"] == [first["PolicyARN"]]
     waiting, wanted, none = alarm["Metrics"]
     assert waiting["MetricStat"]["Metric"]["Dimensions"] == [{"Name": "QueueName", "Value": "reef-jobs"}]
@@ -294,7 +290,8 @@ def test_each_knob_changes_what_it_is_for(turned: Run, aws: Aws, at_first: dict[
     assert waiting["MetricStat"]["Metric"]["Dimensions"] == [{"Name": "QueueName", "Value": "reef-jobs"}]
     assert hosts["MetricStat"]["Metric"]["MetricName"] == "GroupInServiceInstances"
     assert (each["Expression"], each["ReturnData"]) == ("waiting / IF(hosts > 0, hosts, 1)", True)
-    assert now["alarms"] == []
+    assert now["alarms"].keys() == {"errors", "late"}
+    assert "They keep it until they are replaced: -e fleet_refresh=true" in turned.text
     assert now["schedule"].keys() == {"springboard-finals", "springboard-after"}
     assert now["schedule"]["springboard-finals"]["MinSize"] == 4
     assert now["schedule"]["springboard-finals"]["TimeZone"] == "Europe/Berlin"
@@ -314,6 +311,46 @@ def test_each_knob_changes_what_it_is_for(turned: Run, aws: Aws, at_first: dict[
     same = template.keys() - {"BlockDeviceMappings", "ImageId"}
     assert {key: template[key] for key in same} == {key: former[key] for key in same}
     assert template["ImageId"] != former["ImageId"]
+
+
+def version_of(group: dict[str, Any]) -> int:
+    template = group["MixedInstancesPolicy"]["LaunchTemplate"]["LaunchTemplateSpecification"]
+    return int(template["Version"])
+
+
+def test_alarms_say_what_the_objectives_do(at_first: dict[str, Any]) -> None:
+    rules = (ROOT / "monitoring/rules/objectives.yml").read_text()
+    allowed = [1 - float(one) for one in re.findall(r"expr: vector\((\S+)\)", rules)]
+    failed, slow = (14.4 * one for one in allowed)
+    alarms = at_first["alarms"]
+    assert f"> {failed:.3f} * requests" in alarms["errors"]["Metrics"][-1]["Expression"]
+    (time,) = [one for one in alarms["late"]["Metrics"] if one["Id"] == "slow"]
+    assert time["MetricStat"]["Stat"] == f"p{100 - 100 * slow:.1f}"
+    balancer = at_first["balancer"]["LoadBalancerArn"].partition("loadbalancer/")[2]
+    assert time["MetricStat"]["Metric"]["Dimensions"] == [{"Name": "LoadBalancer", "Value": balancer}]
+
+
+def test_hosts_are_replaced_on_demand_by_a_refresh_that_goes_back_by_itself(
+    refreshing: Run, described_refreshing: dict[str, Any], turned: Run
+) -> None:
+    assert refreshing.code == 0, refreshing.text
+    one = described_refreshing["refresh"]
+    wants = one["Preferences"]
+    assert (wants["AutoRollback"], wants["MinHealthyPercentage"], wants["SkipMatching"]) == (True, 100, True)
+    assert wants["CheckpointPercentages"] == [20, 50, 100]
+    assert wants["AlarmSpecification"]["Alarms"] == ["reef-fleet-alarm-errors", "reef-fleet-alarm-late"]
+    # What it would go back to is what the group has until its end.
+    assert version_of(one["DesiredConfiguration"]) == version_of(described_refreshing["group"]) + 1
+
+
+def test_a_refresh_that_is_under_way_is_left_alone(refreshing_still: Run) -> None:
+    assert (refreshing_still.code, refreshing_still.changed) == (0, 0), refreshing_still.text
+    assert "The instance refresh: InProgress, 0 %" in refreshing_still.text
+
+
+def test_after_a_refresh_all_hosts_are_as_they_should_be(refreshed: Run) -> None:
+    assert (refreshed.code, refreshed.changed) == (0, 0), refreshed.text
+    assert "came up from another image" not in refreshed.text
 
 
 def test_teardown_lists_and_deletes_the_fleet_and_what_it_stands_on(fleet_down: Run, aws: Aws) -> None:

@@ -50,7 +50,16 @@ from moto.servicequotas.responses import ServiceQuotasResponse
 from moto.ssm.models import Parameter, ssm_backends
 from werkzeug.serving import make_server
 
-from tests.stands import aws_asks, aws_console, aws_fleet, aws_permissions, aws_queues, aws_room, aws_rules
+from tests.stands import (
+    aws_asks,
+    aws_console,
+    aws_fleet,
+    aws_permissions,
+    aws_queues,
+    aws_refresh,
+    aws_room,
+    aws_rules,
+)
 
 REGIONS = ("us-west-1", "eu-west-1", "us-east-1")
 UNKNOWN_KEY = "AKIAUNKNOWNTOAWS0000"
@@ -198,7 +207,7 @@ class Gate:
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [publish_ami(found[1], found[2]).encode()]
         told = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
-        if aws_room.tell(*told) or aws_console.tell(*told):
+        if aws_room.tell(*told) or aws_console.tell(*told) or aws_refresh.tell(*told):
             start_response("204 No Content", [])
             return []
         if found := re.fullmatch(r"/standin/asked/(\w+)", environ["PATH_INFO"]):
@@ -276,6 +285,7 @@ def main() -> None:
     setattr(SecurityGroupRule, "description", property(_description))  # noqa: B010
     aws_queues.install()
     aws_fleet.install()
+    aws_refresh.install()
     EC2_PREFIX_TO_RESOURCE["eipalloc"] = "elastic-ip"
     for region in REGIONS:
         publish_ami(region, "20260918")

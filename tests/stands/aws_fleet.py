@@ -79,7 +79,8 @@ def _of_group(region: str, form: dict[str, str]) -> Iterator[_Asked]:
         if "Tags.member.1.Key" in form:
             yield "autoscaling:CreateOrUpdateTags", group, {}
         yield _service_linked("autoscaling.amazonaws.com", "AWSServiceRoleForAutoScaling")
-    template = form.get("MixedInstancesPolicy.LaunchTemplate.LaunchTemplateSpecification.LaunchTemplateName")
+    named = "MixedInstancesPolicy.LaunchTemplate.LaunchTemplateSpecification.LaunchTemplateName"
+    template = form.get(named) or form.get(f"DesiredConfiguration.{named}")
     if template:
         subnets = form.get("VPCZoneIdentifier", "").split(",")
         yield from _of_launches(region, template, [one for one in subnets if one])

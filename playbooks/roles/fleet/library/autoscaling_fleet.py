@@ -2,7 +2,6 @@
 """Ansible module: an Auto Scaling group with its policies and scheduled actions."""
 
 import time
-from functools import partial
 from typing import Any
 
 import boto3
@@ -40,14 +39,12 @@ options:
     description: ARN of the target group that hosts are registered with.
     type: str
     default: ""
+  refreshed:
+    description: The MixedInstancesPolicy of a group that is there is left to an instance refresh.
+    type: bool
+    default: false
   policies:
-    description: TargetTrackingConfiguration by the policy's name, without C(springboard-).
-    type: dict
-    default: {}
-  wakes:
-    description: >-
-      Metrics of PutMetricAlarm, the last of which is more than 0 where a host has to be added, by the
-      policy's name, without C(springboard-). Their alarms' names are the group's, C(-wake-) and the policy's.
+    description: What PutScalingPolicy is told, by the policy's name, without C(springboard-).
     type: dict
     default: {}
   schedule:
@@ -81,10 +78,21 @@ changes:
   type: list
   elements: str
   returned: always
+outdated:
+  description: Hosts that came up by another version of the launch template.
+  type: list
+  elements: str
+  returned: always
+policies:
+  description: ARNs of policies by their names, without C(springboard-).
+  type: dict
+  returned: always
 """
 
 MARK = "springboard-"
 END_TRIES, END_SECONDS = 120, 10
+# Of an instance refresh.
+OVER = {"Successful", "Failed", "Cancelled", "RollbackFailed", "RollbackSuccessful"}
 
 
 def holds(wanted: Any, found: Any) -> bool:
@@ -132,21 +140,12 @@ class StillThere(Exception):
     """The group has not ended in time; the message says what to do."""
 
 
-ADDS_ONE = {
-    "PolicyType": "StepScaling",
-    "AdjustmentType": "ChangeInCapacity",
-    "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}],
-}
-
-
 class Fleet:
     """The group, as asked; each method brings a part of it there and returns what it changed."""
 
-    def __init__(self, clients: Any, asked: dict[str, Any], check: bool) -> None:
-        """`clients` makes a client of a service by its name."""
-        self.client, self.alarms = clients("autoscaling"), clients("cloudwatch")
-        self.asked, self.check, self.name = asked, check, asked["name"]
-        self.of, self.woken = {"AutoScalingGroupName": self.name}, f"{self.name}-wake-"
+    def __init__(self, client: Any, asked: dict[str, Any], check: bool) -> None:
+        self.client, self.asked, self.check, self.name = client, asked, check, asked["name"]
+        self.of = {"AutoScalingGroupName": self.name}
 
     def present(self) -> list[str]:
         """Make the group, or bring all of it to what is asked."""
@@ -154,7 +153,7 @@ class Fleet:
         made, found = self.group(find(self.client, self.name))
         if not found:  # in check mode, where it would be made
             return made
-        return made + self.attached(found) + self.policies() + self.wakes() + self.schedule()
+        return made + self.attached(found) + self.policies() + self.schedule()
 
     def group(self, found: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
         """Make or change the group itself; return it, too."""
@@ -169,9 +168,27 @@ class Fleet:
                 found = find(self.client, self.name)
             return ["group"], found
         differ = settings(self.asked, found)
+        if "MixedInstancesPolicy" in differ and (self.asked["refreshed"] or self.refreshes()):
+            del differ["MixedInstancesPolicy"]
         if differ and not self.check:
             self.client.update_auto_scaling_group(**self.of, **differ)
         return sorted(differ), found
+
+    def refreshes(self) -> bool:
+        """Whether an instance refresh is under way: its end brings the group to where it goes."""
+        there = self.client.describe_instance_refreshes(**self.of, MaxRecords=1)["InstanceRefreshes"]
+        return bool(there) and there[0]["Status"] not in OVER
+
+    @property
+    def outdated(self) -> list[str]:
+        """Hosts that came up by another version of the launch template than is asked for."""
+        named = self.asked["group"].get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
+        version = named.get("LaunchTemplateSpecification", {}).get("Version")
+        return [
+            one["InstanceId"]
+            for one in find(self.client, self.name).get("Instances", [])
+            if version and str(one.get("LaunchTemplate", {}).get("Version")) != str(version)
+        ]
 
     def attached(self, found: dict[str, Any]) -> list[str]:
         """Attach the target group, metrics and tags."""
@@ -200,14 +217,11 @@ class Fleet:
 
     def policies(self) -> list[str]:
         """Bring our policies to what is asked."""
-        should = {
-            MARK + name: {"PolicyType": "TargetTrackingScaling", "TargetTrackingConfiguration": tracks}
-            for name, tracks in self.asked["policies"].items()
-        }
+        should = {MARK + name: one for name, one in self.asked["policies"].items()}
         return self._bring(
             "policy",
             self._policies(),
-            should | {MARK + name: ADDS_ONE for name in self.asked["wakes"]},
+            should,
             lambda name, one: self.client.put_scaling_policy(**self.of, PolicyName=name, **one),
             lambda name: self.client.delete_policy(**self.of, PolicyName=name),
         )
@@ -216,34 +230,10 @@ class Fleet:
         pages = self.client.get_paginator("describe_policies").paginate(**self.of)
         return {one["PolicyName"]: one for page in pages for one in page["ScalingPolicies"]}
 
-    def wakes(self) -> list[str]:
-        """Bring the alarms of the policies that add a host to what is asked."""
-        arns = {name: one["PolicyARN"] for name, one in self._policies().items()}
-        tags = [{"Key": key, "Value": value} for key, value in sorted(self.asked["tags"].items())]
-        should = {
-            f"{self.woken}{name}": {
-                "Metrics": metrics,
-                "AlarmActions": [arns.get(MARK + name, "")],
-                "ComparisonOperator": "GreaterThanThreshold",
-                "Threshold": 0.0,
-                "EvaluationPeriods": 1,
-                "TreatMissingData": "notBreaching",
-            }
-            for name, metrics in self.asked["wakes"].items()
-        }
-        return self._bring(
-            "alarm",
-            self._alarms(),
-            should,
-            lambda name, one: self.alarms.put_metric_alarm(AlarmName=name, Tags=tags, **one),
-            lambda name: self.alarms.delete_alarms(AlarmNames=[name]),
-            mark=self.woken,
-        )
-
-    def _alarms(self) -> dict[str, Any]:
-        """Return our alarms by their names; those of target tracking are Auto Scaling's own."""
-        pages = self.alarms.get_paginator("describe_alarms").paginate(AlarmNamePrefix=self.woken)
-        return {one["AlarmName"]: one for page in pages for one in page["MetricAlarms"]}
+    def arns(self) -> dict[str, str]:
+        """Return the ARNs of our policies by their names, without C(springboard-)."""
+        there = self._policies() if find(self.client, self.name) else {}
+        return {name.removeprefix(MARK): one["PolicyARN"] for name, one in there.items()}
 
     def schedule(self) -> list[str]:
         """Bring our scheduled actions to what is asked."""
@@ -269,14 +259,13 @@ class Fleet:
         should: dict[str, Any],
         put: Any,
         delete: Any,
-        mark: str = MARK,
     ) -> list[str]:
         # Put anew where it lost a word, which to put over it would keep.
         lost = {
             name for name, one in should.items() if any(key not in one for key in sizes(there.get(name, {})))
         }
         puts = [name for name, one in should.items() if name in lost or not holds(one, there.get(name))]
-        stale = [name for name in there if name.startswith(mark) and name not in should]
+        stale = [name for name in there if name.startswith(MARK) and name not in should]
         if not self.check:
             for name in stale + sorted(lost):
                 delete(name)
@@ -286,12 +275,11 @@ class Fleet:
 
     def absent(self) -> list[str]:
         """Delete the group with its hosts, and wait until they are gone."""
-        if not find(self.client, self.name):
+        if not (found := find(self.client, self.name)):
             return []
         if not self.check:
-            if alarms := list(self._alarms()):
-                self.alarms.delete_alarms(AlarmNames=alarms)
-            self.client.delete_auto_scaling_group(**self.of, ForceDelete=True)
+            if "Status" not in found:  # which it has once it is being deleted
+                self.client.delete_auto_scaling_group(**self.of, ForceDelete=True)
             self._wait_until_gone()
         return ["group"]
 
@@ -322,8 +310,8 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "group": {"type": "dict", "default": {}},
             "target_group": {"type": "str", "default": ""},
+            "refreshed": {"type": "bool", "default": False},
             "policies": {"type": "dict", "default": {}},
-            "wakes": {"type": "dict", "default": {}},
             "schedule": {"type": "dict", "default": {}},
             "metrics": {"type": "list", "elements": "str", "default": []},
             "tags": {"type": "dict", "default": {}},
@@ -331,12 +319,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        clients = partial(boto3.client, region_name=module.params["region"])
-        fleet = Fleet(clients, module.params, module.check_mode)
+        client = boto3.client("autoscaling", region_name=module.params["region"])
+        fleet = Fleet(client, module.params, module.check_mode)
         changes = fleet.present() if module.params["state"] == "present" else fleet.absent()
+        found = {"policies": fleet.arns(), "outdated": fleet.outdated}
     except (BotoCoreError, ClientError, StillThere) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(changes), changes=changes)
+    module.exit_json(changed=bool(changes), changes=changes, **found)
 
 
 if __name__ == "__main__":
