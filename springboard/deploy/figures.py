@@ -9,7 +9,7 @@ from math import exp, inf, log, sqrt
 
 import httpx
 
-from springboard.system.tls import authorities
+from springboard.torchserve import transport
 
 _TIMEOUT_SECONDS = 10.0
 
@@ -256,9 +256,7 @@ class FrontFigures:
         """Return its figures now; raise `FrontAway`."""
         try:
             # A front that restarts answers once its successor listens: systemd holds the socket meanwhile.
-            answer = httpx.get(
-                f"{self._url}/metrics", timeout=_TIMEOUT_SECONDS, trust_env=False, verify=authorities()
-            )
+            answer = transport.request("GET", f"{self._url}/metrics", timeout=_TIMEOUT_SECONDS)
         except httpx.HTTPError as error:
             raise FrontAway(
                 f"the front at {self._url} does not answer ({type(error).__name__}); "

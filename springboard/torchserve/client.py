@@ -9,6 +9,7 @@ from springboard.endpoint.document import Served
 from springboard.endpoint.names import MODEL
 from springboard.servertiming import read_stages
 from springboard.system import logs
+from springboard.system.asking import ask_async
 from springboard.torchserve import management, transport
 from springboard.torchserve.management import Workers
 
@@ -127,8 +128,11 @@ class Backend:
         if parent := logs.traceparent.get():
             headers["traceparent"] = parent
         try:
-            response = await self._client.post(
+            response = await ask_async(
+                self._client,
+                "POST",
                 predictions_url(self.served),
+                seconds=seconds,
                 content=video.body,
                 headers=headers,
                 timeout=httpx.Timeout(seconds, connect=2.0),
@@ -151,7 +155,7 @@ class Backend:
         Of that `Interrupted` where it may only be late.
         """
         try:
-            response = await self._client.get(management.url(self.served), timeout=1.0)
+            response = await ask_async(self._client, "GET", management.url(self.served), seconds=1.0)
         except httpx.ConnectError as error:
             raise Unreachable(f"TorchServe at {self.served.management} does not answer") from error
         except httpx.HTTPError as error:
@@ -171,7 +175,8 @@ class Backend:
     async def metrics(self) -> str:
         """Return TorchServe's own metrics in Prometheus' text format; raise `Unreachable`."""
         try:
-            response = await self._client.get(transport.url(self.served.metrics, "/metrics"), timeout=2.0)
+            metrics = transport.url(self.served.metrics, "/metrics")
+            response = await ask_async(self._client, "GET", metrics, seconds=2.0)
             response.raise_for_status()
         except httpx.HTTPError as error:
             raise Unreachable(f"TorchServe's metrics at {self.served.metrics}: {error}") from error

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from springboard.system.asking import ask
 from springboard.system.tls import authorities
 
 _SCHEME = "unix://"
@@ -36,9 +37,9 @@ def client(**options: Any) -> httpx.Client:
 
 
 def request(method: str, url: str, *, timeout: float = 60.0, **options: Any) -> httpx.Response:
-    """Ask once, waiting up to `timeout` seconds for each step; raise `httpx.HTTPError`."""
-    with client(timeout=timeout) as asking:
-        return asking.request(method, url, **options)
+    """Ask once, for `timeout` seconds in all; raise `httpx.HTTPError`, also of an answer without end."""
+    with client() as asking:
+        return ask(asking, method, url, seconds=timeout, **options)
 
 
 class _AsyncSockets(httpx.AsyncBaseTransport):
