@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.hosts import harness, served, test_debian13
+from tests.stands.waiting import wait_until
 
 
 def main() -> None:
@@ -35,6 +36,7 @@ def main() -> None:
         token = node.run("springboard", "keys", "create", "--bearer", "tests").strip().rpartition("=")[2]
         caller = served.Caller(node, token)
         with closing(caller.client):
+            wait_until(caller.is_known, "the front to take over the key")
             print(node.sh("cat /opt/springboard/worker/current/runtime.json"), caller.score())
         print(json.loads(models.archives["1.0.0"].with_suffix(".json").read_text())["golden"])
 

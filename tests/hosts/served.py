@@ -158,7 +158,9 @@ def _live(ours: Account, models: Models, plays: dict[str, Play]) -> dict[str, An
     assert plays["site"].ok, plays["empty"].output + plays["site"].output
     token = ours.node.run("springboard", "keys", "create", "--bearer", "tests").strip().rpartition("=")[2]
     made = ours.left()
-    with closing(Caller(ours.node, token).client) as client:
+    caller = Caller(ours.node, token)
+    wait_until(caller.is_known, "the front to take over the key")
+    with closing(caller.client) as client:
         answers = [client.post("/invocations", content=CLIP.read_bytes())]
         answers.append(client.post("/invocations", json={"s3_uri": "s3://dives/good.mp4"}))
     plays["teardown"] = ours.play(
@@ -192,6 +194,10 @@ class Caller:
             return self.client.get("/ping").status_code == 200
         except httpx.HTTPError:
             return False
+
+    def is_known(self) -> bool:
+        """Whether the front knows the key, which it does within a second."""
+        return self.client.get("/endpoints/dive-scoring").status_code == 200
 
     def wait_serving(self) -> None:
         wait_until(self.serves, f"{self.url}/ping to be 200", 300)
