@@ -112,7 +112,7 @@ check: setup test-tools check-web
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/shellcheck archive.sh bench/gpu.sh .ci/run tests/hosts/*.sh
+	.venv/bin/shellcheck archive.sh bench/gpu.sh .ci/run tests/hosts/*.sh playbooks/roles/*/files/*.sh
 	.venv/bin/yamllint --strict .
 	.venv/bin/ansible-lint playbooks inventory
 	promtool check rules monitoring/rules/*.yml

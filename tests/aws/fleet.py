@@ -1,12 +1,13 @@
-"""The fleet of the deployment `reef`: what it stands on, and how AWS describes it."""
+"""What a fleet stands on, and how AWS describes that of the deployment `reef`."""
 
+from pathlib import Path
 from typing import Any
 
 from springboard.system.checkout import ROOT
 from tests.aws.harness import PUBLIC_KEY, Aws
+from tests.stands.certificates import certificate
 
 REGION = "eu-central-1"
-_OURS = [{"Key": "springboard:deployment", "Value": "reef"}]
 _TRUST = (ROOT / "playbooks/roles/aws_host/files/trust.json").read_text()
 
 WITH_JOBS: dict[str, Any] = {"job_queue_input": "s3://reef-dives", "fleet_jobs_per_host": 20}
@@ -38,30 +39,42 @@ KNOBS: dict[str, Any] = {
 }
 
 
-def provisioned(aws: Aws) -> set[str]:
-    """What provision.yml makes that a fleet stands on; the subnets."""
-    ec2, iam = aws.client("ec2", REGION), aws.client("iam")
+def provisioned(aws: Aws, region: str = REGION, deployment: str = "reef") -> set[str]:
+    """What provision.yml makes that a fleet and its image stand on; the subnets."""
+    ec2, iam = aws.client("ec2", region), aws.client("iam")
+    ours, role = [{"Key": "springboard:deployment", "Value": deployment}], f"{deployment}-host"
 
     def tags(kind: str) -> list[dict[str, object]]:
-        return [{"ResourceType": kind, "Tags": _OURS}]
+        return [{"ResourceType": kind, "Tags": ours}]
 
     vpc = ec2.create_vpc(CidrBlock="10.78.0.0/16", TagSpecifications=tags("vpc"))["Vpc"]["VpcId"]
     subnets = {
         ec2.create_subnet(
             VpcId=vpc,
             CidrBlock=f"10.78.{number}.0/24",
-            AvailabilityZone=f"{REGION}{zone}",
+            AvailabilityZone=f"{region}{zone}",
             TagSpecifications=tags("subnet"),
         )["Subnet"]["SubnetId"]
         for number, zone in enumerate("abc")
     }
     ec2.import_key_pair(
-        KeyName="reef", PublicKeyMaterial=PUBLIC_KEY.encode(), TagSpecifications=tags("key-pair")
+        KeyName=deployment, PublicKeyMaterial=PUBLIC_KEY.encode(), TagSpecifications=tags("key-pair")
     )
-    iam.create_role(RoleName="reef-host", AssumeRolePolicyDocument=_TRUST, Tags=_OURS)
-    iam.create_instance_profile(InstanceProfileName="reef-host", Tags=_OURS)
-    iam.add_role_to_instance_profile(InstanceProfileName="reef-host", RoleName="reef-host")
+    ec2.create_security_group(
+        GroupName=role, Description="hosts", VpcId=vpc, TagSpecifications=tags("security-group")
+    )
+    iam.create_role(RoleName=role, AssumeRolePolicyDocument=_TRUST, Tags=ours)
+    iam.create_instance_profile(InstanceProfileName=role, Tags=ours)
+    iam.add_role_to_instance_profile(InstanceProfileName=role, RoleName=role)
     return subnets
+
+
+def issued(aws: Aws, region: str, folder: Path) -> str:
+    """A certificate of ACM; its ARN."""
+    certificate(folder)
+    words = {"Certificate": (folder / "ca.pem").read_bytes(), "PrivateKey": (folder / "key.pem").read_bytes()}
+    arn: str = aws.client("acm", region).import_certificate(**words)["CertificateArn"]
+    return arn
 
 
 def described(aws: Aws) -> dict[str, Any]:

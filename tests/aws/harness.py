@@ -145,7 +145,8 @@ class Checkout:
         for stem, policy in policies.items():
             self.users[stem] = self._aws.user(f"{name}-{stem}", policy)
         # These take all of them, as docs/aws.md says.
-        self.users["replace"] = self.users["remove"] = self._aws.user(f"{name}-all", *policies.values())
+        everything = self._aws.user(f"{name}-all", *policies.values())
+        self.users |= dict.fromkeys(("replace", "remove", "image"), everything)
 
     @property
     def _files(self) -> list[Path]:

@@ -13,6 +13,8 @@ def tagged(aws: Aws, region: str, deployment: str) -> set[tuple[str, str]]:
     lists = {
         "elastic-ip": (ec2.describe_addresses, "Addresses", "AllocationId"),
         "internet-gateway": (ec2.describe_internet_gateways, "InternetGateways", "InternetGatewayId"),
+        "image": (lambda: ec2.describe_images(Owners=["self"]), "Images", "ImageId"),
+        "snapshot": (lambda: ec2.describe_snapshots(OwnerIds=["self"]), "Snapshots", "SnapshotId"),
         "launch-template": (ec2.describe_launch_templates, "LaunchTemplates", "LaunchTemplateId"),
         "key-pair": (ec2.describe_key_pairs, "KeyPairs", "KeyPairId"),
         "network-interface": (ec2.describe_network_interfaces, "NetworkInterfaces", "NetworkInterfaceId"),

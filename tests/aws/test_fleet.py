@@ -13,12 +13,11 @@ import yaml
 from botocore.exceptions import ClientError
 
 from springboard.system.checkout import ROOT
-from tests.aws.fleet import KNOBS, REGION, WITH_JOBS, described, provisioned
+from tests.aws.fleet import KNOBS, REGION, WITH_JOBS, described, issued, provisioned
 from tests.aws.harness import Aws, Checkout, Run
 from tests.aws.inspect import tagged
 from tests.aws.test_policies import actions
 from tests.stands.aws import SPOT_QUOTA
-from tests.stands.certificates import certificate
 
 pytestmark = pytest.mark.xdist_group("aws")
 
@@ -31,10 +30,6 @@ def ground(aws: Aws) -> set[str]:
 @pytest.fixture(scope="module")
 def reef(aws: Aws, ground: object, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     folder = tmp_path_factory.mktemp("reef")
-    certificate(folder)
-    arn = aws.client("acm", REGION).import_certificate(
-        Certificate=(folder / "ca.pem").read_bytes(), PrivateKey=(folder / "key.pem").read_bytes()
-    )["CertificateArn"]
     checkout = Checkout(
         folder / "checkout",
         aws,
@@ -49,7 +44,7 @@ def reef(aws: Aws, ground: object, tmp_path_factory: pytest.TempPathFactory) -> 
         aws_host_allowed_cidrs=["203.0.113.0/24"],
         aws_host_admin_cidrs=["203.0.113.7/32"],
         aws_host_public_key_file="key.pub",
-        fleet_certificate_arn=arn,
+        fleet_certificate_arn=issued(aws, REGION, folder),
         fleet_image=aws.publish_ami(REGION, "20261001"),
         fleet_instance_types=["g4dn.xlarge", "g5.xlarge"],
     )
@@ -178,7 +173,7 @@ def test_check_mode_says_what_would_be_made_and_makes_nothing(
     assert fleet_checked.changed >= 6
     assert "Would make the load balancer reef-fleet" in fleet_checked.text
     kinds = {kind for kind, _ in found_after_check}
-    assert kinds == {"vpc", "subnet", "key-pair", "role", "instance-profile"}
+    assert kinds == {"vpc", "subnet", "key-pair", "security-group", "role", "instance-profile"}
 
 
 def test_hosts_come_up_encrypted_with_their_role_and_metadata_by_token_only(at_first: dict[str, Any]) -> None:

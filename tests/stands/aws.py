@@ -19,7 +19,8 @@ Added to moto:
 - S3 as if asked over TLS, and conditions on If-None-Match, so that a bucket's policy lets the rest through;
 - the patterns and bounds of `aws_rules` and `aws_queues`, so that it refuses the words that AWS refuses;
 - S3's events go where a queue's policy lets them (`aws_queues`);
-- what it forgets of Auto Scaling groups, load balancers and launch templates (`aws_fleet`).
+- what it forgets of Auto Scaling groups, load balancers and launch templates (`aws_fleet`), and of images
+  that are made of instances (`aws_images`).
 
 Policies of users and roles are enforced (`aws_permissions`), signatures and bucket policies' principals not.
 """
@@ -54,6 +55,7 @@ from tests.stands import (
     aws_asks,
     aws_console,
     aws_fleet,
+    aws_images,
     aws_permissions,
     aws_queues,
     aws_refresh,
@@ -285,6 +287,7 @@ def main() -> None:
     setattr(SecurityGroupRule, "description", property(_description))  # noqa: B010
     aws_queues.install()
     aws_fleet.install()
+    aws_images.install()
     aws_refresh.install()
     EC2_PREFIX_TO_RESOURCE["eipalloc"] = "elastic-ip"
     for region in REGIONS:

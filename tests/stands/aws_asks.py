@@ -25,6 +25,7 @@ _NAMES = {
     "ImageId": "image",
     "InstanceId": "instance",
     "InternetGatewayId": "internet-gateway",
+    "SnapshotId": "snapshot",
     "KeyName": "key-pair",
     "LaunchTemplateId": "launch-template",
     "RouteTableId": "route-table",
@@ -36,6 +37,7 @@ _NAMES = {
 # What an action makes.
 _MAKES = {
     "AllocateAddress": ("elastic-ip",),
+    "CreateImage": ("image", "snapshot"),
     "CreateInternetGateway": ("internet-gateway",),
     "CreateLaunchTemplate": ("launch-template",),
     "CreateRouteTable": ("route-table",),
@@ -46,6 +48,7 @@ _MAKES = {
     "RunInstances": ("instance", "network-interface", "volume"),
 }
 _PREFIXES = {
+    "ami": "image",
     "eipalloc": "elastic-ip",
     "i": "instance",
     "igw": "internet-gateway",
@@ -53,6 +56,7 @@ _PREFIXES = {
     "lt": "launch-template",
     "rtb": "route-table",
     "sg": "security-group",
+    "snap": "snapshot",
     "subnet": "subnet",
     "vol": "volume",
     "vpc": "vpc",
@@ -145,7 +149,8 @@ def _of_ec2(request: Request) -> Iterator[Ask]:
 
 def _named(form: dict[str, str], new: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     for parameter, value in form.items():
-        word = re.sub(r"\.\d+$", "", parameter)
+        # Of a launch with words for its network interface these name its subnet and its groups.
+        word = re.sub(r"\.\d+$", "", parameter.removeprefix("NetworkInterface.1."))
         if word == "ResourceId":
             yield _PREFIXES[value.split("-")[0]], value
         elif word == "AssociationId":
@@ -155,7 +160,7 @@ def _named(form: dict[str, str], new: tuple[str, ...]) -> Iterator[tuple[str, st
 
 
 def _arn(region: str, kind: str, name: str) -> str:
-    account = "" if kind == "image" else DEFAULT_ACCOUNT_ID
+    account = "" if kind in ("image", "snapshot") else DEFAULT_ACCOUNT_ID
     return f"arn:aws:ec2:{region}:{account}:{kind}/{name}"
 
 

@@ -51,7 +51,11 @@ def find(region: str, form: dict[str, str]) -> tuple[str, bytes] | None:
     kind = form.get("InstanceType", "")
     if action != "RunInstances" or kind not in _sold_out:
         return None
-    zone = ec2_backends[DEFAULT_ACCOUNT_ID][region].get_subnet(form["SubnetId"]).availability_zone
+    zone = (
+        ec2_backends[DEFAULT_ACCOUNT_ID][region]
+        .get_subnet(form.get("SubnetId") or form["NetworkInterface.1.SubnetId"])
+        .availability_zone
+    )
     if zone not in _sold_out[kind]:
         return None
     says = f"We do not have sufficient {kind} capacity in the Availability Zone you requested: {zone}"

@@ -67,6 +67,7 @@ TABLE = (
         r"[1-9]|[1-5]\d|6[0-4]",
         _EC2 + "InstanceMetadataOptionsRequest.html (1 to 64)",
     ),
+    Rule("CreateImage", "Name", r"[a-zA-Z0-9()\[\] ./\-'@_]{3,128}", _EC2 + "CreateImage.html"),
     Rule("RunInstances", "ClientToken", r"[\x21-\x7e]{1,64}", _EC2 + "RunInstances.html"),
     Rule(
         "Create(Vpc|Subnet)",

@@ -130,6 +130,19 @@ def test_plays_that_install_packages_wait_for_the_machine_and_are_never_asked(pl
         assert play["pre_tasks"][0]["ansible.builtin.import_tasks"] == "tasks/host_ready.yml"
 
 
+def test_the_host_that_an_image_is_taken_of_is_configured_as_all_are() -> None:
+    plays = {
+        name: yaml.safe_load((ROOT / f"playbooks/{name}.yml").read_text()) for name in ("configure", "image")
+    }
+    (configure,) = (play for play in plays["configure"] if play.get("roles"))
+    (build,) = (play for play in plays["image"] if "module_defaults" in play)
+    same = ("become", "environment", "gather_facts", "module_defaults")
+    assert {word: build[word] for word in same} == {word: configure[word] for word in same}
+    given = yaml.safe_load((ROOT / "playbooks/roles/image/vars/main.yml").read_text())
+    roles = [one if isinstance(one, str) else one["role"] for one in configure["roles"]]
+    assert given["_image_roles"] == roles
+
+
 def test_no_role_ends_where_a_package_list_is_down_that_it_does_not_need() -> None:
     for tasks in (ROOT / "playbooks" / "roles").rglob("tasks/*.yml"):
         for task in yaml.safe_load(tasks.read_text()):

@@ -16,6 +16,7 @@ short_description: Launches one instance in the first zone, of the first type, t
 description:
   - For each of C(types) in turn every one of C(subnets) is tried once. Other errors than of capacity end it.
   - What EC2 takes and ends as it begins, of a key that it may not use say, was not launched.
+  - The subnet is that of the first of C(NetworkInterfaces), where C(spec) has some.
 options:
   region:
     description: The region.
@@ -129,13 +130,20 @@ def run(ec2: Any, spec: dict[str, Any]) -> str:
     raise AssertionError("the last try returns or raises")
 
 
+def placed(spec: dict[str, Any], subnet: str) -> dict[str, Any]:
+    """Return the words for a launch in a subnet, which EC2 takes in one of two places."""
+    if interfaces := spec.get("NetworkInterfaces"):
+        return spec | {"NetworkInterfaces": [interfaces[0] | {"SubnetId": subnet}, *interfaces[1:]]}
+    return spec | {"SubnetId": subnet}
+
+
 def launch(ec2: Any, types: list[str], subnets: list[str], spec: dict[str, Any], tried: list[str]) -> str:
     """Return the id of what was launched; `tried` gets what could not be."""
     places = zones(ec2, subnets)
     for kind in types:
         for subnet, zone in places:
             try:
-                return run(ec2, spec | {"InstanceType": kind, "SubnetId": subnet})
+                return run(ec2, placed(spec, subnet) | {"InstanceType": kind})
             except (ClientError, EndedError) as error:
                 code = error.code if isinstance(error, EndedError) else error.response["Error"]["Code"]
                 if code not in NO_ROOM | OVER_QUOTA:
