@@ -10,13 +10,19 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Concatenate, Literal, ParamSpec, TypeVar
 
 from pydantic import AwareDatetime, Field
 
 from springboard.system import documents, files
 from springboard.system.documents import Strict
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+# Who changes the file has it for milliseconds.
+_LOCK_SECONDS = 10.0
 
 
 class KeysFileError(Exception):
@@ -127,6 +133,22 @@ def load(path: Path) -> Keys:
     return documents.load(path, Keys, KeysFileError, as_json=True, missing=Keys())
 
 
+def _alone(change: Callable[Concatenate[Path, _P], _T]) -> Callable[Concatenate[Path, _P], _T]:
+    """Have a change keep others from changing the file between its look at it and its write."""
+
+    @wraps(change)
+    def changed(path: Path, /, *args: _P.args, **more: _P.kwargs) -> _T:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with files.alone(path.with_name(f".{path.name}.lock"), _LOCK_SECONDS, mode=0o600):
+                return change(path, *args, **more)
+        except OSError as error:
+            raise KeysFileError(f"{path}: {error}") from error
+
+    return changed
+
+
+@_alone
 def create_access_key(path: Path, name: str, role: Role = "invoke") -> AccessKey:
     """Issue an access key and store it. Raises `KeysFileError`."""
     keys = _free(path, name)
@@ -135,6 +157,7 @@ def create_access_key(path: Path, name: str, role: Role = "invoke") -> AccessKey
     return key
 
 
+@_alone
 def create_token(path: Path, name: str, role: Role = "invoke") -> str:
     """Issue a bearer token, store its hash, return it: it is shown once. Raises `KeysFileError`."""
     keys = _free(path, name)
@@ -143,6 +166,7 @@ def create_token(path: Path, name: str, role: Role = "invoke") -> str:
     return token
 
 
+@_alone
 def rotate(path: Path, name: str, overlap: timedelta) -> AccessKey | str:
     """Issue a successor of the same name, kind and role; what it replaces is good for `overlap` more.
 
@@ -163,11 +187,13 @@ def rotate(path: Path, name: str, overlap: timedelta) -> AccessKey | str:
     return key
 
 
+@_alone
 def revoke(path: Path, name: str) -> None:
     """Forget the key or token of this name. Raises `KeysFileError` when there is none."""
     _save(path, _known(path, name).without([name]))
 
 
+@_alone
 def read_in(path: Path, given: Keys, *, exactly: bool = False) -> list[str]:
     """Have the file hold `given`, and with `exactly` nothing else; return the names that this changed.
 
@@ -248,8 +274,4 @@ def _save(path: Path, keys: Keys) -> None:
 
 def _write(path: Path, keys: Keys) -> None:
     """Replace the file at once, so that a server reading it meanwhile sees the old or the new one."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_atomically(path, keys.text(), mode=0o600)
-    except OSError as error:
-        raise KeysFileError(f"{path}: {error}") from error
+    files.write_atomically(path, keys.text(), mode=0o600)

@@ -83,13 +83,14 @@ def lock(file: IO[str]) -> bool:
 
 
 @contextmanager
-def alone(path: Path, seconds: float = math.inf) -> Iterator[None]:
+def alone(path: Path, seconds: float = math.inf, mode: int = 0o666) -> Iterator[None]:
     """Keep other processes, and threads of this one, out of what they too do `alone` with this file.
 
-    Raises TimeoutError where another still is at it after so many seconds.
+    Raises TimeoutError where another still is at it after so many seconds. Whoever may open the file may lock
+    it: `mode` is what it gets, less the umask.
     """
     # Each opens the file anew, so that flock(2) keeps threads apart as it does processes. As above of FIFOs.
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o666), "w") as held:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, mode), "w") as held:
         end = time.monotonic() + seconds
         while not lock(held):
             if time.monotonic() > end:

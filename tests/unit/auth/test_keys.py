@@ -1,10 +1,12 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from springboard.auth import keys
+from springboard.system import files
 
 
 def test_the_file_is_its_owners_alone_and_holds_no_token(tmp_path: Path) -> None:
@@ -15,7 +17,9 @@ def test_the_file_is_its_owners_alone_and_holds_no_token(tmp_path: Path) -> None
     assert token not in path.read_text()
     assert keys.load(path).access_keys == (key,)
     assert keys.load(path).names() == ["app", "ci"]
-    assert list(path.parent.iterdir()) == [path]
+    lock = path.with_name(".keys.json.lock")
+    assert sorted(path.parent.iterdir()) == [lock, path]
+    assert lock.stat().st_mode & 0o777 == 0o600  # whoever may open it may have others wait
 
 
 def test_names_are_unique_and_revoking_takes_one(tmp_path: Path) -> None:
@@ -148,3 +152,22 @@ def test_an_administrators_key_stays_one_when_rotated_and_others_are_as_before(t
         keys.rotate(path, name, timedelta(days=1))
     roles = [(one.name, one.role) for one in keys.load(path).all()]
     assert roles == [("app", "invoke"), *[("ops", "admin")] * 2, *[("ci", "admin")] * 2]
+
+
+def test_of_many_changes_at_once_none_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    keys.create_access_key(path, "leaves")
+    with ThreadPoolExecutor(9) as threads:
+        gone = threads.submit(keys.revoke, path, "leaves")
+        made = [threads.submit(keys.create_access_key, path, f"key-{n}") for n in range(8)]
+    gone.result()
+    assert len({done.result().access_key_id for done in made}) == 8
+    assert sorted(keys.load(path).names()) == [f"key-{n}" for n in range(8)]
+
+
+def test_who_has_the_file_for_long_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "_LOCK_SECONDS", 0)
+    path = tmp_path / "keys.json"
+    with files.alone(tmp_path / ".keys.json.lock"), pytest.raises(keys.KeysFileError, match="fuser -v"):
+        keys.create_access_key(path, "one")
+    assert not path.exists()
