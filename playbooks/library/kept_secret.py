@@ -35,6 +35,9 @@ options:
   value:
     description: The text.
     type: str
+  before:
+    description: The text that O(value) was made from, where it was. It is written only in place of that.
+    type: str
   tags:
     description: Tags beside that of the deployment.
     type: dict
@@ -61,8 +64,12 @@ there:
 TAG = "springboard:deployment"
 
 
-class NotOursError(Exception):
-    """The secret cannot be had; its text says what to do."""
+# The stage of what is written and not yet current; a version without any might be removed.
+STAGE = "springboard-written"
+
+
+class RefusedError(Exception):
+    """The secret is not ours, or another's by now; the text says what to do."""
 
 
 def find(client: Any, name: str, deployment: str, region: str, leaving: bool) -> dict[str, str] | None:
@@ -73,14 +80,14 @@ def find(client: Any, name: str, deployment: str, region: str, leaving: bool) ->
         return None
     tags = {one["Key"]: one["Value"] for one in found.get("Tags", [])}
     if tags.get(TAG, deployment) != deployment:
-        raise NotOursError(
+        raise RefusedError(
             f"the secret {name} is that of the deployment {tags[TAG]}; set springboard_keys_secret to "
             "another name"
         )
     if found.get("DeletedDate") and leaving:
         return None
     if found.get("DeletedDate"):
-        raise NotOursError(
+        raise RefusedError(
             f"the secret {name} is about to be deleted; bring it back with: aws secretsmanager "
             f"restore-secret --secret-id {name} --region {region}"
         )
@@ -95,11 +102,40 @@ def write(client: Any, name: str, value: str, tags: dict[str, str]) -> None:
     )
 
 
-def update(client: Any, name: str, value: str, missing: dict[str, str], check: bool) -> bool:
-    """Bring a secret that is there to `value`; return whether anything had to be changed."""
-    same = client.get_secret_value(SecretId=name).get("SecretString") == value
+def replace(client: Any, name: str, value: str, version: str) -> None:
+    """Have the secret be `value`, unless another version than `version` is current by now."""
+    ours = client.put_secret_value(SecretId=name, SecretString=value, VersionStages=[STAGE])["VersionId"]
+    try:
+        client.update_secret_version_stage(
+            SecretId=name, VersionStage="AWSCURRENT", RemoveFromVersionId=version, MoveToVersionId=ours
+        )
+    except client.exceptions.InvalidParameterException as error:
+        # boto3 asks again where an answer is lost, and is refused then as well.
+        if client.get_secret_value(SecretId=name)["VersionId"] != ours:
+            raise changed_meanwhile(name) from error
+
+
+def changed_meanwhile(name: str) -> RefusedError:
+    """Return what somebody is told who was slower."""
+    return RefusedError(
+        f"somebody else changed the secret {name} since it was read: theirs stays, and nothing was "
+        "changed here. Run this again"
+    )
+
+
+def update(
+    client: Any, name: str, value: str, missing: dict[str, str], check: bool, before: str | None = None
+) -> bool:
+    """Bring a secret that is there to `value`; return whether anything had to be changed.
+
+    Raises `RefusedError` where it is no longer `before`.
+    """
+    found = client.get_secret_value(SecretId=name)
+    if before is not None and found.get("SecretString") != before:
+        raise changed_meanwhile(name)
+    same = found.get("SecretString") == value
     if not same and not check:
-        client.put_secret_value(SecretId=name, SecretString=value)
+        replace(client, name, value, found["VersionId"])
     if missing and not check:
         listed = [{"Key": key, "Value": missing[key]} for key in sorted(missing)]
         client.tag_resource(SecretId=name, Tags=listed)
@@ -115,6 +151,7 @@ def main() -> None:
             "deployment": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "value": {"type": "str", "no_log": True},
+            "before": {"type": "str", "no_log": True},
             "tags": {"type": "dict", "default": {}},
         },
         required_if=[("state", "present", ["value"])],
@@ -132,10 +169,10 @@ def main() -> None:
                 client.delete_secret(SecretId=name, RecoveryWindowInDays=30)
         elif found is not None:
             missing = {key: value for key, value in tags.items() if found.get(key) != value}
-            changed = update(client, name, asked["value"], missing, check)
+            changed = update(client, name, asked["value"], missing, check, asked["before"])
         elif not check:
             write(client, name, asked["value"], tags)
-    except (BotoCoreError, ClientError, NotOursError) as error:
+    except (BotoCoreError, ClientError, RefusedError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=changed, there=found is not None and TAG in found)
 

@@ -19,6 +19,7 @@ Added to moto:
 - S3 as if asked over TLS, and conditions on If-None-Match, so that a bucket's policy lets the rest through;
 - the patterns and bounds of `aws_rules` and `aws_queues`, so that it refuses the words that AWS refuses;
 - S3's events go where a queue's policy lets them (`aws_queues`);
+- what is current of a secret after UpdateSecretVersionStage (`aws_secrets`);
 - what it forgets of Auto Scaling groups, load balancers and launch templates (`aws_fleet`), and of images
   that are made of instances (`aws_images`).
 
@@ -61,6 +62,7 @@ from tests.stands import (
     aws_refresh,
     aws_room,
     aws_rules,
+    aws_secrets,
 )
 
 REGIONS = ("us-west-1", "eu-west-1", "us-east-1")
@@ -195,6 +197,7 @@ class Gate:
     """The server's WSGI application; turns the unknown access key away as STS does."""
 
     def __init__(self) -> None:
+        aws_secrets.correct()
         self._moto = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -11,6 +11,8 @@ from typing import Any
 import boto3
 from moto.server import ThreadedMotoServer
 
+from tests.stands import aws_secrets
+
 REGION = "us-east-1"
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -56,6 +58,7 @@ class Cloud:
 @contextmanager
 def cloud(address: str = "127.0.0.1") -> Iterator[Cloud]:
     """Serve it on a free port of an address of this machine."""
+    aws_secrets.correct()
     server = ThreadedMotoServer(address, port=0, verbose=False)
     server.start()
     try:
