@@ -19,9 +19,10 @@ PLAYBOOKS = ROOT / "playbooks"
 COMMAND = """#!/bin/sh
 cd "$(dirname "$0")"
 echo "$@" >> called
-case "$2" in
-show) echo '{"version": "5e0f", "channel": {"release": "1.4.0"}}' ;;
-set)
+case "$1 $2" in
+deploy*) echo unchanged ;;
+*show) echo '{"version": "5e0f", "channel": {"release": "1.4.0"}}' ;;
+*set)
   cat > stdin
   [ ! -e refuses ] || { echo "springboard: somebody else was quicker" >&2; exit 1; }
   echo changed ;;
@@ -85,6 +86,7 @@ def run(folder: Path, name: str, *options: str, on: bool = True, dies: str = "",
         {"ansible.builtin.fail": {"msg": "it fails its checks"}, "when": f"inventory_hostname == '{dies}'"},
     ]
     text = yaml.safe_dump(found).replace("/var/lib/springboard", f"{folder}/{{{{ inventory_hostname }}}}")
+    text = text.replace("/usr/local/bin/springboard", f"{folder}/springboard")
     (folder / name).write_text(text)
     variables = {**GIVEN, "channel_command": str(folder / "springboard"), "springboard_channel": on, **given}
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(folder / "hosts.yml")]
@@ -109,6 +111,13 @@ def test_it_moves_once_after_all_hosts_with_the_inventory_s_settings(folder: Pat
     assert done.deployed == {"served-one", "served-two"}
     given = json.loads((folder / "stdin").read_text())
     assert given == {"canary": {"weight": 5}, "settings": {"shadow": {"release": "1.6.0"}}}
+
+
+def test_each_batch_renews_the_hold_of_the_hosts_before_it(folder: Path) -> None:
+    done = run(folder, "deploy.yml", release="1.5.0", batches=1)
+    assert done.status == 0, done.said
+    assert (folder / "called").read_text().splitlines() == ["deploy 1.5.0 --wait", SET]
+    assert "Renew the hold of the hosts before this batch" in done.said
 
 
 def test_where_a_host_fails_it_stays(folder: Path) -> None:
