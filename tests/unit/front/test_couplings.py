@@ -17,9 +17,10 @@ from jinja2 import Environment
 from starlette.routing import Mount
 
 from model_handler.request.errors import ScoringError
+from springboard.auth import following
 from springboard.auth.check import Auth, MetricsRule, Mode
 from springboard.auth.keys import Keys
-from springboard.deploy import figures, told, upkeep
+from springboard.deploy import figures, follow, told, upkeep
 from springboard.endpoint.document import Endpoint
 from springboard.front import server
 from springboard.front.errors import BodyTooLarge
@@ -147,7 +148,7 @@ def rendered() -> set[str]:
 @pytest.fixture(scope="module")
 def shown(rendered: set[str]) -> set[str]:
     """Those, and what deployments and hosts tell node exporter."""
-    return rendered | set(told.ABOUT) | set(upkeep.ABOUT)
+    return rendered | set(told.ABOUT) | set(upkeep.ABOUT) | set(follow.ABOUT) | set(following.ABOUT)
 
 
 def samples(declared: names.Declared) -> set[str]:
