@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
+from moto.secretsmanager.models import secretsmanager_backends
 from moto.server import ThreadedMotoServer
 
 from tests.stands import aws_secrets
@@ -69,6 +70,9 @@ def cloud(address: str = "127.0.0.1") -> Iterator[Cloud]:
             client.close()
     finally:
         server.stop()
+        # What moto has outlives its servers: queues and topics have numbers, secrets names that are alike.
+        for account in secretsmanager_backends.values():
+            account.reset()
 
 
 @contextmanager
