@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import boto3
+from ansible.module_utils.aws_words import holds, under_way, version
 from ansible.module_utils.basic import AnsibleModule
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -82,30 +83,15 @@ outdated:
   description: Hosts that came up by another version of the launch template.
   type: list
   elements: str
-  returned: always
+  returned: where the group is to be present
 policies:
   description: ARNs of policies by their names, without C(springboard-).
   type: dict
-  returned: always
+  returned: where the group is to be present
 """
 
 MARK = "springboard-"
 END_TRIES, END_SECONDS = 120, 10
-# Of an instance refresh.
-OVER = {"Successful", "Failed", "Cancelled", "RollbackFailed", "RollbackSuccessful"}
-
-
-def holds(wanted: Any, found: Any) -> bool:
-    """Tell whether what is found says all that is wanted; AWS answers with its defaults besides."""
-    if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(holds(value, found.get(key)) for key, value in wanted.items())
-    if isinstance(wanted, list):
-        return (
-            isinstance(found, list)
-            and len(wanted) == len(found)
-            and all(holds(one, other) for one, other in zip(wanted, found, strict=True))
-        )
-    return bool(wanted == found)
 
 
 def find(client: Any, name: str) -> dict[str, Any]:
@@ -168,27 +154,28 @@ class Fleet:
                 found = find(self.client, self.name)
             return ["group"], found
         differ = settings(self.asked, found)
-        if "MixedInstancesPolicy" in differ and (self.asked["refreshed"] or self.refreshes()):
+        if "MixedInstancesPolicy" in differ and (
+            # The end of one that is under way brings the group to where it goes.
+            self.asked["refreshed"] or under_way(self.client, self.name)
+        ):
             del differ["MixedInstancesPolicy"]
         if differ and not self.check:
             self.client.update_auto_scaling_group(**self.of, **differ)
         return sorted(differ), found
 
-    def refreshes(self) -> bool:
-        """Whether an instance refresh is under way: its end brings the group to where it goes."""
-        there = self.client.describe_instance_refreshes(**self.of, MaxRecords=1)["InstanceRefreshes"]
-        return bool(there) and there[0]["Status"] not in OVER
-
-    @property
-    def outdated(self) -> list[str]:
-        """Hosts that came up by another version of the launch template than is asked for."""
-        named = self.asked["group"].get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
-        version = named.get("LaunchTemplateSpecification", {}).get("Version")
-        return [
+    def told(self) -> dict[str, Any]:
+        """Return the ARNs of our policies, and which hosts came up by another launch template."""
+        found = find(self.client, self.name)
+        if not found:  # in check mode, where it would be made
+            return {"policies": {}, "outdated": []}
+        wanted = version(self.asked["group"]["MixedInstancesPolicy"])
+        arns = {name.removeprefix(MARK): one["PolicyARN"] for name, one in self._policies().items()}
+        outdated = [
             one["InstanceId"]
-            for one in find(self.client, self.name).get("Instances", [])
-            if version and str(one.get("LaunchTemplate", {}).get("Version")) != str(version)
+            for one in found.get("Instances", [])
+            if str(one.get("LaunchTemplate", {}).get("Version")) != wanted
         ]
+        return {"policies": arns, "outdated": outdated}
 
     def attached(self, found: dict[str, Any]) -> list[str]:
         """Attach the target group, metrics and tags."""
@@ -229,11 +216,6 @@ class Fleet:
     def _policies(self) -> dict[str, Any]:
         pages = self.client.get_paginator("describe_policies").paginate(**self.of)
         return {one["PolicyName"]: one for page in pages for one in page["ScalingPolicies"]}
-
-    def arns(self) -> dict[str, str]:
-        """Return the ARNs of our policies by their names, without C(springboard-)."""
-        there = self._policies() if find(self.client, self.name) else {}
-        return {name.removeprefix(MARK): one["PolicyARN"] for name, one in there.items()}
 
     def schedule(self) -> list[str]:
         """Bring our scheduled actions to what is asked."""
@@ -321,11 +303,12 @@ def main() -> None:
     try:
         client = boto3.client("autoscaling", region_name=module.params["region"])
         fleet = Fleet(client, module.params, module.check_mode)
-        changes = fleet.present() if module.params["state"] == "present" else fleet.absent()
-        found = {"policies": fleet.arns(), "outdated": fleet.outdated}
+        there = module.params["state"] == "present"
+        changes = fleet.present() if there else fleet.absent()
+        told = fleet.told() if there else {}
     except (BotoCoreError, ClientError, StillThere) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(changes), changes=changes, **found)
+    module.exit_json(changed=bool(changes), changes=changes, **told)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 from typing import Any
 
 import boto3
+from ansible.module_utils.aws_words import under_way, version
 from ansible.module_utils.basic import AnsibleModule
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -50,35 +51,25 @@ says:
   returned: always
 """
 
-OVER = {"Successful", "Failed", "Cancelled", "RollbackFailed", "RollbackSuccessful"}
-
 
 class Elsewhere(Exception):
     """Another refresh is under way; the message says what to do."""
 
 
-def version(policy: dict[str, Any]) -> str:
-    """Return which version of its launch template a policy names."""
-    return str(policy["LaunchTemplate"]["LaunchTemplateSpecification"]["Version"])
-
-
 def refresh(client: Any, asked: dict[str, Any], check: bool) -> tuple[bool, str]:
     """Start it, unless it is under way; return whether that was done, and how it stands."""
-    of = {"AutoScalingGroupName": asked["name"]}
-    there = client.describe_instance_refreshes(**of, MaxRecords=1)["InstanceRefreshes"]
-    if there and there[0]["Status"] not in OVER:
-        status, towards = there[0]["Status"], there[0].get("DesiredConfiguration", {})
-        if version(towards["MixedInstancesPolicy"]) != version(asked["policy"]):
+    if one := under_way(client, asked["name"]):
+        towards = version(one["DesiredConfiguration"]["MixedInstancesPolicy"])
+        if towards != version(asked["policy"]):
             raise Elsewhere(
-                f"Another instance refresh of {asked['name']} is under way ({status}), to version "
-                f"{version(towards['MixedInstancesPolicy'])} of the launch template. Wait for its end, or "
-                "have it go back: aws autoscaling rollback-instance-refresh --auto-scaling-group-name "
-                f"{asked['name']}"
+                f"Another instance refresh of {asked['name']} is under way ({one['Status']}), to version "
+                f"{towards} of the launch template. Wait for its end, or have it go back: aws autoscaling "
+                f"rollback-instance-refresh --auto-scaling-group-name {asked['name']}"
             )
-        return False, f"{status}, {there[0].get('PercentageComplete', 0)} %"
+        return False, f"{one['Status']}, {one.get('PercentageComplete', 0)} %"
     if not check:
         client.start_instance_refresh(
-            **of,
+            AutoScalingGroupName=asked["name"],
             Strategy="Rolling",
             DesiredConfiguration={"MixedInstancesPolicy": asked["policy"]},
             Preferences=asked["preferences"],

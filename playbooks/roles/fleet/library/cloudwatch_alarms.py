@@ -4,6 +4,7 @@
 from typing import Any
 
 import boto3
+from ansible.module_utils.aws_words import holds
 from ansible.module_utils.basic import AnsibleModule
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -54,16 +55,6 @@ DEFAULTS = {
     "TreatMissingData": "notBreaching",
     "AlarmActions": [],
 }
-
-
-def holds(wanted: Any, found: Any) -> bool:
-    """Tell whether what is found says all that is wanted; AWS answers with its defaults besides."""
-    if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(holds(value, found.get(key)) for key, value in wanted.items())
-    if isinstance(wanted, list):
-        same = isinstance(found, list) and len(wanted) == len(found)
-        return same and all(holds(one, other) for one, other in zip(wanted, found, strict=True))
-    return bool(wanted == found)
 
 
 def bring(client: Any, asked: dict[str, Any], check: bool) -> list[str]:
