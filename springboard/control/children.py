@@ -133,7 +133,6 @@ class Children:
         folder, runtime = self._place.instances / instance, self._place.runtime
         try:
             lines = (folder / "torchserve.env").read_text(encoding="utf-8").splitlines()
-            told = dict(line.split("=", 1) for line in lines)
             work = folder / "work"
             # What a killed predecessor left: its unpacked model, half a gigabyte.
             shutil.rmtree(work, ignore_errors=True)
@@ -148,7 +147,7 @@ class Children:
                         *("--log-config", str(runtime / "log4j2.xml")),
                         *("--model-store", str(folder / "model-store")),
                     ],
-                    env={**self._environment, **told, "SPRINGBOARD_CACHE": str(self._place.found)},
+                    env={**self._environment, **dict(line.split("=", 1) for line in lines)},
                     cwd=work,
                     stdout=output,
                     stderr=subprocess.STDOUT,

@@ -59,9 +59,8 @@ class Place(Site):
         """What the front reads."""
         return self.own / "endpoint.yml"
 
-    @property
-    def found(self) -> Path:
-        """What workers of all endpoints found out about this machine: a model's instances score alike."""
+    def found(self, instance: str) -> Path:
+        """Return the folder of all endpoints' workers: a model's instances score alike."""
         return self.root / "found"
 
     @property

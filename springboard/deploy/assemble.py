@@ -90,7 +90,7 @@ def make(layout: Layout, host: Host, version: str) -> Instance:
     instance = Instance(layout, name_of(layout, host, version))
     if instance.exists:
         return instance
-    sockets, work, cache = (instance.folder / name for name in ("sockets", "work", "cache"))
+    sockets, work, cache = instance.folder / "sockets", instance.folder / "work", layout.found(instance.name)
     if not settings.fits(sockets, work):
         raise InstanceError(f"{version} is too long a version: TorchServe's sockets do not fit into a path")
     release, manifest = layout.releases / version, copies.load(layout.releases / version)
@@ -99,7 +99,7 @@ def make(layout: Layout, host: Host, version: str) -> Instance:
     store = instance.folder / "model-store"
     # Weights are for who runs them. What is made in `sockets` gets its group, which may do no more than call.
     for folder, mode in ((store, 0o750), (work, 0o750), (cache, 0o750), (sockets, 0o2710)):
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(mode)
     with suppress(LookupError):  # without that user the unit, which names it, could not start either
         shutil.chown(store, group=_USER)

@@ -71,6 +71,10 @@ class Layout:
         """What following the channel remembers."""
         return self.root / "var/lib/springboard/follow.json"
 
+    def found(self, instance: str) -> Path:
+        """Return the folder of what an instance's workers find out about this machine."""
+        return self.instances / instance / "cache"
+
     @property
     def lock(self) -> Path:
         """Held by the one deployment at work."""
