@@ -36,7 +36,7 @@ def main() -> None:
         token = node.run("springboard", "keys", "create", "--bearer", "tests").strip().rpartition("=")[2]
         caller = served.Caller(node, token)
         with closing(caller.client):
-            wait_until(caller.is_known, "the front to take over the key")
+            wait_until(lambda: caller.knows(token), "the front to take over the key")
             print(node.sh("cat /opt/springboard/worker/current/runtime.json"), caller.score())
         print(json.loads(models.archives["1.0.0"].with_suffix(".json").read_text())["golden"])
 

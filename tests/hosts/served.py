@@ -159,7 +159,7 @@ def _live(ours: Account, models: Models, plays: dict[str, Play]) -> dict[str, An
     token = ours.node.run("springboard", "keys", "create", "--bearer", "tests").strip().rpartition("=")[2]
     made = ours.left()
     caller = Caller(ours.node, token)
-    wait_until(caller.is_known, "the front to take over the key")
+    wait_until(lambda: caller.knows(token), "the front to take over the key")
     with closing(caller.client) as client:
         answers = [client.post("/invocations", content=CLIP.read_bytes())]
         answers.append(client.post("/invocations", json={"s3_uri": "s3://dives/good.mp4"}))
@@ -195,9 +195,10 @@ class Caller:
         except httpx.HTTPError:
             return False
 
-    def is_known(self) -> bool:
-        """Whether the front knows the key, which it does within a second."""
-        return self.client.get("/endpoints/dive-scoring").status_code == 200
+    def knows(self, token: str) -> bool:
+        """Whether the front knows a key, which it does within a second."""
+        shown = {"Authorization": f"Bearer {token}"}
+        return self.client.get("/endpoints/dive-scoring", headers=shown).status_code == 200
 
     def wait_serving(self) -> None:
         wait_until(self.serves, f"{self.url}/ping to be 200", 300)

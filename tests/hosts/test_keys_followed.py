@@ -14,11 +14,6 @@ from tests.stands.cloud import REGION, cloud
 from tests.stands.waiting import wait_until
 
 
-def is_known(caller: Caller, token: str) -> bool:
-    shown = {"Authorization": f"Bearer {token}"}
-    return caller.client.get("/endpoints/dive-scoring", headers=shown).status_code == 200
-
-
 def configured(hosts: Hosts, host: Node, models: Models, **given: Any) -> str:
     play = hosts.play(
         "configure.yml", "--tags", "keys", springboard=[host], **served.settings(models), **given
@@ -49,10 +44,10 @@ def test_what_the_secret_has_holds_within_seconds_and_stays_without_it(
         assert caller.score()
         token = keys.create_token(kept, "made-elsewhere")
         secret.put_secret_value(SecretId=SECRET, SecretString=kept.read_text())
-        wait_until(lambda: is_known(caller, token), "a key made elsewhere to be known", 60)
+        wait_until(lambda: caller.knows(token), "a key made elsewhere to be known", 60)
         keys.revoke(kept, "made-elsewhere")
         secret.put_secret_value(SecretId=SECRET, SecretString=kept.read_text())
-        wait_until(lambda: not is_known(caller, token), "a key revoked elsewhere to be refused", 60)
+        wait_until(lambda: not caller.knows(token), "a key revoked elsewhere to be refused", 60)
         refused = host.run("springboard", "keys", "create", "mine", check=False)
         assert "playbooks/keys.yml" in refused
     status = ["systemctl", "show", "-P", "StatusText", KEYS_UNIT]
@@ -75,8 +70,8 @@ def test_keys_that_are_revoked_one_after_another_are_all_refused(
         name: host.run("springboard", "keys", "create", "--bearer", name).strip().rpartition("=")[2]
         for name in ("first", "second", "third", "fourth", "fifth")
     }
-    wait_until(lambda: all(is_known(caller, token) for token in made.values()), "all keys to be known")
+    wait_until(lambda: all(caller.knows(token) for token in made.values()), "all keys to be known")
     for name in made:
         host.run("springboard", "keys", "revoke", name)
-    wait_until(lambda: not any(is_known(caller, token) for token in made.values()), "all to be refused")
+    wait_until(lambda: not any(caller.knows(token) for token in made.values()), "all to be refused")
     assert caller.score()
