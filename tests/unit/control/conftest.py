@@ -1,8 +1,10 @@
 """The control plane before a front, asked by boto3 as it is."""
 
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -12,18 +14,18 @@ from botocore.config import Config
 
 from springboard.auth.check import Auth, MetricsRule, Mode
 from springboard.auth.keys import AccessKey, Keys
-from springboard.control import wire
+from springboard.control import hosted, wire
 from springboard.control.documents import Documents
 from springboard.control.endpoints import Endpoints
-from springboard.control.names import Identity
 from springboard.control.store import Folder
 from springboard.control.transforms import Transforms
 from springboard.endpoint.document import Endpoint
 from springboard.front.front import Front
 from springboard.front.routes import create_app
+from springboard.torchserve import settings as torchserve
 from tests.stands.served import served
-
-IDENTITY = Identity("eu-west-1", "123456789012")
+from tests.unit.control.hosts import IDENTITY, Control
+from tests.unit.deploy.conftest import Bench
 
 
 def _key(name: str, letter: str, **more: Any) -> AccessKey:
@@ -93,3 +95,19 @@ def plane(planes: Callable[[], Plane]) -> Plane:
 def sagemaker(plane: Plane) -> Any:
     """An administrator's boto3."""
     return plane.client()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path / "documents")
+
+
+@pytest.fixture
+def control(tmp_path: Path, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> Control:
+    monkeypatch.setattr(torchserve, "_LONGEST", 500)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(hosted, "_AGAIN_SECONDS", 0)
+    monkeypatch.setattr("springboard.control.agent._HEAL_SECONDS", 0)
+    bench = Bench(tmp_path / "host", monkeypatch)
+    monkeypatch.setenv("SPRINGBOARD_ROOT", str(bench.layout.root))
+    return Control(bench, folder)

@@ -18,7 +18,7 @@ from springboard.control.store import Folder
 from springboard.deploy.canary import Rejected
 from springboard.deploy.rollout import Rollout
 from tests.stands.served import served
-from tests.unit.control.conftest import IDENTITY
+from tests.unit.control.hosts import IDENTITY
 from tests.unit.control.test_agent import BASE, wanted
 
 FAILS = "SpringboardCanaryFails"

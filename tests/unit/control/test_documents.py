@@ -10,7 +10,8 @@ from botocore.exceptions import ClientError
 from springboard.control.documents import Documents
 from springboard.control.endpoints import Endpoints
 from springboard.control.errors import ControlError
-from tests.unit.control.conftest import IDENTITY, INVOKER, Plane
+from tests.unit.control.conftest import INVOKER, Plane
+from tests.unit.control.hosts import IDENTITY
 
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012"
 ROLE = "arn:aws:iam::123456789012:role/any"

@@ -1,134 +1,25 @@
 """A host that the control plane's documents drive, beside `springboard deploy`, on the bench."""
 
 import itertools
-import os
-import pwd
-import signal
-from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import pytest
-import yaml
 from mypy_boto3_s3 import S3Client
 from typer.testing import CliRunner
 
 from springboard.cli.app import app
-from springboard.control import hosted
-from springboard.control.documents import Documents
-from springboard.control.endpoints import BUSY, Endpoints
 from springboard.control.errors import ControlError
-from springboard.control.hosted import AsUser, HostAgent
-from springboard.control.place import Site
-from springboard.control.store import DocumentStore, Folder, Prefix
-from springboard.control.strict import DocumentError, checked
+from springboard.control.store import Prefix
 from springboard.deploy import settings
-from springboard.deploy.stop import Stopped
-from springboard.torchserve import settings as torchserve
 from tests.stands.objects import Objects
-from tests.unit.control.conftest import IDENTITY
+from tests.unit.control.hosts import IDENTITY, Control
 from tests.unit.control.test_agent import blue_green
-from tests.unit.deploy.conftest import Bench
 
 CANARY = blue_green("CANARY", CanarySize={"Type": "CAPACITY_PERCENT", "Value": 20})
 
 
 class Killed(BaseException):
     """As by -9: nobody catches it."""
-
-
-class Control:
-    """A host with a control plane: its documents, the API's operations, and agents that come and go."""
-
-    def __init__(self, bench: Bench, store: DocumentStore) -> None:
-        self.bench, self.store = bench, store
-        self.place = Site(bench.layout.root)
-        self.configure()
-        documents = Documents(self.store, IDENTITY, registry="s3://models")
-        self.operations = documents.operations | Endpoints(documents, most=1).operations
-
-    def configure(self, **more: Any) -> None:
-        """Have host.yml say so."""
-        path = self.bench.layout.settings
-        path.parent.mkdir(parents=True, exist_ok=True)
-        worker = {"runtime": str(self.bench.host.worker.runtime)}
-        host = {"models": "s3://models", "worker": worker, "endpoint": "scores", **more}
-        path.write_text(yaml.safe_dump(host))
-
-    def call(self, operation: str, **asked: Any) -> dict[str, Any]:
-        return self.operations[operation](asked)
-
-    def make(self, version: str, **environment: str) -> str:
-        """Have a model of a release, and a configuration of the same name; return it."""
-        name = f"m{version.replace('.', '-')}"
-        data = {"ModelDataUrl": f"s3://models/releases/dive/{version}/", "Environment": environment}
-        self.call("CreateModel", ModelName=name, PrimaryContainer=data)
-        variant = {"VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1}
-        self.call("CreateEndpointConfig", EndpointConfigName=name, ProductionVariants=[variant])
-        return name
-
-    def create(self, version: str, endpoint: str = "dives") -> None:
-        self.call("CreateEndpoint", EndpointName=endpoint, EndpointConfigName=self.make(version))
-
-    def update(self, version: str, **more: Any) -> None:
-        self.call("UpdateEndpoint", EndpointName="dives", EndpointConfigName=self.make(version), **more)
-
-    def told(self, endpoint: str = "dives") -> dict[str, Any]:
-        return self.call("DescribeEndpoint", EndpointName=endpoint)
-
-    def deploy(self, *words: str) -> None:
-        """As Ansible does."""
-        done = CliRunner().invoke(app, ["deploy", *words])
-        assert done.exit_code == 0, done.output
-
-    def work(self, done: Callable[[], bool] | None = None) -> None:
-        """Have an agent work until that is so; unless told otherwise, until nothing is under way."""
-
-        def ask() -> None:
-            if (done or self.settled)():
-                raise Stopped("told to stop")
-
-        hosted.work(HostAgent("", self.place, self.store, self.bench.host, ask, look_seconds=0))
-
-    def settled(self) -> bool:
-        """Whether nothing is under way, and all say that one thing serves."""
-        there = self.store.every("endpoint")
-        promoted = self.bench.state.promoted
-        if any(one["status"] in BUSY for one in there) or (promoted and not there):
-            return False
-        serving = [one["serving"]["variants"][0]["release"] for one in there if one["serving"]]
-        return serving == ([promoted.version] if promoted else [])
-
-    def serves(self, version: str, variant: str = "AllTraffic") -> bool:
-        """Whether documents, units and endpoint.yml say so, and whoever deploys finds nothing to do."""
-        (told,) = self.store.every("endpoint")
-        promoted = self.bench.state.promoted
-        assert promoted
-        assert self.bench.plan(host=settings.here(self.place)) == []
-        return (
-            (told["status"], told["serving"]["variants"][0]["release"]) == ("InService", version)
-            and (promoted.version, self.bench.state.deploying) == (version, None)
-            and self.bench.variants() == [(variant, version, 100)]
-            and self.bench.enabled == {promoted.instance}
-            and promoted.instance in self.bench.running
-        )
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    return Folder(tmp_path / "documents")
-
-
-@pytest.fixture
-def control(tmp_path: Path, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> Control:
-    monkeypatch.setattr(torchserve, "_LONGEST", 500)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr(hosted, "_AGAIN_SECONDS", 0)
-    monkeypatch.setattr("springboard.control.agent._HEAL_SECONDS", 0)
-    bench = Bench(tmp_path / "host", monkeypatch)
-    monkeypatch.setenv("SPRINGBOARD_ROOT", str(bench.layout.root))
-    return Control(bench, folder)
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -339,118 +230,6 @@ def test_an_endpoint_that_gets_a_tag_while_it_goes_is_gone_all_the_same(
     assert control.store.every("endpoint") == []
     assert "endpoint dives was changed by another" in caplog.text
     assert "bug of ours" not in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("operation", "asked", "said"),
-    [
-        (
-            "CreateModel",
-            {"ModelName": "m", "PrimaryContainer": {"ModelDataUrl": "s3://else/releases/dive/1.0.0/"}},
-            "ModelDataUrl must be s3://models/releases/dive/X.Y.Z/, found s3://else/releases/dive/1.0.0/.",
-        ),
-        (
-            "CreateModel",
-            {"ModelName": "m", "PrimaryContainer": {"ModelDataUrl": "s3://models/model.tar.gz"}},
-            "A host runs what is published in its registry",
-        ),
-        (
-            "CreateEndpointConfig",
-            {
-                "EndpointConfigName": "c",
-                "ProductionVariants": [{"VariantName": "a", "ModelName": "m"}],
-                "AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/o"}},
-            },
-            "AsyncInferenceConfig is not offered on a host",
-        ),
-    ],
-)
-def test_what_a_host_does_not_run_is_refused(
-    control: Control, operation: str, asked: dict[str, Any], said: str
-) -> None:
-    with pytest.raises(ControlError, match=said.replace(".", r"\.")):
-        control.call(operation, **asked)
-
-
-def test_an_agent_takes_no_other_model_from_a_front_that_was_taken_over(control: Control) -> None:
-    control.create("1.0.0")
-    (document,) = control.store.every("endpoint")
-    found = control.store.read("endpoint", "dives")
-    assert found
-    document["wanted"]["variants"][0]["model"]["PrimaryContainer"]["ModelDataUrl"] = "s3://evil/model.tar.gz"
-    control.store.write("endpoint", "dives", document, found[1])
-    control.work()
-    assert control.told()["EndpointStatus"] == "Failed"
-    assert "s3://evil/model.tar.gz is no release of this host's registry" in control.told()["FailureReason"]
-    assert control.bench.running == set()
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"name": "../../etc"}, "name: String should match pattern"),
-        ({"status": "Good"}, "status: Input should be 'Creating'"),
-        ({"slot": 1}, "slot: Input should be 0"),
-        ({"more": 1}, "more: Extra inputs are not permitted"),
-        (
-            {"wanted": {"config": "c", "deployment": None, "variants": []}},
-            "wanted.variants: Tuple should have",
-        ),
-    ],
-)
-def test_a_document_that_the_front_would_not_write_is_not_read(
-    control: Control, change: dict[str, Any], said: str
-) -> None:
-    control.create("1.0.0")
-    (document,) = control.store.every("endpoint")
-    assert checked(document)["wanted"]["variants"][0]["name"] == "AllTraffic"
-    with pytest.raises(DocumentError, match=said):
-        checked({**document, **change})
-    variant = document["wanted"]["variants"][0]
-    variant["model"] = {"PrimaryContainer": {"Image": 5}, "ModelName": "m"}
-    with pytest.raises(DocumentError, match=r"wanted\.variants\.0\.model"):
-        checked(document)
-
-
-def test_a_damaged_document_changes_nothing(
-    control: Control, folder: Folder, caplog: pytest.LogCaptureFixture
-) -> None:
-    control.create("1.0.0")
-    control.work()
-    path = folder._path("endpoint", "dives")
-    path.write_text(path.read_text().replace('"InService"', '"Wrong"'))
-    asked = iter(range(5))
-    control.work(lambda: next(asked) == 4)
-    assert "the endpoint's document is damaged: status: " in caplog.text
-    assert control.bench.variants() == [("AllTraffic", "1.0.0", 100)]
-
-
-def test_documents_of_another_user_lead_root_nowhere() -> None:
-    user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    with TemporaryDirectory() as name:
-        folder, secret = Path(name), Path(name) / "secret"
-        secret.write_text("{}")
-        secret.chmod(0)
-        (folder / "documents").mkdir()
-        os.chown(folder / "documents", pwd.getpwnam(user).pw_uid, -1)
-        folder.chmod(0o711)
-        store = AsUser(Folder(folder / "documents"), user)
-        store.write("endpoint", "dives", {"n": 1}, None)
-        assert (folder / "documents" / "endpoint" / "dives.json").owner() == user
-        assert store.change("endpoint", "dives", lambda one: {**one, "n": 2}) == {"n": 2}
-        (folder / "documents" / "endpoint" / "other.json").symlink_to(secret)
-        for act in (lambda: store.read("endpoint", "other"), lambda: store.every("endpoint")):
-            with pytest.raises(PermissionError):
-                act()
-        found = store.read("endpoint", "dives")
-        assert found
-        store.remove("endpoint", "dives", found[1])
-        assert store.read("endpoint", "dives") is None
-        # A folder that leads to one of root's.
-        (folder / "roots").mkdir(mode=0o500)
-        (folder / "documents" / "model").symlink_to(folder / "roots")
-        with pytest.raises(PermissionError):
-            store.write("model", "a", {}, None)
 
 
 def test_what_cannot_be_told_is_no_reason_to_go_back(control: Control) -> None:

@@ -13,7 +13,7 @@ from springboard.control.endpoints import Endpoints
 from springboard.control.errors import ControlError
 from springboard.control.store import Folder
 from springboard.control.transforms import Transforms, ended
-from tests.unit.control.conftest import IDENTITY
+from tests.unit.control.hosts import IDENTITY
 
 KINDS = (
     *(("model", "Model"), ("endpoint-config", "EndpointConfig"), ("endpoint", "Endpoint")),

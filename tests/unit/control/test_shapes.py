@@ -11,7 +11,8 @@ from springboard.control.documents import Documents
 from springboard.control.endpoints import Endpoints
 from springboard.control.errors import ControlError, SerializationError
 from springboard.control.store import Folder
-from tests.unit.control.conftest import IDENTITY, Plane
+from tests.unit.control.conftest import Plane
+from tests.unit.control.hosts import IDENTITY
 from tests.unit.control.test_documents import refused
 
 
