@@ -16,8 +16,7 @@ from tests.aws.inspect import running, tagged
 from tests.aws.others import Others
 from tests.stands.release import publish
 
-# That deployment's life, which tests follow, in whatever file they are. What a file does with another
-# deployment has other names there, or its tests are torn apart.
+# That deployment's life, which tests follow, in whatever file they are.
 LIFE = [
     "without_quota",
     "checked",
@@ -61,6 +60,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent not in item.path.parents:
             return -1
         names = getattr(item, "fixturenames", ())
+        if "pool" not in names:  # of another deployment, whose steps may have the same names
+            return -1
         return max((LIFE.index(name) for name in names if name in LIFE), default=-1)
 
     items.sort(key=day)
