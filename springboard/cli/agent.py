@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from springboard.cli.said import fail
 from springboard.control import hosted, wire
+from springboard.control.alarms import KNOWN, Prometheus
 from springboard.control.documents import Documents
 from springboard.control.endpoints import Endpoints
 from springboard.control.hosted import AsUser, HostAgent
@@ -33,6 +34,9 @@ def agent(
     user: Annotated[
         str, typer.Option(help="Whose folder it is: it is read and written with that one's rights.")
     ] = "",
+    prometheus: Annotated[
+        str, typer.Option(help="A Prometheus with monitoring/rules; it is asked which alarms fire.")
+    ] = "",
     log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
 ) -> None:
     """Have this host serve what the control plane's documents say, for good; a host's unit runs it.
@@ -53,27 +57,31 @@ def agent(
     except KeyError:
         fail(f"--user: there is no user {user}")
     look = _SHARED_LOOK_SECONDS if documents.startswith("s3://") else _OWN_LOOK_SECONDS
-    hosted.work(HostAgent("", place, store, base, look_seconds=look))
+    watched = Prometheus(prometheus) if prometheus else None
+    hosted.work(HostAgent("", place, store, base, prometheus=watched, look_seconds=look))
 
 
 class Routes:
     """Puts the control plane's route into a front's application; its documents are followed by an agent."""
 
-    def __init__(self, documents: Documents, identity: Identity) -> None:
-        self._documents, self._identity = documents, identity
+    def __init__(self, documents: Documents, identity: Identity, alarms: frozenset[str]) -> None:
+        self._documents, self._identity, self._alarms = documents, identity, alarms
 
     def __call__(self, app: FastAPI, front: Front, _: Applications) -> None:
         """Add it."""
         front.account = self._identity.account
-        endpoints = Endpoints(self._documents, most=1)
+        endpoints = Endpoints(self._documents, alarms=self._alarms, most=1)
         wire.add(app, front, self._documents.operations | endpoints.operations, self._identity)
 
 
-def routes(place: str, called: str, lenient: bool, registry: str) -> Routes:
-    """Return the control plane's part of a host's front; `place` is where its documents are."""
+def routes(place: str, called: str, lenient: bool, registry: str, watched: bool = False) -> Routes:
+    """Return the control plane's part of a host's front; `place` is where its documents are.
+
+    Whether alarms are `watched` is the agent's business: here they are names.
+    """
     try:
         identity = Identity.parse(called)
         documents = Documents(store_of(place), identity, lenient, registry)
     except (ValueError, ReleaseError) as error:
         fail(f"--control-documents: {error}")
-    return Routes(documents, identity)
+    return Routes(documents, identity, KNOWN if watched else frozenset())

@@ -101,4 +101,4 @@ def begin(
 
     watched = alarms.Prometheus(prometheus) if prometheus else None
     seats = Seats(place, base, local.without_credentials(os.environ), working, watched)
-    return Control(place, identity, base, lenient, seats, frozenset(alarms.known() if watched else ()))
+    return Control(place, identity, base, lenient, seats, alarms.KNOWN if watched else frozenset())

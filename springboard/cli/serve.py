@@ -140,7 +140,8 @@ def serve(
             listening = handed_over or _listen(host, port)
             endpoint, companions = plane.endpoint(), [lambda _: plane.keep(_called(listening))]
         elif endpoint_file is not None:
-            options = _controlled(options, control_documents, control_as, control_lenient, control_registry)
+            how = (control_as, control_lenient, control_registry, control_prometheus is not None)
+            options = _controlled(options, control_documents, *how)
             listening = handed_over or _listen(host, port)
             endpoint, companions = endpoints.load(endpoint_file), list[Companion]()
         else:
@@ -168,14 +169,14 @@ def serve(
 
 
 def _controlled(
-    options: Options, documents: str | None, called: str, lenient: bool, registry: str
+    options: Options, documents: str | None, called: str, lenient: bool, registry: str, watched: bool
 ) -> Options:
     """Return them with the control plane's route, where it has documents; an agent follows these."""
     if not documents:
         return options
     from springboard.cli.agent import routes
 
-    return replace(options, add_routes=routes(documents, called, lenient, registry))
+    return replace(options, add_routes=routes(documents, called, lenient, registry, watched))
 
 
 def _checked(archive: Path | None) -> Path | None:

@@ -190,8 +190,8 @@ class Endpoints:
         if names and not self._alarms:
             self._documents.no_counterpart(
                 "AutoRollbackConfiguration names alarms, and this server was started without "
-                "--control-prometheus, whose alerts they are. A trial is judged by its own figures (errors, "
-                "times, scores), and rolls back by itself."
+                "--control-prometheus (springboard_control_prometheus of a host), whose alerts they are. A "
+                "trial is judged by its own figures (errors, times, scores), and rolls back by itself."
             )
         elif unknown := [name for name in names if name not in self._alarms]:
             raise ControlError(

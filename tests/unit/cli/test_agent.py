@@ -3,7 +3,7 @@
 import os
 import pwd
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +21,7 @@ from springboard.auth.keys import Keys
 from springboard.cli.agent import routes
 from springboard.cli.app import app
 from springboard.control import hosted
+from springboard.control.alarms import Prometheus
 from springboard.control.hosted import AsUser, HostAgent
 from springboard.control.store import DocumentStore, Folder, Prefix
 from springboard.endpoint.document import Endpoint
@@ -58,6 +59,10 @@ def test_an_agent_works_on_its_hosts_documents(tmp_path: Path, agents: list[Host
     assert kinds == [Folder, AsUser, Prefix]
     assert {one.place.root for one in agents} == {tmp_path}
     assert agents[-1].look_seconds > agents[0].look_seconds  # S3 counts requests
+    assert agents[-1].prometheus is None
+    words = [str(tmp_path), "--prometheus", "http://10.0.0.9:9090"]
+    assert CliRunner().invoke(app, ["agent", "--documents", *words]).exit_code == 0
+    assert agents[-1].prometheus == Prometheus("http://10.0.0.9:9090")
 
 
 def test_an_agent_that_cannot_work_says_why(tmp_path: Path, agents: list[HostAgent]) -> None:
@@ -74,12 +79,12 @@ def test_an_agent_that_cannot_work_says_why(tmp_path: Path, agents: list[HostAge
 
 
 @contextmanager
-def host(place: str) -> Iterator[Any]:
-    """Yield boto3 for a host's front with a control plane."""
+def host(place: str, watched: bool = False) -> Iterator[Any]:
+    """Yield boto3 for a host's front with a control plane, whose alarms are `watched`."""
     keys = Auth(frozenset({Mode.SIGV4}), Keys(access_keys=(ADMIN,)))
     front = Front(Endpoint(variants=()), keys, httpx.AsyncClient())
     application = create_app(front, MetricsRule.OPEN)
-    add = routes(place, "eu-west-1:123456789012", False, "s3://models")
+    add = routes(place, "eu-west-1:123456789012", False, "s3://models", watched)
     add(application, front, partial(create_app, metrics_rule=MetricsRule.OPEN))
     with served(application) as port:
         yield Plane(f"http://127.0.0.1:{port}", Folder(Path("/nowhere"))).client()
@@ -96,6 +101,28 @@ def test_a_hosts_front_writes_documents_and_has_one_endpoint(tmp_path: Path) -> 
         with pytest.raises(ClientError, match="StopTransformJob is not offered"):
             sagemaker.stop_transform_job(TransformJobName="heat")
     assert [one["name"] for one in Folder(tmp_path).every("endpoint")] == ["dives"]
+
+
+@pytest.mark.parametrize(
+    ("watched", "name", "said"),
+    [
+        (False, "SpringboardCanaryFails", "springboard_control_prometheus of a host"),
+        (True, "Mine", "Mine is none of them; there are .*SpringboardCanaryFails"),
+        (True, "SpringboardCanaryFails", ""),
+    ],
+)
+def test_a_hosts_front_takes_names_of_alerts_where_its_agent_has_a_prometheus(
+    tmp_path: Path, watched: bool, name: str, said: str
+) -> None:
+    deployment = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name}]}}
+    with host(str(tmp_path), watched) as sagemaker:
+        sagemaker.create_model(ModelName="dive", PrimaryContainer=CONTAINER)
+        variant = {"VariantName": "AllTraffic", "ModelName": "dive"}
+        sagemaker.create_endpoint_config(EndpointConfigName="dive", ProductionVariants=[variant])
+        given = {"EndpointName": "dives", "EndpointConfigName": "dive", "DeploymentConfig": deployment}
+        with pytest.raises(ClientError, match=said) if said else nullcontext():
+            sagemaker.create_endpoint(**given)
+    assert len(Folder(tmp_path).every("endpoint")) == (not said)
 
 
 def test_documents_that_are_away_are_no_fault_of_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,11 @@
 """Alarms of AutoRollbackConfiguration, which are alerts of a Prometheus."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
 
@@ -17,9 +19,11 @@ from springboard.control.place import Place
 from springboard.control.store import Folder
 from springboard.deploy.canary import Rejected
 from springboard.deploy.rollout import Rollout
+from springboard.system.checkout import ROOT
 from tests.stands.served import served
 from tests.unit.control.hosts import IDENTITY
 from tests.unit.control.test_agent import BASE, wanted
+from tests.unit.system.test_asking import SLOW, saying
 
 FAILS = "SpringboardCanaryFails"
 
@@ -51,9 +55,11 @@ def alert(name: str, state: str = "firing", **labels: str) -> dict[str, Any]:
 
 
 def test_only_alerts_of_the_rules_are_alarms(tmp_path: Path) -> None:
-    assert FAILS in alarms.known()
+    rules = [path.read_text() for path in (ROOT / "monitoring" / "rules").glob("*.yml")]
+    named = {name for text in rules for name in re.findall(r"- alert: (\w+)", text)}
+    assert named == alarms.KNOWN
     documents = Documents(Folder(tmp_path), IDENTITY)
-    watched = Endpoints(documents, alarms=frozenset(alarms.known()))
+    watched = Endpoints(documents, alarms=alarms.KNOWN)
     watched._check_deployment(rolled_back_by(FAILS))
     with pytest.raises(ControlError, match=r"and Mine is none of them; there are .*SpringboardCanaryFails"):
         watched._check_deployment(rolled_back_by(FAILS, "Mine"))
@@ -89,6 +95,16 @@ def test_a_prometheus_that_is_away_is_borne_with_for_a_while(monkeypatch: pytest
     monkeypatch.setattr(alarms, "_SILENT_SECONDS", 0.0)
     with pytest.raises(Rejected, match=r"not known: http://127\.0\.0\.1:9 does not answer"):
         watch.look()
+
+
+@pytest.mark.timeout(30)
+def test_a_prometheus_that_never_ends_its_answer_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alarms, "_TIMEOUT_SECONDS", 0.5)
+    with (
+        saying(SLOW["body"]) as url,
+        pytest.raises(httpx.ReadTimeout, match=r"no whole answer within 0\.5 s"),
+    ):
+        Prometheus(url).firing("dives")
 
 
 def test_an_update_is_told_to_have_been_ended_by_its_alarm(

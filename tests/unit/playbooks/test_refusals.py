@@ -190,6 +190,10 @@ CASES = {
         "one of them says what hosts serve", springboard_control=True, springboard_channel=True
     ),
     "ARNs of nobody's": variables("it must be REGION:ACCOUNT", springboard_control_as="us-east-1"),
+    "a Prometheus": variables("", springboard_control_prometheus="https://watch.example.org:9090/prometheus"),
+    "a Prometheus with a password": variables(
+        "is no URL without a password", springboard_control_prometheus="http://me:secret@10.0.0.9:9090"
+    ),
     "a fleet": fleets(""),
     "a fleet of which nothing is right": fleets(
         "In inventory/group_vars/all/fleet.yml", **{name: value for name, (value, _) in FAULTS.items()}
