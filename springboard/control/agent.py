@@ -151,7 +151,7 @@ class Agent:
 
     def _cleared(self) -> None:
         """Remove what was an endpoint's alone."""
-        shutil.rmtree(self.place.own / "jobs", ignore_errors=True)
+        shutil.rmtree(self.place.jobs, ignore_errors=True)
 
     def _bare(self) -> Host:
         """Return the host as it is without any endpoint."""
@@ -193,9 +193,12 @@ class Agent:
         return Rollout(self.place, self._host(document, wanted), say, ask or self.ask)
 
     def _host(self, document: Document, wanted: Document) -> Host:
-        """Return the host as an endpoint has it; another one of the same name has its own queue of jobs."""
-        jobs = self.place.own / "jobs" / f"{document['created']:.3f}"
-        return host_of(self.base, document["name"], wanted, jobs)
+        """Return the host as an endpoint has it."""
+        return host_of(self.base, document["name"], wanted, self._queue(document))
+
+    def _queue(self, document: Document) -> Path:
+        """Return an endpoint's own queue; another one of the same name has another one."""
+        return self.place.jobs / f"{document['created']:.3f}"
 
     def _stage(self) -> Document:
         """Return how far the deployment at work is, as the engine has written it down."""

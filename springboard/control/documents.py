@@ -97,11 +97,6 @@ class Documents:
 
     def _create_config(self, asked: Document) -> Answer:
         _check_config(asked)
-        if self._registry and "AsyncInferenceConfig" in asked:
-            raise ControlError(
-                "AsyncInferenceConfig is not offered on a host: asynchronous requests are the host's own, "
-                "`async` in springboard_deploy_settings."
-            )
         configured.check(asked, self.no_counterpart)
         for variant in asked["ProductionVariants"]:
             if (count := variant.get("InitialInstanceCount", 1)) != 1:

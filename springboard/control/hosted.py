@@ -76,7 +76,8 @@ class HostAgent(Agent):
         return sources.release_of(model, self._bare().models)
 
     def _host(self, document: Document, wanted: Document) -> Host:
-        host = host_of(self._bare(), document["name"], wanted, None)
+        queue = self._queue(document) if wanted["async"] else None  # without, it is host.yml's
+        host = host_of(self._bare(), document["name"], wanted, queue)
         return Host.model_validate(host.model_dump(by_alias=True))
 
     def _settled(self, document: Document, serving: Document, told: Document) -> None:
@@ -84,6 +85,7 @@ class HostAgent(Agent):
         super()._settled(document, serving, told)
 
     def _cleared(self) -> None:
+        super()._cleared()
         self.place.driven.unlink(missing_ok=True)
 
     def _drive(self, document: Document, serving: Document) -> None:
@@ -97,6 +99,7 @@ class HostAgent(Agent):
             beside=host.beside,
             workers=host.worker.workers if "SPRINGBOARD_WORKERS" in environment else None,
             shadow=host.shadow if serving["shadows"] else None,
+            asynchronous=host.asynchronous if serving["async"] else None,
             capture=host.capture if serving.get("capture") else None,
         )
         write_atomically(self.place.driven, driven.model_dump_json(indent=1) + "\n")

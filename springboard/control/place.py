@@ -37,6 +37,11 @@ class Site(Layout):
         """What is this endpoint's alone."""
         return self.root / "var/lib/springboard/control"
 
+    @property
+    def jobs(self) -> Path:
+        """Queues that are an endpoint's own, a folder each: those of the front and its worker, not root's."""
+        return self.root / "var/lib/springboard-jobs/endpoints"
+
 
 @dataclass(frozen=True)
 class Place(Site):
@@ -112,6 +117,11 @@ class Place(Site):
     def enabled(self) -> Path:
         """Instances that are started when the server is."""
         return self.own / "enabled"
+
+    @property
+    def jobs(self) -> Path:
+        """The queue of this endpoint's jobs, and what former ones left."""
+        return self.own / "jobs"
 
     def prepare(self) -> None:
         """Make it ready to deploy in; raises `PlaceError`."""

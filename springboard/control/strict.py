@@ -32,6 +32,7 @@ def _said(operation: str, member: str = "") -> AfterValidator:
 
 _Model = Annotated[dict[str, Any], _said("CreateModel")]
 _Deployment = Annotated[dict[str, Any], _said("UpdateEndpoint", "DeploymentConfig")]
+_Async = Annotated[dict[str, Any], _said("CreateEndpointConfig", "AsyncInferenceConfig")]
 _Capture = Annotated[dict[str, Any], _said("CreateEndpointConfig", "DataCaptureConfig")]
 _Tags = Annotated[list[dict[str, str]], Field(max_length=50)]
 
@@ -53,7 +54,7 @@ class Wanted(Strict):
     deployment: _Deployment | None
     variants: Annotated[tuple[Variant, ...], Field(min_length=1, max_length=10)]
     shadows: Annotated[tuple[Variant, ...], Field(max_length=1)] = ()
-    asynchronous: Annotated[None, Field(alias="async")] = None
+    asynchronous: Annotated[_Async | None, Field(alias="async")] = None
     capture: _Capture | None = None
 
 

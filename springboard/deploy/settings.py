@@ -178,6 +178,7 @@ class Driven(Strict):
     beside: tuple[Beside, ...]
     workers: Annotated[int, Field(ge=0, le=64)] | None = None
     shadow: ShadowRule | None = None
+    asynchronous: Async | None = None
     capture: Capture | None = None
 
     def applied(self, host: Host) -> Host:

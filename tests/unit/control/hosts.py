@@ -42,13 +42,18 @@ class Control:
     def call(self, operation: str, **asked: Any) -> dict[str, Any]:
         return self.operations[operation](asked)
 
-    def make(self, version: str, **environment: str) -> str:
-        """Have a model of a release, and a configuration of the same name; return it."""
+    def make(self, version: str, more: dict[str, Any] | None = None, **environment: str) -> str:
+        """Have a model of a release, and a configuration of the same name; return it.
+
+        `more` is said of the configuration.
+        """
         name = f"m{version.replace('.', '-')}"
         data = {"ModelDataUrl": f"s3://models/releases/dive/{version}/", "Environment": environment}
         self.call("CreateModel", ModelName=name, PrimaryContainer=data)
         variant = {"VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1}
-        self.call("CreateEndpointConfig", EndpointConfigName=name, ProductionVariants=[variant])
+        self.call(
+            "CreateEndpointConfig", EndpointConfigName=name, ProductionVariants=[variant], **(more or {})
+        )
         return name
 
     def create(self, version: str, endpoint: str = "dives") -> None:

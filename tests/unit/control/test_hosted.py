@@ -1,6 +1,7 @@
 """A host that the control plane's documents drive, beside `springboard deploy`, on the bench."""
 
 import itertools
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -11,6 +12,8 @@ from springboard.cli.app import app
 from springboard.control.errors import ControlError
 from springboard.control.store import Prefix
 from springboard.deploy import settings
+from springboard.endpoint import document as endpoints
+from springboard.endpoint.asynchronous import Async
 from tests.stands.objects import Objects
 from tests.unit.control.hosts import IDENTITY, Control
 from tests.unit.control.test_agent import blue_green
@@ -174,6 +177,47 @@ def test_workers_and_weights_are_the_documents_for_whoever_deploys(control: Cont
     assert control.bench.plan(host=host) == []
     control.deploy()
     assert sorted(control.bench.variants()) == [("New", "1.1.0", 250_000), ("Old", "1.0.0", 750_000)]
+
+
+def test_asynchronous_requests_are_the_documents_for_whoever_deploys(control: Control) -> None:
+    def served() -> Async | None:
+        return endpoints.load(control.bench.layout.endpoint).asynchronous
+
+    def update(version: str, more: dict[str, Any]) -> None:
+        config = control.make(version, more)
+        control.call("UpdateEndpoint", EndpointName="scores", EndpointConfigName=config)
+        control.work()
+
+    control.configure(**{"async": {"output": "s3://theirs/out", "max_concurrent": 7}})
+    control.deploy("1.0.0")
+    control.work()
+    before = served()
+    assert before
+    assert (before.output, before.queue) == ("s3://theirs/out", "")
+
+    asked = {"OutputConfig": {"S3OutputPath": "s3://scores/out", "S3FailurePath": "s3://scores/not"}}
+    update("1.1.0", {"AsyncInferenceConfig": asked})
+    now = served()
+    assert now
+    assert (now.output, now.failures, now.max_concurrent) == ("s3://scores/out", "s3://scores/not", 4)
+    assert Path(now.queue).parent == control.place.jobs
+    assert control.told("scores")["AsyncInferenceConfig"] == asked
+    control.deploy("1.2.0")  # as Ansible does
+    assert served() == now
+    control.work()
+    assert control.told("scores")["AsyncInferenceConfig"] == asked
+
+    update("1.3.0", {})
+    assert served() == before
+    control.bench.broken = {"ready 1.4.0"}
+    update("1.4.0", {"AsyncInferenceConfig": asked})  # which goes back with it
+    assert served() == before
+
+    Path(now.queue).mkdir(parents=True)  # as the front makes it
+    control.call("DeleteEndpoint", EndpointName="scores")
+    control.work()
+    assert not Path(now.queue).exists()
+    assert served() == before
 
 
 def test_weights_that_are_retained_leave_one_above_zero_or_one_variant(control: Control) -> None:

@@ -28,15 +28,6 @@ from tests.unit.control.hosts import Control
             {"ModelName": "m", "PrimaryContainer": {"ModelDataUrl": "s3://models/model.tar.gz"}},
             "A host runs what is published in its registry",
         ),
-        (
-            "CreateEndpointConfig",
-            {
-                "EndpointConfigName": "c",
-                "ProductionVariants": [{"VariantName": "a", "ModelName": "m"}],
-                "AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/o"}},
-            },
-            "AsyncInferenceConfig is not offered on a host",
-        ),
     ],
 )
 def test_what_a_host_does_not_run_is_refused(
@@ -80,6 +71,9 @@ def test_a_document_that_the_front_would_not_write_is_not_read(
     assert checked(document)["wanted"]["variants"][0]["name"] == "AllTraffic"
     with pytest.raises(DocumentError, match=said):
         checked({**document, **change})
+    asked = {"OutputConfig": {"S3OutputPath": "/etc"}}
+    with pytest.raises(DocumentError, match=r"wanted\.async: .*regular expression"):
+        checked({**document, "wanted": {**document["wanted"], "async": asked}})
     variant = document["wanted"]["variants"][0]
     variant["model"] = {"PrimaryContainer": {"Image": 5}, "ModelName": "m"}
     with pytest.raises(DocumentError, match=r"wanted\.variants\.0\.model"):
