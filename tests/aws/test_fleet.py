@@ -129,7 +129,16 @@ def turned(aws: Aws, reef: Checkout, asleep_again: object) -> Run:
 
 
 @pytest.fixture(scope="module")
-def refreshing(aws: Aws, reef: Checkout, turned: object) -> Run:
+def refreshed_by_others(aws: Aws, reef: Checkout, turned: object) -> Run:
+    """Beside a refresh that a person began."""
+    aws.client("autoscaling", REGION).start_instance_refresh(AutoScalingGroupName="reef-fleet")
+    run = reef.play("fleet", "-e", "fleet_refresh=true")
+    aws.tell("refreshed", Cancelled="reef-fleet")
+    return run
+
+
+@pytest.fixture(scope="module")
+def refreshing(aws: Aws, reef: Checkout, refreshed_by_others: object) -> Run:
     """A third image, which the hosts that are there are to have, too."""
     reef.edit(fleet_image=aws.publish_ami(REGION, "20261201"))
     return reef.play("fleet", "-e", "fleet_refresh=true")
@@ -137,7 +146,7 @@ def refreshing(aws: Aws, reef: Checkout, turned: object) -> Run:
 
 @pytest.fixture(scope="module")
 def described_refreshing(aws: Aws, refreshing: object) -> dict[str, Any]:
-    (one,) = aws.client("autoscaling", REGION).describe_instance_refreshes(AutoScalingGroupName="reef-fleet")[
+    one, _ = aws.client("autoscaling", REGION).describe_instance_refreshes(AutoScalingGroupName="reef-fleet")[
         "InstanceRefreshes"
     ]
     return {**described(aws), "refresh": one}
@@ -336,6 +345,14 @@ def test_hosts_are_replaced_on_demand_by_a_refresh_that_goes_back_by_itself(
     assert wants["AlarmSpecification"]["Alarms"] == ["reef-fleet-alarm-errors", "reef-fleet-alarm-late"]
     # What it would go back to is what the group has until its end.
     assert version_of(one["DesiredConfiguration"]) == version_of(described_refreshing["group"]) + 1
+
+
+def test_beside_a_refresh_of_others_it_says_how_to_end_that_one(refreshed_by_others: Run) -> None:
+    assert refreshed_by_others.code == 2
+    assert "is under way (InProgress), to the group as it was." in refreshed_by_others.text
+    assert "cancel-instance-refresh --auto-scaling-group-name reef-fleet" in refreshed_by_others.text, (
+        refreshed_by_others.text
+    )
 
 
 def test_a_refresh_that_is_under_way_is_left_alone(refreshing_still: Run) -> None:

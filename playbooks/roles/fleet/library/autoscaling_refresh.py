@@ -59,12 +59,16 @@ class Elsewhere(Exception):
 def refresh(client: Any, asked: dict[str, Any], check: bool) -> tuple[bool, str]:
     """Start it, unless it is under way; return whether that was done, and how it stands."""
     if one := under_way(client, asked["name"]):
-        towards = version(one["DesiredConfiguration"]["MixedInstancesPolicy"])
-        if towards != version(asked["policy"]):
+        # One that a person began may name no configuration: it goes by the group's, and cannot go back.
+        policy = one.get("DesiredConfiguration", {}).get("MixedInstancesPolicy")
+        if not policy or version(policy) != version(asked["policy"]):
+            towards = f"version {version(policy)} of the launch template" if policy else "the group as it was"
+            end = "have it go back" if policy else "end it"
+            verb = "rollback" if policy else "cancel"
             raise Elsewhere(
-                f"Another instance refresh of {asked['name']} is under way ({one['Status']}), to version "
-                f"{towards} of the launch template. Wait for its end, or have it go back: aws autoscaling "
-                f"rollback-instance-refresh --auto-scaling-group-name {asked['name']}"
+                f"Another instance refresh of {asked['name']} is under way ({one['Status']}), to {towards}. "
+                f"Wait for its end, or {end}: aws autoscaling {verb}-instance-refresh "
+                f"--auto-scaling-group-name {asked['name']}"
             )
         return False, f"{one['Status']}, {one.get('PercentageComplete', 0)} %"
     if not check:
