@@ -1,5 +1,6 @@
 """`springboard agent` has a host serve what its control plane's documents say; and the front's part of it."""
 
+import logging
 import os
 from typing import Annotated
 
@@ -7,21 +8,25 @@ import typer
 from fastapi import FastAPI
 
 from springboard.cli.said import fail
-from springboard.control import hosted, wire
+from springboard.control import hosted, hosted_jobs, wire
 from springboard.control.alarms import KNOWN, Prometheus
 from springboard.control.documents import Documents
 from springboard.control.endpoints import Endpoints
 from springboard.control.hosted import AsUser, HostAgent
 from springboard.control.names import Identity
 from springboard.control.place import Site
-from springboard.control.store import store_of
+from springboard.control.store import Folder, store_of
+from springboard.control.transforms import Transforms
 from springboard.deploy import settings
 from springboard.deploy.layout import Layout
 from springboard.deploy.settings import HostFileError
 from springboard.front.front import Front
 from springboard.front.server import Applications
+from springboard.jobs.opening import worker_token
 from springboard.releases.manifest import ReleaseError
 from springboard.system import logs
+
+log = logging.getLogger("springboard.control")
 
 _SHARED_LOOK_SECONDS = 2.0
 _OWN_LOOK_SECONDS = 0.5
@@ -64,14 +69,32 @@ def agent(
 class Routes:
     """Puts the control plane's route into a front's application; its documents are followed by an agent."""
 
-    def __init__(self, documents: Documents, identity: Identity, alarms: frozenset[str]) -> None:
-        self._documents, self._identity, self._alarms = documents, identity, alarms
+    def __init__(
+        self, documents: Documents, identity: Identity, registry: str, alarms: frozenset[str]
+    ) -> None:
+        self._documents, self._identity, self._registry, self._alarms = documents, identity, registry, alarms
 
     def __call__(self, app: FastAPI, front: Front, _: Applications) -> None:
         """Add it."""
         front.account = self._identity.account
         endpoints = Endpoints(self._documents, alarms=self._alarms, most=1)
-        wire.add(app, front, self._documents.operations | endpoints.operations, self._identity)
+        operations = self._documents.operations | endpoints.operations
+        if isinstance(self._documents.store, Folder):  # of others' it would not be said whose host does a job
+            operations |= self._transforms(front).operations
+        wire.add(app, front, operations, self._identity)
+
+    def _transforms(self, front: Front) -> Transforms:
+        """Return what takes jobs that `springboard transforms` does, which asks this front."""
+        try:
+            front.auth.worker_token = worker_token()
+        except OSError as error:
+            log.error("no worker can show that it is ours, so transform jobs wait: %s", error)
+
+        def served() -> set[str]:
+            return {one.release for one in front.endpoint.variants}
+
+        refuse = hosted_jobs.refusal(self._documents, self._registry, served)
+        return Transforms(self._documents, lambda: front.endpoint.allowed_buckets, refuse=refuse)
 
 
 def routes(place: str, called: str, lenient: bool, registry: str, watched: bool = False) -> Routes:
@@ -84,4 +107,4 @@ def routes(place: str, called: str, lenient: bool, registry: str, watched: bool 
         documents = Documents(store_of(place), identity, lenient, registry)
     except (ValueError, ReleaseError) as error:
         fail(f"--control-documents: {error}")
-    return Routes(documents, identity, KNOWN if watched else frozenset())
+    return Routes(documents, identity, registry, KNOWN if watched else frozenset())

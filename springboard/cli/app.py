@@ -23,6 +23,7 @@ _COMMANDS = {
     "tidy": "springboard.cli.host:tidy",
     "follow": "springboard.cli.host:follow",
     "agent": "springboard.cli.agent:agent",
+    "transforms": "springboard.cli.transforms:transforms",
     "channel": "springboard.cli.channel:app",
     "fleet": "springboard.cli.fleet:fleet",
     "jobs": "springboard.cli.jobs:app",

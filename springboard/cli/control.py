@@ -56,7 +56,7 @@ class Control:
         front.account = self.identity.account
         documents = Documents(Folder(self.place.documents), self.identity, self.lenient)
         operations = documents.operations | Endpoints(documents, self.seats.hold, self.alarms).operations
-        operations |= Transforms(documents, self.base.allowed_buckets, self.seats.wake).operations
+        operations |= Transforms(documents, lambda: self.base.allowed_buckets, self.seats.wake).operations
         wire.add(app, front, operations, self.identity)
         self.seats.begin(app, front, application)
 

@@ -24,11 +24,11 @@ from springboard.control.agent import Agent
 from springboard.control.alarms import Prometheus
 from springboard.control.children import Children
 from springboard.control.endpoints import slot_of
-from springboard.control.names import ENDPOINT, MOST_ENDPOINTS, TRANSFORM
+from springboard.control.names import ENDPOINT, MOST_ENDPOINTS
 from springboard.control.place import Place
 from springboard.control.store import Folder
 from springboard.control.transforming import Transformer
-from springboard.control.transforms import UNENDED
+from springboard.control.transforms import turn
 from springboard.deploy import memory, units
 from springboard.deploy.settings import Host
 from springboard.deploy.stop import Stop, Stopped
@@ -149,10 +149,7 @@ class Seats:
         """Return the transform job whose turn it is, the oldest that has not ended; empty where all have."""
         if self._jobs_changed.is_set():
             self._jobs_changed.clear()
-            jobs = await asyncio.to_thread(self._store.every, TRANSFORM)
-            unended = [one for one in jobs if one["status"] in UNENDED]
-            first = min(unended, key=lambda one: (one["created"], one["name"]), default={"name": ""})
-            self._job = first["name"]
+            self._job = await asyncio.to_thread(turn, self._store)
         return self._job
 
     async def _open(self, name: str, place: Place, url: str, group: asyncio.TaskGroup) -> _Seat:

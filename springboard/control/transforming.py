@@ -10,8 +10,8 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,9 +116,7 @@ class Transformer:
 
     def _work(self, document: Document) -> tuple[str, str]:
         """Have everything scored; return the status it ends in, and why not all was."""
-        host = host_of(self.base, document, self.place.own)
-        assert host.asynchronous is not None  # noqa: S101 - it was just made
-        asked = document["said"]
+        asked, settings = document["said"], jobs_of(document, self.place.own)
         source = asked["TransformInput"]["DataSource"]["S3DataSource"]
         inputs = Inputs(self.store, source, self.base.allowed_buckets)
 
@@ -128,8 +126,7 @@ class Transformer:
             self._note(failures)
             self._write(inputs, asked["TransformOutput"], results)
 
-        jobs = Path(host.asynchronous.queue)
-        with closing(LocalQueue(jobs, host.asynchronous.lease_seconds)) as queue:
+        with closing(LocalQueue(Path(settings.queue), settings.lease_seconds)) as queue:
             batch = Batch(
                 str(self.place.own / "batch" / self.name),
                 self.name,
@@ -145,12 +142,20 @@ class Transformer:
                 raise TransformError(
                     f'No S3 objects found under S3 URL "{inputs.uri}" given in input data source.'
                 )
-            rollout = self._serve(document, host)
-            batch.run(threading.Event(), lambda _: self._go_on(rollout))
+            with self._scoring(document, settings, queue) as look:
+                batch.run(threading.Event(), lambda _: look())
         return self._outcome(batch)
 
-    def _serve(self, document: Document, host: Host) -> Rollout:
-        """Have the job's model serve at its own front."""
+    @contextmanager
+    def _scoring(
+        self, document: Document, settings: Async, queue: LocalQueue
+    ) -> Iterator[Callable[[], None]]:
+        """Have what is on the queue scored by the job's model; yields what is called each second."""
+        rollout = self._serve(document)
+        yield lambda: self._go_on(rollout)
+
+    def _serve(self, document: Document) -> Rollout:
+        """Have the job's model serve at its own front, whose worker takes what is on the queue."""
         if not self.holds(1):
             raise TransformError(
                 "CapacityError: this server's memory holds no model beside what serves. Delete an endpoint, "
@@ -161,6 +166,7 @@ class Transformer:
             log.info("transform job %s: %s", self.name, said)
 
         release = sources.acquire(document["model"], self.place.releases, say)
+        host = host_of(self.base, document, self.place.own)
         rollout = Rollout(self.place, host, say, self._look)
         rollout.deploy(release)
         return rollout
@@ -214,20 +220,24 @@ def host_of(base: Host, document: Document, own: Path) -> Host:
     if payload := asked.get("MaxPayloadInMB"):
         most = min(limits.max_object_bytes, payload * 2**20)
         limits = limits.model_copy(update={"max_object_bytes": most})
-    retries = asked.get("ModelClientConfig", {}).get("InvocationsMaxRetries", _RETRIES)
-    jobs = Async(
-        output=str(own / "scores"),
-        queue=str(own / "jobs"),
-        max_concurrent=min(asked.get("MaxConcurrentTransforms") or _DEFAULT_AT_WORK, _MOST_AT_WORK),
-        max_attempts=1 + retries,
-        lease_seconds=_LEASE_SECONDS,
-    )
     workers = workers_of(document["model"], base.worker.workers)
     changes: dict[str, Any] = {
         "endpoint": document["name"],
         "worker": Worker(runtime=base.worker.runtime, workers=workers),
         "canary": Canary(weight=0, steps=()),
         "limits": limits,
-        "asynchronous": jobs,
+        "asynchronous": jobs_of(document, own),
     }
     return base.model_copy(update=changes)
+
+
+def jobs_of(document: Document, own: Path) -> Async:
+    """Return how a job's videos are worked on, in a queue below `own`."""
+    asked = document["said"]
+    return Async(
+        output=str(own / "scores"),
+        queue=str(own / "jobs"),
+        max_concurrent=min(asked.get("MaxConcurrentTransforms") or _DEFAULT_AT_WORK, _MOST_AT_WORK),
+        max_attempts=1 + asked.get("ModelClientConfig", {}).get("InvocationsMaxRetries", _RETRIES),
+        lease_seconds=_LEASE_SECONDS,
+    )

@@ -10,7 +10,7 @@ from springboard.control.documents import Answer, Documents, Operation, check_en
 from springboard.control.errors import ControlError
 from springboard.control.inputs import MANIFEST, PREFIX, bucket_of, check_bucket
 from springboard.control.names import MODEL, SAID, TRANSFORM
-from springboard.control.store import Document
+from springboard.control.store import Document, DocumentStore
 
 IN_PROGRESS, COMPLETED, FAILED = "InProgress", "Completed", "Failed"
 STOPPING, STOPPED = "Stopping", "Stopped"
@@ -22,11 +22,18 @@ class Transforms:
     """The operations on transform jobs, by their names in SageMaker's API."""
 
     def __init__(
-        self, documents: Documents, buckets: Collection[str] = (), wake: Callable[[], None] = lambda: None
+        self,
+        documents: Documents,
+        buckets: Callable[[], Collection[str]],
+        wake: Callable[[], None] = lambda: None,
+        refuse: Callable[[Document, Document], None] = lambda asked, model: None,
     ) -> None:
-        """Work on these documents; `buckets` may be read, `wake` is called when there is something to do."""
+        """Work on these documents; `buckets` may be read, `wake` is called when there is something to do.
+
+        `refuse` raises `ControlError` of a job, as it was asked for, and its model, that are not done here.
+        """
         self._documents, self._store, self._identity = documents, documents.store, documents.identity
-        self._buckets, self._wake = buckets, wake
+        self._buckets, self._wake, self._refuse = buckets, wake, refuse
         self.operations: dict[str, Operation] = {
             "CreateTransformJob": self._create,
             "DescribeTransformJob": self._describe,
@@ -38,13 +45,10 @@ class Transforms:
         self._check(asked)
         model = self._documents.find(MODEL, asked["ModelName"])[0]["said"]
         environment = {**container(model).get("Environment", {}), **asked.get("Environment", {})}
+        model = {"PrimaryContainer": {**container(model), "Environment": environment}}
+        self._refuse(asked, model)
         tags = asked.pop("Tags", [])
-        document = {
-            "status": IN_PROGRESS,
-            "modified": time.time(),
-            "said": asked,
-            "model": {"PrimaryContainer": {**container(model), "Environment": environment}},
-        }
+        document = {"status": IN_PROGRESS, "modified": time.time(), "said": asked, "model": model}
         arn = self._documents.create(TRANSFORM, asked["TransformJobName"], document, tags)
         self._wake()
         return {"TransformJobArn": arn}
@@ -107,7 +111,7 @@ class Transforms:
             raise ControlError(
                 f"S3DataType {data['S3DataType']} is not offered: only {PREFIX} and {MANIFEST} are."
             )
-        check_bucket(bucket_of(data["S3Uri"], "S3DataSource.S3Uri"), self._buckets)
+        check_bucket(bucket_of(data["S3Uri"], "S3DataSource.S3Uri"), self._buckets())
 
     def _check_counterparts(self, asked: Document) -> None:
         resources = asked["TransformResources"]
@@ -117,6 +121,13 @@ class Transforms:
             self._documents.no_counterpart("A KMS key is given; results are encrypted as their bucket says.")
         if "DataCaptureConfig" in asked:
             self._documents.no_counterpart("DataCaptureConfig of a transform job is not offered here.")
+
+
+def turn(store: DocumentStore) -> str:
+    """Return the name of the job whose turn it is, the oldest that has not ended; empty where all have."""
+    unended = [one for one in store.every(TRANSFORM) if one["status"] in UNENDED]
+    first = min(unended, key=lambda one: (one["created"], one["name"]), default={"name": ""})
+    return str(first["name"])
 
 
 def ended(document: Document, status: str, failure: str = "") -> Document:

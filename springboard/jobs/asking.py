@@ -54,14 +54,23 @@ class Asking:
     """Has jobs scored. `pause` sleeps so many seconds, and returns whether this worker ends meanwhile."""
 
     def __init__(
-        self, front: str, token: str, inputs: tuple[str, ...], pause: Callable[[float], bool]
+        self,
+        front: str,
+        token: str,
+        inputs: tuple[str, ...],
+        pause: Callable[[float], bool],
+        path: str = "/invocations",
     ) -> None:
-        """`front`: its URL; `token` shows that we are its own worker; `inputs`: folders for `file://`."""
+        """`front`: its URL; `token` shows that we are its own worker; `inputs`: folders for `file://`.
+
+        `path` is where it scores.
+        """
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         # Proxies of the environment are for elsewhere.
         self._client = httpx.Client(base_url=front, headers=headers, trust_env=False, limits=httpx.Limits())
         self._inputs = inputs
         self._pause = pause
+        self._path = path
 
     def close(self) -> None:
         """Close its connections."""
@@ -98,7 +107,7 @@ class Asking:
 
     def _ask(self, job: Job, content: bytes, content_type: str) -> httpx.Response:
         return self._client.post(
-            "/invocations",
+            self._path,
             content=content,
             headers={
                 "Content-Type": content_type,

@@ -2,6 +2,8 @@
 
 import os
 import pwd
+import re
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -20,19 +22,30 @@ from springboard.auth.check import Auth, MetricsRule, Mode
 from springboard.auth.keys import Keys
 from springboard.cli.agent import routes
 from springboard.cli.app import app
-from springboard.control import hosted
+from springboard.control import hosted, hosted_jobs
 from springboard.control.alarms import Prometheus
+from springboard.control.documents import Documents
 from springboard.control.hosted import AsUser, HostAgent
+from springboard.control.hosted_jobs import HostTransformer
 from springboard.control.store import DocumentStore, Folder, Prefix
 from springboard.endpoint.document import Endpoint
 from springboard.front.front import Front
 from springboard.front.routes import create_app
+from springboard.jobs.opening import worker_token
 from springboard.system import logs
 from tests.stands.objects import Objects
 from tests.stands.served import served
 from tests.unit.control.conftest import ADMIN, Plane
+from tests.unit.control.hosts import IDENTITY
+from tests.unit.control.test_transforms import asked
 
 CONTAINER = {"ModelDataUrl": "s3://models/releases/dive/1.0.0/"}
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service's own folder, where the worker's token is."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
 
 
 @pytest.fixture
@@ -79,10 +92,10 @@ def test_an_agent_that_cannot_work_says_why(tmp_path: Path, agents: list[HostAge
 
 
 @contextmanager
-def host(place: str, watched: bool = False) -> Iterator[Any]:
+def host(place: str, watched: bool = False, endpoint: Endpoint | None = None) -> Iterator[Any]:
     """Yield boto3 for a host's front with a control plane, whose alarms are `watched`."""
     keys = Auth(frozenset({Mode.SIGV4}), Keys(access_keys=(ADMIN,)))
-    front = Front(Endpoint(variants=()), keys, httpx.AsyncClient())
+    front = Front(endpoint or Endpoint(variants=()), keys, httpx.AsyncClient())
     application = create_app(front, MetricsRule.OPEN)
     add = routes(place, "eu-west-1:123456789012", False, "s3://models", watched)
     add(application, front, partial(create_app, metrics_rule=MetricsRule.OPEN))
@@ -98,8 +111,6 @@ def test_a_hosts_front_writes_documents_and_has_one_endpoint(tmp_path: Path) -> 
         sagemaker.create_endpoint(EndpointName="dives", EndpointConfigName="dive")
         with pytest.raises(ClientError, match="'Number of endpoints on this server' is 1"):
             sagemaker.create_endpoint(EndpointName="others", EndpointConfigName="dive")
-        with pytest.raises(ClientError, match="StopTransformJob is not offered"):
-            sagemaker.stop_transform_job(TransformJobName="heat")
     assert [one["name"] for one in Folder(tmp_path).every("endpoint")] == ["dives"]
 
 
@@ -123,6 +134,63 @@ def test_a_hosts_front_takes_names_of_alerts_where_its_agent_has_a_prometheus(
         with pytest.raises(ClientError, match=said) if said else nullcontext():
             sagemaker.create_endpoint(**given)
     assert len(Folder(tmp_path).every("endpoint")) == (not said)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, ""),
+        ({"ModelName": "next"}, "by what serves there, 1.0.0, and model next is 1.1.0. Have an endpoint"),
+        ({"ModelName": "elses"}, "s3://elses/releases/dive/1.0.0/ is no release of this host's registry"),
+        ({"MaxPayloadInMB": 1}, "MaxPayloadInMB is given; the host's own limits hold"),
+        ({"Environment": {"SPRINGBOARD_PRECISION": "fp16"}}, "SPRINGBOARD_PRECISION is given"),
+        ({"uri": "s3://other/in/"}, "This server may not read bucket 'other'"),
+    ],
+)
+def test_a_hosts_transform_jobs_are_of_what_serves_there(
+    tmp_path: Path, more: dict[str, Any], said: str
+) -> None:
+    documents = Documents(Folder(tmp_path), IDENTITY)
+    for name, data in (
+        ("dive", "s3://models/releases/dive/1.0.0/"),
+        ("next", "s3://models/releases/dive/1.1.0/"),
+        ("elses", "s3://elses/releases/dive/1.0.0/"),
+    ):
+        documents.operations["CreateModel"]({"ModelName": name, "PrimaryContainer": {"ModelDataUrl": data}})
+    variant = {"name": "stable", "release": "1.0.0", "address": "http://127.0.0.1:9"}
+    served = Endpoint.model_validate({"variants": [variant], "allowed_buckets": ["dives"]})
+    with host(str(tmp_path), endpoint=served) as sagemaker:
+        with pytest.raises(ClientError, match=re.escape(said)) if said else nullcontext():
+            sagemaker.create_transform_job(**asked(**more))
+        assert len(sagemaker.list_transform_jobs()["TransformJobSummaries"]) == (not said)
+
+
+def test_jobs_of_documents_that_hosts_may_share_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Prefix("s3://documents/gpu1", cast("S3Client", Objects()))
+    monkeypatch.setattr("springboard.cli.agent.store_of", lambda _: store)
+    unknown = pytest.raises(ClientError, match="StopTransformJob is not offered")
+    with host("s3://documents/gpu1") as sagemaker, unknown:
+        sagemaker.stop_transform_job(TransformJobName="heat")
+
+
+def test_a_host_does_its_jobs_by_its_own_front(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "configure", lambda as_json: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    (tmp_path / "endpoint.yml").write_text(yaml.safe_dump({"variants": [], "allowed_buckets": ["dives"]}))
+    made: list[HostTransformer] = []
+    monkeypatch.setattr(hosted_jobs, "work", lambda folder, own, make, ask: made.append(make("heat")))
+    options = {
+        "--documents": str(tmp_path),
+        "--registry": "s3://models",
+        "--endpoint-file": str(tmp_path / "endpoint.yml"),
+    }
+    words = [word for option in options.items() for word in option]
+    done = CliRunner().invoke(app, ["transforms", *words])
+    assert done.exit_code == 0, done.output
+    (job,) = made
+    assert (job.name, job.registry, job.front) == ("heat", "s3://models", "http://127.0.0.1:8080")
+    assert (job.base.allowed_buckets, job.token) == (("dives",), worker_token())
+    assert job.place.own == tmp_path / "state" / "transforms"
 
 
 def test_documents_that_are_away_are_no_fault_of_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ def planes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Pl
             stores.append(Folder(folder / str(len(stores))))
             documents = Documents(stores[-1], IDENTITY)
             operations.update(documents.operations | Endpoints(documents).operations)
-            operations.update(Transforms(documents, {"dives"}).operations)
+            operations.update(Transforms(documents, lambda: {"dives"}).operations)
             return Plane(f"http://127.0.0.1:{port}", stores[-1])
 
         yield fresh

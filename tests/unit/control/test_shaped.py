@@ -89,7 +89,7 @@ def test_no_request_is_a_fault_and_describe_tells_every_state(seed: int, tmp_pat
     store = Folder(tmp_path)
     documents = Documents(store, IDENTITY)
     operations = documents.operations | Endpoints(documents).operations
-    operations |= Transforms(documents, {"models"}).operations
+    operations |= Transforms(documents, lambda: {"models"}).operations
     operations["CreateModel"]({"ModelName": "a", "PrimaryContainer": {"ModelDataUrl": "s3://m/x.tar.gz"}})
     answered = 0
     for _ in range(400):
