@@ -12,11 +12,13 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from fastapi import FastAPI
 
 from springboard.releases.registry import Registry
 from tests.hosts.harness import Hosts, Node
 from tests.hosts.served import Caller, Models, settings
 from tests.stands.release import publish
+from tests.stands.served import served
 from tests.stands.waiting import at_work, wait_until
 
 REGION, ACCOUNT = "eu-west-1", "123456789012"
@@ -24,6 +26,12 @@ NAME = "dive-scoring"
 AGENT = "springboard-agent.service"
 CONTROL = ("--control", "/var/lib/springboard-control")
 ON: dict[str, Any] = {"springboard_control": True, "springboard_control_as": f"{REGION}:{ACCOUNT}"}
+ALARM = "SpringboardAvailabilityBurnsFast"
+WATCHED = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": ALARM}]}}
+ASYNC = {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://scores/control"}}}
+VIDEOS = 40
+TRANSFORMS = "/var/lib/springboard-jobs/transforms"
+QUEUES = "/var/lib/springboard-jobs/endpoints"
 
 
 def canary(seconds: int) -> dict[str, Any]:
@@ -31,6 +39,19 @@ def canary(seconds: int) -> dict[str, Any]:
     size = {"Type": "CAPACITY_PERCENT", "Value": 50}
     routing = {"Type": "CANARY", "WaitIntervalInSeconds": seconds, "CanarySize": size}
     return {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing, "TerminationWaitInSeconds": 0}}
+
+
+@contextmanager
+def prometheus(address: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield a Prometheus' URL, and the alerts that it tells of."""
+    app, alerts = FastAPI(), list[dict[str, Any]]()
+
+    @app.get("/api/v1/alerts")
+    def told() -> dict[str, Any]:
+        return {"status": "success", "data": {"alerts": alerts}}
+
+    with served(app, address) as port:
+        yield f"http://{address}:{port}", alerts
 
 
 class Plane:
@@ -42,7 +63,7 @@ class Plane:
         made = node.run("springboard", "keys", "create", "--admin", "ops")
         self._key = dict(line.split("=", 1) for line in made.split() if line.startswith("AWS_"))
         self._numbers = itertools.count()
-        self.sagemaker = self._client("sagemaker")
+        self.sagemaker, self.runtime = self._client("sagemaker"), self._client("sagemaker-runtime")
         wait_until(self._knows_us, "the front to know the key")
 
     def _knows_us(self) -> bool:
@@ -62,13 +83,13 @@ class Plane:
             config=Config(retries={"total_max_attempts": 1}),
         )
 
-    def make(self, version: str) -> str:
+    def make(self, version: str, **more: Any) -> str:
         """Have a model of a release, and a configuration of the same name."""
         name = f"puppet-{version.replace('.', '-')}"
         data = {"ModelDataUrl": f"s3://models/releases/dive/{version}/"}
         self.sagemaker.create_model(ModelName=name, PrimaryContainer=data)
         variant = {"VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1}
-        self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+        self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant], **more)
         return name
 
     def update(self, version: str, **more: Any) -> None:
@@ -81,6 +102,15 @@ class Plane:
     def baking(self) -> bool:
         pending = self.told().get("PendingDeploymentSummary", {}).get("ProductionVariants", [])
         return any(one["VariantStatus"][0]["Status"] == "Baking" for one in pending)
+
+    def kill_agent(self, status: str) -> None:
+        """Kill the agent once the endpoint is in that state, which stays until systemd starts another one."""
+        wait_until(lambda: self.told()["EndpointStatus"] == status, status, 180)
+        self.node.run("systemctl", "kill", "-s", "KILL", AGENT)
+        assert self.told()["EndpointStatus"] == status
+
+    def starting(self) -> bool:
+        return bool(self.node.sh("systemctl list-units --plain --no-legend 'torchserve@*'"))
 
     def serves(self, config: str) -> dict[str, Any]:
         """Wait until the endpoint is in service; assert that all of the host says that this serves."""
@@ -119,60 +149,135 @@ class Plane:
 def test_an_endpoint_by_sagemakers_api_lives_on_a_host(
     serving: Callable[[str], tuple[Node, Caller]], hosts: Hosts, models: Models, tmp_path: Path
 ) -> None:
-    node, caller = serving("control")
-    given: dict[str, Any] = {"springboard": [node], **settings(models)}
-    play = hosts.play("configure.yml", **given, **ON)
-    assert play.ok, play.output
-    again = hosts.play("configure.yml", **given, **ON)
-    assert (again.ok, again.count("changed")) == (True, 0), again.output
-    registry = Registry("s3://models", models.client)
-    for version, fault in (("5.0.0", ""), ("5.1.0", ""), ("5.2.0", "raises")):
-        publish(registry, tmp_path, version, fault=fault)
-    plane = Plane(node, caller.url, tmp_path)
-    sagemaker = plane.sagemaker
+    with prometheus(hosts.gateway) as (url, alerts):
+        node, caller = serving("control")
+        given: dict[str, Any] = {"springboard": [node], **settings(models)}
+        on = {**given, **ON, "springboard_control_prometheus": url}
+        play = hosts.play("configure.yml", **on)
+        assert play.ok, play.output
+        again = hosts.play("configure.yml", **on)
+        assert (again.ok, again.count("changed")) == (True, 0), again.output
+        registry = Registry("s3://models", models.client)
+        for version, fault in (("5.0.0", ""), ("5.1.0", ""), ("5.2.0", "raises")):
+            publish(registry, tmp_path, version, fault=fault)
+        plane = Plane(node, caller.url, tmp_path)
 
-    plane.serves("dive-1-0-0")  # as the playbooks left it
+        as_the_playbooks_left_it(plane, caller)
+        jobs_by_the_document(plane, models)
+        transformed(plane, models)
+        with plane.load():
+            updates(plane, alerts)
+            play = hosts.play("deploy.yml", release="5.0.0", **on)
+            assert play.ok, play.output
+            wait_until(lambda: plane.told()["EndpointConfigName"] == "dive-5-0-0", "what Ansible did")
+            plane.serves("dive-5-0-0")
+        from_a_shell_over_a_reboot(plane, caller)
+        deleted_and_created_anew(plane)
+
+        play = hosts.play("deploy.yml", release="5.0.0", **given)
+        assert play.ok, play.output
+        assert not node.succeeds("systemctl", "cat", AGENT)
+
+
+def as_the_playbooks_left_it(plane: Plane, caller: Caller) -> None:
+    plane.serves("dive-1-0-0")
     assert caller.score()["model"]["version"] == "1.0.0"
     with pytest.raises(ClientError, match="'Number of endpoints on this server' is 1, with current"):
-        sagemaker.create_endpoint(EndpointName="another", EndpointConfigName="dive-1-0-0")
+        plane.sagemaker.create_endpoint(EndpointName="another", EndpointConfigName="dive-1-0-0")
     data = {"ModelDataUrl": "s3://dives/model.tar.gz"}
     with pytest.raises(ClientError, match="A host runs what is published in its registry"):
-        sagemaker.create_model(ModelName="any", PrimaryContainer=data)
+        plane.sagemaker.create_model(ModelName="any", PrimaryContainer=data)
 
-    plane.update("5.0.0")
-    plane.serves("puppet-5-0-0")
-    with plane.load():
-        plane.update("5.1.0", DeploymentConfig=canary(15))
-        wait_until(plane.baking, "the canary", 180)
-        node.run("systemctl", "kill", "-s", "KILL", AGENT)
-        told = plane.serves("puppet-5-1-0")
-        assert "FailureReason" not in told
 
-        plane.update("5.2.0", DeploymentConfig=canary(120))
-        told = plane.serves("puppet-5-1-0")
-        assert "5.2.0 was not deployed, 5.1.0 serves: error ratio: " in told["FailureReason"]
-        assert told["LastDeploymentConfig"] == canary(120)
+def jobs_by_the_document(plane: Plane, models: Models) -> None:
+    given = {"EndpointName": NAME, "InputLocation": "s3://dives/good.mp4"}
+    with pytest.raises(ClientError, match="This server has no asynchronous inference"):
+        plane.runtime.invoke_endpoint_async(**given)
+    plane.kill_agent("InService")
+    config = plane.make("5.0.0", **ASYNC)
+    plane.sagemaker.update_endpoint(EndpointName=NAME, EndpointConfigName=config)
+    assert plane.serves(config)["AsyncInferenceConfig"] == ASYNC["AsyncInferenceConfig"]
+    where = plane.runtime.invoke_endpoint_async(**given)["OutputLocation"]
+    bucket, _, key = where.removeprefix("s3://").partition("/")
+    wait_until(lambda: written(models, bucket, key), where, 120)
 
-        play = hosts.play("deploy.yml", release="5.0.0", **given, **ON)
-        assert play.ok, play.output
-        wait_until(lambda: plane.told()["EndpointConfigName"] == "dive-5-0-0", "what Ansible did")
-        plane.serves("dive-5-0-0")
 
-    before = node.run("springboard", "endpoint", "list", *CONTROL).split()
+def written(models: Models, bucket: str, key: str) -> bool:
+    return any(one["Key"] == key for one in models.client.list_objects_v2(Bucket=bucket).get("Contents", []))
+
+
+def transformed(plane: Plane, models: Models) -> None:
+    listed: list[Any] = [{"prefix": "s3://dives/heat/"}]  # hosts may not list this bucket
+    for number in range(VIDEOS):
+        body = b"sleep=0.2 score=50 number=%d" % number
+        models.client.put_object(Bucket="dives", Key=f"heat/{number}.mp4", Body=body)
+        listed.append(f"{number}.mp4")
+    models.client.put_object(Bucket="dives", Key="heat.json", Body=json.dumps(listed).encode())
+    source = {"S3DataSource": {"S3DataType": "ManifestFile", "S3Uri": "s3://dives/heat.json"}}
+    plane.sagemaker.create_transform_job(
+        TransformJobName="heat",
+        ModelName="puppet-5-0-0",
+        TransformInput={"DataSource": source},
+        TransformOutput={"S3OutputPath": "s3://scores/heat"},
+        TransformResources={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
+    )
+    found = f"find {TRANSFORMS} -name '*.out'"
+    wait_until(lambda: ".out" in plane.node.sh(found, check=False), "the first scores", 120)
+    plane.node.run("systemctl", "kill", "-s", "KILL", "springboard-transforms.service")
+    plane.sagemaker.get_waiter("transform_job_completed_or_stopped").wait(
+        TransformJobName="heat", WaiterConfig={"Delay": 1, "MaxAttempts": 180}
+    )
+    told = plane.sagemaker.describe_transform_job(TransformJobName="heat")
+    assert told["TransformJobStatus"] == "Completed", told
+    results = models.client.list_objects_v2(Bucket="scores", Prefix="heat/")["Contents"]
+    assert {one["Key"] for one in results} == {f"heat/{number}.mp4.out" for number in range(VIDEOS)}
+
+
+def updates(plane: Plane, alerts: list[dict[str, Any]]) -> None:
+    plane.update("5.1.0", DeploymentConfig=canary(120) | WATCHED)
+    wait_until(plane.baking, "the canary", 180)
+    alerts.append({"state": "firing", "labels": {"alertname": ALARM, "endpoint": NAME}})
+    plane.kill_agent("RollingBack")
+    told = plane.serves("puppet-5-0-0")
+    assert f"5.1.0 was not deployed, 5.0.0 serves: alarm: {ALARM} fires" in told["FailureReason"]
+    alerts.clear()
+
+    plane.sagemaker.update_endpoint(
+        EndpointName=NAME, EndpointConfigName="puppet-5-1-0", DeploymentConfig=canary(15) | WATCHED
+    )
+    wait_until(plane.baking, "the canary", 180)
+    plane.kill_agent("Updating")
+    told = plane.serves("puppet-5-1-0")
+    assert not {"FailureReason", "AsyncInferenceConfig"} & told.keys()
+
+    plane.update("5.2.0", DeploymentConfig=canary(120))
+    told = plane.serves("puppet-5-1-0")
+    assert "5.2.0 was not deployed, 5.1.0 serves: error ratio: " in told["FailureReason"]
+    assert told["LastDeploymentConfig"] == canary(120)
+
+
+def from_a_shell_over_a_reboot(plane: Plane, caller: Caller) -> None:
+    before = plane.node.run("springboard", "endpoint", "list", *CONTROL).split()
     assert before == [NAME, "InService", "dive-5-0-0"]
     update = ("update", NAME, "puppet-5-1-0", "--deployment-config", json.dumps(canary(15)), *CONTROL)
-    node.run("springboard", "endpoint", *update)
+    plane.node.run("springboard", "endpoint", *update)
     wait_until(plane.baking, "the canary", 180)
-    node.reboot()
+    plane.node.reboot()
     caller.wait_serving()
     with plane.load():
         told = plane.serves("puppet-5-1-0")
     assert "FailureReason" not in told
 
-    sagemaker.delete_endpoint(EndpointName=NAME)
-    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=NAME, WaiterConfig={"Delay": 1})
-    assert node.sh("systemctl list-units --plain --no-legend --state=active 'torchserve@*'") == ""
 
-    play = hosts.play("deploy.yml", release="5.0.0", **given)
-    assert play.ok, play.output
-    assert not node.succeeds("systemctl", "cat", AGENT)
+def deleted_and_created_anew(plane: Plane) -> None:
+    assert plane.node.succeeds("ls", QUEUES)
+    plane.sagemaker.delete_endpoint(EndpointName=NAME)
+    plane.kill_agent("Deleting")
+    plane.sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=NAME, WaiterConfig={"Delay": 1})
+    assert not plane.starting()
+    assert not plane.node.succeeds("ls", QUEUES)
+
+    plane.sagemaker.create_endpoint(EndpointName=NAME, EndpointConfigName="puppet-5-1-0")
+    wait_until(plane.starting, "its instance", 120)
+    plane.kill_agent("Creating")
+    plane.serves("puppet-5-1-0")

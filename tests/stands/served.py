@@ -15,9 +15,9 @@ from tests.stands.waiting import wait_until
 
 
 @contextmanager
-def served(app: ASGIApp) -> Iterator[int]:
-    """Yield the port."""
-    listening = listen("127.0.0.1", 0)
+def served(app: ASGIApp, address: str = "127.0.0.1") -> Iterator[int]:
+    """Yield the port of this machine's address."""
+    listening = listen(address, 0)
     config = uvicorn.Config(app, http=Connection, ws="none", log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
