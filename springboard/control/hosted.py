@@ -169,13 +169,8 @@ class HostAgent(Agent):
             first, *others = serving["variants"]
             environment = container(first["model"]).get("Environment", {})
         first = {**first, "release": version, "model": self._model(host, version, environment)}
-        variants = [first, *others]
-        return {
-            **serving,
-            "config": self._config(version, variants),
-            "deployment": None,
-            "variants": variants,
-        }
+        found = {**serving, "deployment": None, "variants": [first, *others]}
+        return {**found, "config": self._config(version, found)}
 
     def _model(self, host: Host, version: str, environment: dict[str, str]) -> Document:
         data: Document = {"ModelDataUrl": Registry(host.models).url(version)}
@@ -184,21 +179,15 @@ class HostAgent(Agent):
             MODEL_KIND, _named(version), lambda name: {"ModelName": name, "PrimaryContainer": data}
         )
 
-    def _config(self, version: str, variants: list[Document]) -> str:
-        said = [
-            {
-                "VariantName": one["name"],
-                "ModelName": one["model"]["ModelName"],
-                "InitialVariantWeight": one["weight"],
-                "InitialInstanceCount": 1,
-            }
-            for one in variants
-        ]
-        made = self._documented(
-            CONFIG,
-            _named(version),
-            lambda name: {"EndpointConfigName": name, "ProductionVariants": said},
-        )
+    def _config(self, version: str, serving: Document) -> str:
+        parts = {
+            "ProductionVariants": [_said(one) for one in serving["variants"]],
+            "ShadowProductionVariants": [_said(one) for one in serving["shadows"]],
+            "AsyncInferenceConfig": serving["async"],
+            "DataCaptureConfig": serving.get("capture"),
+        }
+        said = {name: part for name, part in parts.items() if part}
+        made = self._documented(CONFIG, _named(version), lambda name: {"EndpointConfigName": name, **said})
         return str(made["EndpointConfigName"])
 
     def _documented(self, kind: str, name: str, said: Callable[[str], Document]) -> Document:
@@ -263,6 +252,15 @@ def _begin(agent: HostAgent) -> None:
     }
     agent.store.write(ENDPOINT, name, document, None)
     log.info("endpoint %s: %s serves since before", name, state.promoted.version)
+
+
+def _said(variant: Document) -> Document:
+    return {
+        "VariantName": variant["name"],
+        "ModelName": variant["model"]["ModelName"],
+        "InitialVariantWeight": variant["weight"],
+        "InitialInstanceCount": 1,
+    }
 
 
 def _named(version: str) -> str:

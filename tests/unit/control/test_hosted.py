@@ -206,6 +206,8 @@ def test_asynchronous_requests_are_the_documents_for_whoever_deploys(control: Co
     assert served() == now
     control.work()
     assert control.told("scores")["AsyncInferenceConfig"] == asked
+    config = control.call("DescribeEndpointConfig", EndpointConfigName="dive-1-2-0")
+    assert config["AsyncInferenceConfig"] == asked, "it would be lost by an update to this one"
 
     update("1.3.0", {})
     assert served() == before
