@@ -117,6 +117,7 @@ def follow(
         except RolloutError as error:
             following.failed(layout, aim, str(error))
             raise
+        following.drive(layout, aim.driven)
         following.tell(layout.figures, differs=False)
         return changed
 

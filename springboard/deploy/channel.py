@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from springboard.deploy.settings import Beside, Canary, Host, ShadowRule, overlaid
-from springboard.endpoint.names import Release
+from springboard.deploy.settings import Beside, Canary, Driven, Host, ShadowRule, overlaid
+from springboard.endpoint.capture import Capture
+from springboard.endpoint.names import Name, Release
 from springboard.releases.bucket import Bucket
 from springboard.system import documents
 from springboard.system.documents import Strict
@@ -36,6 +37,12 @@ class Settings(Strict):
     """How long the old release stays up after a new one is promoted."""
     ready_timeout_seconds: Annotated[float, Field(gt=0)] = 300.0
     """How long a release may take to be ready."""
+    variant: Name = "stable"
+    """What callers pin the channel's release by. Only a control plane writes this and what follows."""
+    workers: Annotated[int, Field(ge=0, le=64)] = 1
+    """The release's worker processes, as the host's own `worker.workers`."""
+    capture: Capture | None = None
+    """Which requests and answers are kept."""
 
 
 class Rules(Strict):
@@ -56,8 +63,20 @@ class Channel(Rules):
     def applied(self, host: Host) -> Host:
         """Return the host's settings with the channel's over them; raise `ChannelError` where they clash."""
         changed = _given(self.settings)
+        if (workers := changed.pop("workers", None)) is not None:
+            changed["worker"] = host.worker.model_copy(update={"workers": workers})
         changed["canary"] = host.canary.model_copy(update=_given(self.canary))
         return overlaid(host, changed, "the channel", ChannelError)
+
+    @property
+    def drives(self) -> bool:
+        """Whether a control plane wrote it, so that all who deploy on its hosts do it as it says."""
+        return "variant" in self.settings.model_fields_set
+
+    def driven(self, host: Host) -> Driven:
+        """Return what of it holds for all who deploy on a host."""
+        named = {name: one for name, one in _given(self.settings).items() if name in Driven.model_fields}
+        return Driven(endpoint=host.endpoint, **{"weight": host.weight, "beside": host.beside, **named})
 
 
 class Channels:

@@ -12,10 +12,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from springboard.deploy import plan as planning
+from springboard.deploy import settings
 from springboard.deploy import state as deployment
 from springboard.deploy.channel import ChannelError, Channels
 from springboard.deploy.layout import Layout
-from springboard.deploy.settings import Host
+from springboard.deploy.settings import Driven, Host
 from springboard.releases.registry import Registry
 from springboard.system import documents, textfile
 from springboard.system.files import write_atomically
@@ -31,12 +32,16 @@ _NOTHING = "nothing"
 
 @dataclass(frozen=True)
 class Aim:
-    """A release that shall serve here as `host` has it, by this version of the channel; `says`: the steps."""
+    """A release that shall serve here as `host` has it, by this version of the channel; `says`: the steps.
+
+    `driven` then holds for all who deploy here.
+    """
 
     release: str
     version: str
     host: Host
     says: tuple[str, ...]
+    driven: Driven | None = None
 
 
 class _Noted(BaseModel):
@@ -74,6 +79,10 @@ def look(
     if (found := channels.read(host.endpoint)) is None:
         return None, f"there is nothing to follow: {channels.url(host.endpoint)} is not there"
     channel, version = found
+    driven = None
+    if channel.drives:
+        host = settings.load(layout.settings)  # without what drove it until now
+        driven = channel.driven(host)
     wanted, state = channel.applied(host), deployment.load(layout.state)
     serves = state.promoted.version if state.promoted else _NOTHING
     if boot and serves == channel.release:  # its unit starts by itself
@@ -86,9 +95,17 @@ def look(
     if not says:
         if not check:
             layout.followed.unlink(missing_ok=True)
+        if not check and not boot:
+            drive(layout, driven)
         return None, f"{channel.release} serves, as the channel says"
-    aim = Aim(channel.release, version, wanted, tuple(says))
+    aim = Aim(channel.release, version, wanted, tuple(says), driven)
     return _allowed(layout, aim, serves, again or check, boot)
+
+
+def drive(layout: Layout, driven: Driven | None) -> None:
+    """Have all who deploy here do it as the control plane that wrote the channel has it."""
+    if driven:
+        write_atomically(layout.driven, driven.model_dump_json(indent=1) + "\n")
 
 
 def _allowed(layout: Layout, aim: Aim, serves: str, again: bool, boot: bool) -> tuple[Aim | None, str]:
