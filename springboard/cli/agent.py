@@ -12,7 +12,9 @@ from springboard.control import hosted, hosted_jobs, wire
 from springboard.control.alarms import KNOWN, Prometheus
 from springboard.control.documents import Documents
 from springboard.control.endpoints import Endpoints
+from springboard.control.fleet import FleetAgent, FleetEndpoints
 from springboard.control.hosted import AsUser, HostAgent
+from springboard.control.lease import Lease
 from springboard.control.names import Identity
 from springboard.control.place import Site
 from springboard.control.store import Folder, store_of
@@ -28,7 +30,7 @@ from springboard.system import logs
 
 log = logging.getLogger("springboard.control")
 
-_SHARED_LOOK_SECONDS = 2.0
+_SHARED_LOOK_SECONDS = 5.0
 _OWN_LOOK_SECONDS = 0.5
 
 
@@ -42,6 +44,10 @@ def agent(
     prometheus: Annotated[
         str, typer.Option(help="A Prometheus with monitoring/rules; it is asked which alarms fire.")
     ] = "",
+    fleet: Annotated[
+        bool,
+        typer.Option("--fleet", help="All hosts of a fleet share them: one at a time works on them."),
+    ] = False,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
 ) -> None:
     """Have this host serve what the control plane's documents say, for good; a host's unit runs it.
@@ -63,22 +69,24 @@ def agent(
         fail(f"--user: there is no user {user}")
     look = _SHARED_LOOK_SECONDS if documents.startswith("s3://") else _OWN_LOOK_SECONDS
     watched = Prometheus(prometheus) if prometheus else None
-    hosted.work(HostAgent("", place, store, base, prometheus=watched, look_seconds=look))
+    if fleet:
+        lease = Lease(store)
+        hosted.work(FleetAgent("", place, store, base, lease.ask, watched, look, lease=lease))
+    else:
+        hosted.work(HostAgent("", place, store, base, prometheus=watched, look_seconds=look))
 
 
 class Routes:
     """Puts the control plane's route into a front's application; its documents are followed by an agent."""
 
-    def __init__(
-        self, documents: Documents, identity: Identity, registry: str, alarms: frozenset[str]
-    ) -> None:
-        self._documents, self._identity, self._registry, self._alarms = documents, identity, registry, alarms
+    def __init__(self, documents: Documents, identity: Identity, registry: str, endpoints: Endpoints) -> None:
+        self._documents, self._identity, self._registry = documents, identity, registry
+        self._endpoints = endpoints
 
     def __call__(self, app: FastAPI, front: Front, _: Applications) -> None:
         """Add it."""
         front.account = self._identity.account
-        endpoints = Endpoints(self._documents, alarms=self._alarms, most=1)
-        operations = self._documents.operations | endpoints.operations
+        operations = self._documents.operations | self._endpoints.operations
         if isinstance(self._documents.store, Folder):  # of others' it would not be said whose host does a job
             operations |= self._transforms(front).operations
         wire.add(app, front, operations, self._identity)
@@ -97,14 +105,21 @@ class Routes:
         return Transforms(self._documents, lambda: front.endpoint.allowed_buckets, refuse=refuse)
 
 
-def routes(place: str, called: str, lenient: bool, registry: str, watched: bool = False) -> Routes:
+def routes(
+    place: str, called: str, lenient: bool, registry: str, watched: bool = False, fleet: str = ""
+) -> Routes:
     """Return the control plane's part of a host's front; `place` is where its documents are.
 
-    Whether alarms are `watched` is the agent's business: here they are names.
+    Whether alarms are `watched` is the agent's business: here they are names. `fleet` is the endpoint of a
+    fleet whose hosts share the documents.
     """
     try:
         identity = Identity.parse(called)
         documents = Documents(store_of(place), identity, lenient, registry)
     except (ValueError, ReleaseError) as error:
         fail(f"--control-documents: {error}")
-    return Routes(documents, identity, registry, KNOWN if watched else frozenset())
+    known = KNOWN if watched else frozenset()
+    endpoints = (
+        FleetEndpoints(documents, known, fleet) if fleet else Endpoints(documents, alarms=known, most=1)
+    )
+    return Routes(documents, identity, registry, endpoints)

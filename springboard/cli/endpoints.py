@@ -13,9 +13,12 @@ from springboard.control import shapes
 from springboard.control.documents import Documents
 from springboard.control.endpoints import BUSY, Endpoints
 from springboard.control.errors import ControlError
+from springboard.control.fleet import FleetEndpoints
 from springboard.control.hosted import AsUser
 from springboard.control.names import MODEL, Identity
 from springboard.control.place import Place
+from springboard.control.store import Prefix
+from springboard.releases.manifest import ReleaseError
 from springboard.system.files import lock
 
 app = typer.Typer(
@@ -23,10 +26,11 @@ app = typer.Typer(
 )
 
 Control = Annotated[
-    Path,
+    str,
     typer.Option(
         envvar="SPRINGBOARD_SERVE_CONTROL",
-        help="The folder of `springboard serve --control`; on a host /var/lib/springboard-control.",
+        help="The folder of `springboard serve --control`; on a host /var/lib/springboard-control, on a "
+        "fleet's s3://BUCKET/control.",
     ),
 ]
 ControlAs = Annotated[
@@ -89,20 +93,24 @@ def update(
 class _Plane:
     """The operations of SageMaker's API, without its wire."""
 
-    def __init__(self, folder: Path, called: str) -> None:
-        self._place = Place(folder.expanduser().resolve())
-        self._hosted = (self._place.root / MODEL).is_dir()  # what springboard agent follows
+    def __init__(self, at: str, called: str) -> None:
+        shared = at.startswith("s3://")
+        self._place = Place(Path(at).expanduser().resolve())
+        self._hosted = shared or (self._place.root / MODEL).is_dir()  # what springboard agent follows
         found = self._place.root if self._hosted else self._place.documents
-        if not found.is_dir():
+        if not (shared or found.is_dir()):
             fail(
-                f"--control: {folder} is no folder of a control plane; springboard serve --control makes "
+                f"--control: {at} is no folder of a control plane; springboard serve --control makes "
                 "one, and a host with springboard_control has /var/lib/springboard-control"
             )
         try:
-            documents = Documents(AsUser.of(found), Identity.parse(called))
+            documents = Documents(Prefix(at) if shared else AsUser.of(found), Identity.parse(called))
+        except ReleaseError as error:
+            fail(f"--control: {error}")
         except ValueError as error:
             fail(f"--control-as: {error}")
-        self._operations = Endpoints(documents).operations
+        endpoints = FleetEndpoints(documents) if shared else Endpoints(documents)
+        self._operations = endpoints.operations
 
     @property
     def served(self) -> bool:
@@ -118,7 +126,7 @@ class _Plane:
         assert model is not None  # noqa: S101 - it is one of ours
         try:
             answer = self._operations[name](shapes.checked(model.input_shape, asked))
-        except ControlError as error:
+        except (ControlError, ReleaseError) as error:
             fail(str(error), 1)
         told: dict[str, Any] = _dated(shapes.written(model.output_shape, answer))
         return told

@@ -72,6 +72,10 @@ def serve(
     control_registry: Annotated[
         str, typer.Option(help="With --control-documents: s3://BUCKET, whose releases models are.")
     ] = "",
+    control_fleet: Annotated[
+        str,
+        typer.Option(help="With --control-documents that a fleet's hosts share: their one endpoint."),
+    ] = "",
     control_as: Annotated[
         str, typer.Option(help="REGION:ACCOUNT of the control plane's ARNs.")
     ] = "us-east-1:000000000000",
@@ -141,7 +145,7 @@ def serve(
             endpoint, companions = plane.endpoint(), [lambda _: plane.keep(_called(listening))]
         elif endpoint_file is not None:
             how = (control_as, control_lenient, control_registry, control_prometheus is not None)
-            options = _controlled(options, control_documents, *how)
+            options = _controlled(options, control_documents, *how, control_fleet)
             listening = handed_over or _listen(host, port)
             endpoint, companions = endpoints.load(endpoint_file), list[Companion]()
         else:
@@ -169,14 +173,20 @@ def serve(
 
 
 def _controlled(
-    options: Options, documents: str | None, called: str, lenient: bool, registry: str, watched: bool
+    options: Options,
+    documents: str | None,
+    called: str,
+    lenient: bool,
+    registry: str,
+    watched: bool,
+    fleet: str,
 ) -> Options:
     """Return them with the control plane's route, where it has documents; an agent follows these."""
     if not documents:
         return options
     from springboard.cli.agent import routes
 
-    return replace(options, add_routes=routes(documents, called, lenient, registry, watched))
+    return replace(options, add_routes=routes(documents, called, lenient, registry, watched, fleet))
 
 
 def _checked(archive: Path | None) -> Path | None:

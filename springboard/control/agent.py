@@ -8,7 +8,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from springboard.control.place import Site
 from springboard.control.store import Conflict, Document, DocumentStore
 from springboard.deploy import state as deployment
 from springboard.deploy.canary import Rejected
+from springboard.deploy.channel import ChannelError
 from springboard.deploy.keeper import FAULTS
 from springboard.deploy.plan import RolloutError
 from springboard.deploy.rollout import Rollout
@@ -43,7 +44,8 @@ from springboard.deploy.stop import Stopped
 
 log = logging.getLogger("springboard.control")
 
-EXPECTED = (*FAULTS, Conflict, HostFileError, Rejected, RolloutError, StateError, Stopped, ValueError)
+_OURS = (ChannelError, Conflict, HostFileError, Rejected, RolloutError, StateError, Stopped, ValueError)
+EXPECTED = (*FAULTS, *_OURS)
 _HEAL_SECONDS = 5.0
 _LONGEST_REASON = 1000
 
@@ -187,8 +189,9 @@ class Agent:
         def say(said: str) -> None:
             log.info("endpoint %s: %s", document["name"], said)
             if document["status"] in BUSY:
-                # What cannot be told now is no reason to go back.
-                self._tried(lambda: self._report(document["name"], lambda _: self._stage()))
+                # What cannot be told now is no reason to go back, nor to end on the way back.
+                with suppress(Stopped):
+                    self._tried(lambda: self._report(document["name"], lambda _: self._stage()))
 
         return Rollout(self.place, self._host(document, wanted), say, ask or self.ask)
 
@@ -205,10 +208,11 @@ class Agent:
         state = deployment.load(self.place.state)
         stage = state.deploying.phase if state.deploying else ""
         changed: Document = {"stage": stage, "share": state.share}
-        return changed | ({"status": ROLLING_BACK} if stage == UNDOING else {})
+        return changed | ({"status": ROLLING_BACK, "failure": state.last} if stage == UNDOING else {})
 
     def _report(self, name: str, what: Callable[[Document], Document]) -> None:
         def how(document: Document) -> Document:
+            self.ask()  # again of what another changed meanwhile
             changed = what(document)
             if changed.get("status") == ROLLING_BACK and document["status"] != UPDATING:
                 del changed["status"]

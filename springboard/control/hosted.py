@@ -90,9 +90,14 @@ class HostAgent(Agent):
 
     def _drive(self, document: Document, serving: Document) -> None:
         """Have all who deploy here do it as the endpoint has it."""
+        driven = self.driven(document, serving)
+        write_atomically(self.place.driven, driven.model_dump_json(indent=1) + "\n")
+
+    def driven(self, document: Document, serving: Document) -> Driven:
+        """Return what an endpoint has otherwise than host.yml."""
         host = self._host(document, serving)
         environment = container(serving["variants"][0]["model"]).get("Environment", {})
-        driven = Driven(
+        return Driven(
             endpoint=host.endpoint,
             variant=host.variant,
             weight=host.weight,
@@ -102,7 +107,6 @@ class HostAgent(Agent):
             asynchronous=host.asynchronous if serving["async"] else None,
             capture=host.capture if serving.get("capture") else None,
         )
-        write_atomically(self.place.driven, driven.model_dump_json(indent=1) + "\n")
 
     def _heal(self, document: Document) -> None:
         """Tell of what was deployed otherwise; on a machine that has nothing yet, deploy the endpoint's.
@@ -130,10 +134,14 @@ class HostAgent(Agent):
         state = deployment.load(self.place.state)
         if not self._differs(state, document["serving"]):
             return document
-        serving = self.found(state, document["serving"])
-        release = serving["variants"][0]["release"]
-        log.info("endpoint %s: %s was deployed here", document["name"], release)
+        assert state.promoted is not None  # noqa: S101 - then nothing differs
+        serving = self.found(self._bare(), state.promoted.version, document["serving"])
         self._drive(document, serving)
+        return self.tell(document, serving)
+
+    def tell(self, document: Document, serving: Document) -> Document:
+        """Return the document, which tells of what serves though nobody asked for it here."""
+        log.info("endpoint %s: %s was deployed", document["name"], serving["variants"][0]["release"])
 
         def changed(now: Document) -> Document:
             if now["status"] in BUSY:
@@ -144,13 +152,34 @@ class HostAgent(Agent):
         self._report(document["name"], changed)
         return {**document, "serving": serving}
 
-    def found(self, state: State, serving: Document | None) -> Document:
-        """Return what is promoted as an endpoint serves it, with documents of its model and configuration.
+    def begin(self) -> None:
+        """Have a document of what was deployed before there were any."""
+        state, host = deployment.load(self.place.state), self._bare()
+        if state.promoted and not state.deploying:
+            self.first(host.endpoint, self.found(host, state.promoted.version, None))
 
-        What it is beside its release is as `serving` has it, or else host.yml.
+    def first(self, name: str, serving: Document) -> None:
+        """Have a document of what serves since before."""
+        now = time.time()
+        document = {
+            "name": name,
+            "created": now,
+            "modified": now,
+            "slot": 0,
+            "tags": [],
+            "status": IN_SERVICE,
+            "serving": serving,
+            "wanted": serving,
+            "failure": "",
+        }
+        self.store.write(ENDPOINT, name, document, None)
+        log.info("endpoint %s: %s serves since before", name, serving["variants"][0]["release"])
+
+    def found(self, host: Host, version: str, serving: Document | None) -> Document:
+        """Return a release as an endpoint serves it, with documents of its model and configuration.
+
+        What it is beside its release is as `serving` has it, or else the host.
         """
-        assert state.promoted is not None  # noqa: S101 - whoever calls has seen to it
-        host, version = self._bare(), state.promoted.version
         if serving is None:
             first: Document = {"name": host.variant, "weight": float(host.weight), "instances": 1}
             others = [
@@ -213,7 +242,7 @@ def work(agent: HostAgent) -> None:
             if name := _endpoint(agent.store):
                 replace(agent, name=name).run()
             else:
-                _begin(agent)
+                agent.begin()
         except Stopped:
             return
         except DocumentError as error:
@@ -231,27 +260,6 @@ def work(agent: HostAgent) -> None:
 def _endpoint(store: DocumentStore) -> str:
     documents = [checked(one) for one in store.every(ENDPOINT)]
     return min((str(one["name"]) for one in documents), default="")
-
-
-def _begin(agent: HostAgent) -> None:
-    """Have a document of what was deployed before there were any."""
-    state = deployment.load(agent.place.state)
-    if state.promoted is None or state.deploying:
-        return
-    name, now, serving = settings.load(agent.place.settings).endpoint, time.time(), agent.found(state, None)
-    document = {
-        "name": name,
-        "created": now,
-        "modified": now,
-        "slot": 0,
-        "tags": [],
-        "status": IN_SERVICE,
-        "serving": serving,
-        "wanted": serving,
-        "failure": "",
-    }
-    agent.store.write(ENDPOINT, name, document, None)
-    log.info("endpoint %s: %s serves since before", name, state.promoted.version)
 
 
 def _said(variant: Document) -> Document:

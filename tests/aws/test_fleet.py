@@ -37,6 +37,7 @@ def reef(aws: Aws, ground: object, tmp_path_factory: pytest.TempPathFactory) -> 
         springboard_region=REGION,
         springboard_models_bucket="reef-models",
         springboard_channel=True,
+        springboard_control=True,
         springboard_edge=False,
         springboard_keys_secret="reef-keys",
         springboard_keys_follow=True,
@@ -199,7 +200,7 @@ def test_hosts_come_up_encrypted_with_their_role_and_metadata_by_token_only(at_f
 def test_hosts_follow_the_channel_and_callers_keys(at_first: dict[str, Any]) -> None:
     told = base64.b64decode(at_first["template"]["UserData"]).decode()
     assert told.startswith("#cloud-config\n")
-    units = ("springboard-follow.timer", "springboard-keys-follow.service")
+    units = ("springboard-follow.timer", "springboard-agent.service", "springboard-keys-follow.service")
     assert yaml.safe_load(told) == {
         "runcmd": [["systemctl", "enable", "--now", "--no-block", unit] for unit in units]
     }

@@ -7,9 +7,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import yaml
+from botocore.exceptions import ClientError
 
+from springboard.control.lease import Lease
+from springboard.control.store import Prefix
+from springboard.deploy.channel import Channel, Channels
 from tests.aws.harness import PUBLIC_KEY, Aws, Checkout
 from tests.aws.inspect import tagged
 from tests.aws.others import DOCUMENT
@@ -38,6 +43,36 @@ def tools(folder: Path) -> Path:
     return made
 
 
+def may_share_documents(aws: Aws) -> None:
+    """See what hosts may do where their role stands between them and the bucket, and what not."""
+    lent = aws.client("sts", REGION).assume_role(
+        RoleArn="arn:aws:iam::123456789012:role/lido-host", RoleSessionName="host"
+    )["Credentials"]
+    s3 = boto3.client(
+        "s3",
+        REGION,
+        endpoint_url=aws.url,
+        aws_access_key_id=lent["AccessKeyId"],
+        aws_secret_access_key=lent["SecretAccessKey"],
+        aws_session_token=lent["SessionToken"],
+    )
+    store = Prefix("s3://given-models/control", s3)
+    lease = Lease(store)
+    with lease.held() as ours:
+        assert ours
+        assert not Lease(store).free()
+        store.write("endpoint", "dive-scoring", {"n": 1}, None)
+        assert store.every("endpoint") == [{"n": 1}]
+        channels = Channels("s3://given-models", s3)
+        assert channels.read("dive-scoring") is None
+        channels.write("dive-scoring", Channel(release="1.0.0"), None)
+    for key in ("releases/dive/1.0.0/dive-1.0.0.json", "channels/others.json", "backups/1", "controls/1"):
+        with pytest.raises(ClientError, match="not authorized to perform"):
+            s3.put_object(Bucket="given-models", Key=key, Body=b"{}")
+    with pytest.raises(ClientError, match="not authorized to perform"):
+        s3.delete_object(Bucket="given-models", Key="control/endpoint/dive-scoring.json")
+
+
 def test_given_subnets_key_and_bucket_are_used_and_left_alone(aws: Aws, tmp_path: Path) -> None:
     ec2, s3 = aws.client("ec2", REGION), aws.client("s3", REGION)
     vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
@@ -58,6 +93,8 @@ def test_given_subnets_key_and_bucket_are_used_and_left_alone(aws: Aws, tmp_path
         springboard_models_bucket="given-models",
         springboard_video_kms_key_arns=[KMS_KEY],
         springboard_edge=False,
+        springboard_channel=True,
+        springboard_control=True,
         model_bucket_manage=False,
         aws_host_allowed_cidrs=["0.0.0.0/0"],
         aws_host_access="ssm",
@@ -84,6 +121,7 @@ def test_given_subnets_key_and_bucket_are_used_and_left_alone(aws: Aws, tmp_path
         "Resource": [KMS_KEY],
         "Condition": {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com"}},
     }
+    may_share_documents(aws)
     assert "ReadVideos" not in [statement["Sid"] for statement in policy["Statement"]]
     (group,) = ec2.describe_security_groups(GroupIds=[first["SecurityGroups"][0]["GroupId"]])[
         "SecurityGroups"

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import boto3
 import httpx
 
+from springboard.auth import keys
 from springboard.deploy.channel import Channels
 from springboard.releases.registry import Registry
 from tests.hosts import served
@@ -110,6 +112,18 @@ class Fleet:
         found = self.channels.read(ENDPOINT)
         return found[0].release if found else ""
 
+    def admin(self) -> Any:
+        """Return boto3's SageMaker for an administrator, who is answered by any host."""
+        key = keys.create_access_key(self.keys, "ops", "admin")
+        self.keep_keys()
+        return boto3.client(
+            "sagemaker",
+            endpoint_url=self.balancer.url,
+            region_name=REGION,
+            aws_access_key_id=key.access_key_id,
+            aws_secret_access_key=key.secret_access_key,
+        )
+
     def move_channel(self, version: str) -> None:
         """As somebody who needs no hosts for it."""
         found = self.channels.read(ENDPOINT)
@@ -147,6 +161,7 @@ def settings(models: Models, queue: str) -> dict[str, Any]:
         **served.settings(models),
         "springboard_edge": False,
         "springboard_channel": True,
+        "springboard_control": True,
         "springboard_keys_follow": True,
         "springboard_keys_secret": SECRET,
         "springboard_region": REGION,

@@ -29,6 +29,7 @@ CLIP = ROOT / "demo" / "clips" / "good-dive.mp4"
 BUCKETS = ["models", "dives", "scores"]
 # What the instance role may do, in SeaweedFS's words.
 ROLE = ["Read:models", "List:models", "Read:dives", "Read:scores", "List:scores", "Write:scores"]
+ROLE += ["Write:models/control/*", "Write:models/channels/dive-scoring.json*"]
 
 
 S3_PORT = 8333

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from springboard.auth import keys
 from springboard.releases.registry import Registry
@@ -20,6 +21,7 @@ from tests.hosts.fleet import HOME, OUTPUT, Fleet
 from tests.hosts.harness import Hosts, Node
 from tests.hosts.jobs import hand_in, nothing_left, results, scores
 from tests.hosts.served import Converged, Models
+from tests.hosts.test_control import AGENT, canary
 from tests.stands.release import publish
 from tests.stands.waiting import wait_until
 
@@ -164,6 +166,118 @@ def test_a_roll_that_is_killed_is_healed_by_running_it_again(fleet: Fleet, when:
         assert again.ok, again.output
         assert fleet.all_serve(new)
         assert fleet.channel() == new
+
+
+class Plane:
+    """The fleet's control plane, as boto3 calls it through the balancer."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet, self._made = fleet, set[str]()
+        self.sagemaker = fleet.admin()
+        wait_until(self._knows_us, "all hosts to know the key and the endpoint")
+
+    def _knows_us(self) -> bool:
+        try:
+            return all(self.told()["EndpointStatus"] == "InService" for _ in self._fleet.nodes)
+        except ClientError:
+            return False
+
+    def told(self) -> dict[str, Any]:
+        told: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=stand.ENDPOINT)
+        return told
+
+    def update(self, version: str, seconds: int) -> str:
+        """Ask for a release, tried on half of the traffic for so long; return its configuration."""
+        name = f"puppet-{version.replace('.', '-')}"
+        if name not in self._made:
+            self._made.add(name)
+            data = {"ModelDataUrl": f"s3://models/releases/dive/{version}/"}
+            self.sagemaker.create_model(ModelName=name, PrimaryContainer=data)
+            variant = {"VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1}
+            self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+        self.sagemaker.update_endpoint(
+            EndpointName=stand.ENDPOINT, EndpointConfigName=name, DeploymentConfig=canary(seconds)
+        )
+        return name
+
+    def serves(self, config: str) -> dict[str, Any]:
+        """Wait until the endpoint is in service; return what is told of it."""
+        self.sagemaker.get_waiter("endpoint_in_service").wait(
+            EndpointName=stand.ENDPOINT, WaiterConfig={"Delay": 1, "MaxAttempts": 600}
+        )
+        told = self.told()
+        assert told["EndpointConfigName"] == config, told
+        return told
+
+
+@pytest.fixture(scope="module")
+def plane(fleet: Fleet) -> Plane:
+    return Plane(fleet)
+
+
+def trying(fleet: Fleet) -> list[str]:
+    """Return the hosts that have a release on trial."""
+    return [name for name in fleet.nodes if in_canary(fleet, name)]
+
+
+def test_an_update_by_sagemakers_api_is_tried_on_one_host_and_followed_by_all(
+    fleet: Fleet, plane: Plane
+) -> None:
+    old, new = fleet.channel(), another(fleet)
+    with unnoticed(fleet.client):
+        config = plane.update(new, 15)
+        wait_until(lambda: bool(trying(fleet)), "a host to try it", 180)
+        assert (len(trying(fleet)), fleet.channel()) == (1, old)
+        assert "FailureReason" not in plane.serves(config)
+        assert fleet.channel() == new
+        wait_until(lambda: fleet.all_serve(new), f"all hosts to serve {new}", FOLLOWS_S)
+    told = [fleet.direct(name).json()["variants"] for name in NAMES]
+    assert [[one["name"] for one in variants] for variants in told] == [["AllTraffic"]] * 3
+
+
+def test_an_update_whose_host_dies_is_done_by_another(fleet: Fleet, plane: Plane) -> None:
+    old, new = fleet.channel(), another(fleet)
+    with unnoticed(fleet.client):
+        config = plane.update(new, 60)
+        wait_until(lambda: bool(trying(fleet)), "a host to try it", 180)
+        (holder,) = trying(fleet)
+        node = fleet.nodes[holder]
+        node.run("systemctl", "kill", "-s", "KILL", AGENT)
+        node.run("systemctl", "stop", AGENT)
+        others = {*NAMES} - {holder}
+        wait_until(lambda: bool(others & {*trying(fleet)}), "another host to try it", 300)
+        assert fleet.channel() == old
+        assert "FailureReason" not in plane.serves(config)
+        assert fleet.channel() == new
+        node.run("systemctl", "start", AGENT)
+        wait_until(lambda: fleet.all_serve(new), f"all hosts to serve {new}", FOLLOWS_S)
+
+
+def test_a_bad_update_goes_back_and_is_no_other_hosts(
+    fleet: Fleet, plane: Plane, models: Models, tmp_path: Path
+) -> None:
+    publish(Registry("s3://models", models.client), tmp_path, "2.3.0-raises", fault="raises")
+    good, serves = fleet.channel(), plane.told()["EndpointConfigName"]
+    for node in fleet.nodes.values():
+        node.sh("touch /before")
+    before = fleet.channels.raw(stand.ENDPOINT)
+    with unnoticed(fleet.client) as outcomes:
+        plane.update("2.3.0-raises", 300)  # it ends by its figures long before that
+        told = plane.serves(serves)
+    assert f"2.3.0-raises was not deployed, {good} serves: error ratio: " in told["FailureReason"]
+    assert fleet.channels.raw(stand.ENDPOINT) == before
+    assert fleet.all_serve(good)
+    assert sum(map(untouched, fleet.nodes.values())) == 2
+    assert len({one.host for one in outcomes if one.release == "2.3.0-raises"}) == 1
+
+
+def test_what_ansible_rolls_over_the_fleet_the_api_tells(fleet: Fleet, plane: Plane) -> None:
+    new = another(fleet)
+    play = fleet.roll(new, at_once=True, weight=0)
+    assert play.ok, play.output
+    config = f"dive-{new.replace('.', '-')}"
+    wait_until(lambda: plane.told()["EndpointConfigName"] == config, "what Ansible did", 60)
+    wait_until(lambda: fleet.all_serve(new), f"all hosts to serve {new} still", FOLLOWS_S)
 
 
 def test_a_key_that_is_revoked_is_refused_by_all_within_ten_seconds(fleet: Fleet) -> None:

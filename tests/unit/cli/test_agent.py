@@ -25,6 +25,7 @@ from springboard.cli.app import app
 from springboard.control import hosted, hosted_jobs
 from springboard.control.alarms import Prometheus
 from springboard.control.documents import Documents
+from springboard.control.fleet import FleetAgent
 from springboard.control.hosted import AsUser, HostAgent
 from springboard.control.hosted_jobs import HostTransformer
 from springboard.control.store import DocumentStore, Folder, Prefix
@@ -78,6 +79,14 @@ def test_an_agent_works_on_its_hosts_documents(tmp_path: Path, agents: list[Host
     assert agents[-1].prometheus == Prometheus("http://10.0.0.9:9090")
 
 
+def test_an_agent_of_a_fleet_asks_whether_it_has_the_lease(agents: list[HostAgent]) -> None:
+    done = CliRunner().invoke(app, ["agent", "--documents", "s3://models/control", "--fleet"])
+    assert done.exit_code == 0, done.output
+    (agent,) = agents
+    assert isinstance(agent, FleetAgent)
+    assert agent.ask == agent.lease.ask
+
+
 def test_an_agent_that_cannot_work_says_why(tmp_path: Path, agents: list[HostAgent]) -> None:
     for words, said in (
         ((str(tmp_path), "--user", "nobody-of-ours"), "--user: there is no user nobody-of-ours"),
@@ -92,12 +101,14 @@ def test_an_agent_that_cannot_work_says_why(tmp_path: Path, agents: list[HostAge
 
 
 @contextmanager
-def host(place: str, watched: bool = False, endpoint: Endpoint | None = None) -> Iterator[Any]:
+def host(
+    place: str, watched: bool = False, fleet: str = "", endpoint: Endpoint | None = None
+) -> Iterator[Any]:
     """Yield boto3 for a host's front with a control plane, whose alarms are `watched`."""
     keys = Auth(frozenset({Mode.SIGV4}), Keys(access_keys=(ADMIN,)))
     front = Front(endpoint or Endpoint(variants=()), keys, httpx.AsyncClient())
     application = create_app(front, MetricsRule.OPEN)
-    add = routes(place, "eu-west-1:123456789012", False, "s3://models", watched)
+    add = routes(place, "eu-west-1:123456789012", False, "s3://models", watched, fleet)
     add(application, front, partial(create_app, metrics_rule=MetricsRule.OPEN))
     with served(application) as port:
         yield Plane(f"http://127.0.0.1:{port}", Folder(Path("/nowhere"))).client()
@@ -191,6 +202,16 @@ def test_a_host_does_its_jobs_by_its_own_front(tmp_path: Path, monkeypatch: pyte
     assert (job.name, job.registry, job.front) == ("heat", "s3://models", "http://127.0.0.1:8080")
     assert (job.base.allowed_buckets, job.token) == (("dives",), worker_token())
     assert job.place.own == tmp_path / "state" / "transforms"
+
+
+def test_a_fleets_front_has_the_endpoint_that_its_hosts_follow(tmp_path: Path) -> None:
+    with host(str(tmp_path), fleet="scores") as sagemaker:
+        sagemaker.create_model(ModelName="dive", PrimaryContainer=CONTAINER)
+        variant = {"VariantName": "AllTraffic", "ModelName": "dive"}
+        sagemaker.create_endpoint_config(EndpointConfigName="dive", ProductionVariants=[variant])
+        with pytest.raises(ClientError, match="The hosts of this fleet serve one endpoint, scores"):
+            sagemaker.create_endpoint(EndpointName="dives", EndpointConfigName="dive")
+        sagemaker.create_endpoint(EndpointName="scores", EndpointConfigName="dive")
 
 
 def test_documents_that_are_away_are_no_fault_of_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:

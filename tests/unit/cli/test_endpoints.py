@@ -15,8 +15,9 @@ from springboard.control.documents import Documents
 from springboard.control.endpoints import Endpoints
 from springboard.control.names import Identity
 from springboard.control.place import Place
-from springboard.control.store import Folder
+from springboard.control.store import DocumentStore, Folder, Prefix
 from springboard.system.files import lock
+from tests.stands.objects import Objects
 
 CANARY = {
     "BlueGreenUpdatePolicy": {
@@ -35,8 +36,13 @@ def store(tmp_path: Path) -> Folder:
 
 
 def served(folder: Path) -> Folder:
-    """A control plane with the endpoint dives on configuration old, and a configuration new."""
     made = Folder(folder)
+    fill(made)
+    return made
+
+
+def fill(made: DocumentStore) -> None:
+    """Have the endpoint dives on configuration old, and a configuration new."""
     documents = Documents(made, Identity())
     for name in ("old", "new"):
         container = {"ModelDataUrl": f"s3://models/{name}.tar.gz"}
@@ -48,7 +54,6 @@ def served(folder: Path) -> Folder:
     endpoints = Endpoints(documents).operations
     endpoints["CreateEndpoint"]({"EndpointName": "dives", "EndpointConfigName": "old"})
     made.change("endpoint", "dives", _served)
-    return made
 
 
 def _served(document: dict[str, Any]) -> dict[str, Any]:
@@ -127,3 +132,20 @@ def test_what_cannot_be_is_said(store: Folder, tmp_path: Path) -> None:
         assert (done.exit_code, said in done.stderr) == (status, True), done.output
     done = run(tmp_path / "absent", "list")
     assert (done.exit_code, "is no folder of a control plane" in done.stderr) == (2, True)
+
+
+def test_a_fleets_documents_are_where_its_hosts_have_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = Objects()
+    monkeypatch.setattr("springboard.releases.bucket.boto3.client", lambda *_, **__: objects)
+    fill(Prefix("s3://models/control"))
+    told = CliRunner().invoke(app, ["endpoint", "list", "--control", "s3://models/control"])
+    assert told.stdout == "dives\tInService\told\n"
+    words = ["endpoint", "update", "dives", "new", "--control", "s3://models/control"]
+    done = CliRunner().invoke(app, words)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert json.loads(objects.held["control/endpoint/dives.json"])["status"] == "Updating"
+    objects.away = True
+    done = CliRunner().invoke(app, words)
+    assert (done.exit_code, "S3 could not be reached" in done.stderr) == (1, True)
+    done = CliRunner().invoke(app, [*words[:-1], "s3://"])
+    assert (done.exit_code, "--control: the registry should look like" in done.stderr) == (2, True)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from springboard.system.checkout import ROOT
@@ -50,6 +51,32 @@ def test_hosts_that_follow_the_secret_may_read_it_and_get_no_keys_from_here(tmp_
     (secret,) = [one for one in json.loads(said["policy"])["Statement"] if one["Sid"] == "ReadCallersKeys"]
     assert secret["Action"] == ["secretsmanager:GetSecretValue"]
     assert secret["Resource"] == ["arn:aws:secretsmanager:us-east-1:*:secret:my-keys-??????"]
+
+
+def test_hosts_of_a_fleet_write_the_control_planes_documents_and_its_channel_alone(tmp_path: Path) -> None:
+    key = "arn:aws:kms:us-east-1:123456789012:key/0f7e"
+    on = {"springboard_control": True, "springboard_channel": True, "model_bucket_kms_key_arn": key}
+    statements = {one["Sid"]: one for one in json.loads(told(tmp_path, **on)["policy"])["Statement"]}
+    bucket = "arn:aws:s3:::models"
+    assert statements["ReadReleases"]["Resource"] == [
+        f"{bucket}/{one}/*" for one in ("releases", "channels", "control")
+    ]
+    prefixes = statements["ListReleases"]["Condition"]["StringLike"]["s3:prefix"]
+    assert prefixes == ["releases/*", "channels/*", "control/*"]
+    assert statements["WriteDocuments"]["Action"] == ["s3:PutObject"]
+    assert statements["WriteDocuments"]["Resource"] == [
+        f"{bucket}/control/*",
+        f"{bucket}/channels/dive-scoring.json",
+    ]
+    encrypt = statements["EncryptDocuments"]
+    assert (encrypt["Action"], encrypt["Resource"]) == (["kms:GenerateDataKey"], key)
+
+
+@pytest.mark.parametrize("alone", ["springboard_control", "springboard_channel"])
+def test_hosts_that_share_no_documents_write_none(tmp_path: Path, alone: str) -> None:
+    said = told(tmp_path, **{alone: True})
+    assert "s3:PutObject" not in said["policy"]
+    assert "control/" not in said["policy"]
 
 
 def test_without_a_secret_there_is_nothing_to_follow(tmp_path: Path) -> None:

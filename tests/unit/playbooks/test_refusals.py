@@ -186,9 +186,7 @@ CASES = {
     "a control plane for anybody": variables(
         "whoever deploys has to sign", springboard_control=True, springboard_auth=["none"]
     ),
-    "a control plane and a channel": variables(
-        "one of them says what hosts serve", springboard_control=True, springboard_channel=True
-    ),
+    "a control plane and a channel": variables("", springboard_control=True, springboard_channel=True),
     "ARNs of nobody's": variables("it must be REGION:ACCOUNT", springboard_control_as="us-east-1"),
     "a Prometheus": variables("", springboard_control_prometheus="https://watch.example.org:9090/prometheus"),
     "a Prometheus with a password": variables(

@@ -8,6 +8,8 @@ there() { for one; do if [ -e "$one" ]; then printf '%s\n' "$one"; fi; done; }
 # What would write some of it anew. What runs at boot stays enabled.
 systemctl stop 'springboard-*.timer' 'springboard-*.path' 'springboard-*.socket' 'springboard-*.service' \
   'torchserve@*.service' 'rsyslog.service' 'syslog.socket' 'systemd-random-seed.service' || true
+# One that nobody calls tries no releases for a fleet; a fleet's hosts turn it on again.
+if [ -e /etc/systemd/system/springboard-agent.service ]; then systemctl disable springboard-agent.service; fi
 left=$(systemctl list-units --plain --no-legend --state=active,activating,deactivating 'springboard-*' 'torchserve@*')
 if [ -n "$left" ]; then
   printf 'still at work: %s\n' "$left" >&2

@@ -1,0 +1,428 @@
+"""Hosts of a fleet that share their documents: one tries what is asked for, the others follow the channel."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+from mypy_boto3_s3 import S3Client
+from typer.testing import CliRunner
+
+from springboard.cli.app import app
+from springboard.control import hosted
+from springboard.control.documents import Documents
+from springboard.control.endpoints import BUSY
+from springboard.control.errors import ControlError
+from springboard.control.fleet import FleetAgent, FleetEndpoints
+from springboard.control.lease import Lease
+from springboard.control.place import Site
+from springboard.control.store import Prefix
+from springboard.deploy import follow as following
+from springboard.deploy import settings
+from springboard.deploy import state as deployment
+from springboard.deploy.stop import Stopped
+from springboard.torchserve import settings as torchserve
+from tests.stands.objects import Objects
+from tests.unit.control.hosts import IDENTITY
+from tests.unit.control.test_agent import blue_green
+from tests.unit.deploy.conftest import Bench
+
+NAME = "scores"
+KEY = f"channels/{NAME}.json"
+CANARY = blue_green("CANARY", CanarySize={"Type": "CAPACITY_PERCENT", "Value": 20})
+
+
+class Killed(BaseException):
+    """As by -9: nobody catches it."""
+
+
+class Node:
+    """One host, and its agent's part in the lease."""
+
+    def __init__(self, fleet: "Fleet", bench: Bench) -> None:
+        self.fleet, self.bench = fleet, bench
+        self.place = Site(bench.layout.root)
+        worker = {"runtime": str(bench.host.worker.runtime)}
+        host = {"models": "s3://models", "worker": worker, "endpoint": NAME, "follow": {}}
+        bench.layout.settings.parent.mkdir(parents=True, exist_ok=True)
+        bench.layout.settings.write_text(yaml.safe_dump(host))
+        self.lease = Lease(fleet.store, lambda: fleet.time)
+
+    def work(self, done: Callable[[], bool] | None = None) -> None:
+        """Have its agent work until that is so; unless told otherwise, until nothing is under way."""
+
+        def ask() -> None:
+            self.lease.ask()
+            if not self.lease._held and (done or self.fleet.settled)():
+                raise Stopped("told to stop")
+
+        hosted.work(
+            FleetAgent(
+                "", self.place, self.fleet.store, self.bench.host, ask, look_seconds=0, lease=self.lease
+            )
+        )
+
+    def look(self) -> None:
+        """Have its agent look a few times, and find nothing to do or another at it."""
+        looks = iter(range(5))
+        self.work(lambda: next(looks, None) is None)
+
+    def __call__(self, *words: str) -> str:
+        done = CliRunner().invoke(app, [*words])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    def serves(self, version: str, variant: str = "AllTraffic") -> bool:
+        promoted = self.bench.state.promoted
+        assert promoted
+        assert self.bench.plan(host=settings.here(self.place)) == []
+        return (promoted.version, self.bench.state.deploying, self.bench.variants()) == (
+            version,
+            None,
+            [(variant, version, 100)],
+        )
+
+
+class Fleet:
+    """Hosts, of which the one that was made last acts, and what they share."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._folder, self._monkeypatch = folder, monkeypatch
+        self.objects, self.time = Objects(), 0.0
+        self.store = Prefix("s3://models/control", cast("S3Client", self.objects))
+        documents = Documents(self.store, IDENTITY, registry="s3://models")
+        self.operations = documents.operations | FleetEndpoints(documents, name=NAME).operations
+
+    @contextmanager
+    def host(self, name: str) -> Iterator[Node]:
+        """Make one, which acts until the end."""
+        with self._monkeypatch.context() as patches:
+            bench = Bench(self._folder / name, patches)
+            patches.setenv("SPRINGBOARD_ROOT", str(bench.layout.root))
+            patches.setattr(following, "Registry", lambda *_, **__: bench.registry)
+            yield Node(self, bench)
+
+    def call(self, operation: str, **asked: Any) -> dict[str, Any]:
+        return self.operations[operation](asked)
+
+    def make(self, version: str, **environment: str) -> str:
+        name = f"m{version.replace('.', '-')}"
+        data = {"ModelDataUrl": f"s3://models/releases/dive/{version}/", "Environment": environment}
+        self.call("CreateModel", ModelName=name, PrimaryContainer=data)
+        variant = {"VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1}
+        self.call("CreateEndpointConfig", EndpointConfigName=name, ProductionVariants=[variant])
+        return name
+
+    def create(self, version: str, **environment: str) -> None:
+        config = self.make(version, **environment)
+        self.call("CreateEndpoint", EndpointName=NAME, EndpointConfigName=config)
+
+    def update(self, version: str, **more: Any) -> None:
+        self.call("UpdateEndpoint", EndpointName=NAME, EndpointConfigName=self.make(version), **more)
+
+    def told(self) -> dict[str, Any]:
+        return self.call("DescribeEndpoint", EndpointName=NAME)
+
+    def settled(self) -> bool:
+        there = self.store.every("endpoint")
+        return all(one["status"] not in BUSY for one in there) and [
+            one["serving"]["variants"][0]["release"] for one in there if one["serving"]
+        ] == ([self.channel["release"]] if self.channel else [])
+
+    @property
+    def channel(self) -> dict[str, Any]:
+        return dict(json.loads(self.objects.held.get(KEY, b"{}")))
+
+    def move(self, release: str, **more: Any) -> None:
+        """As Ansible does."""
+        self.objects.held[KEY] = json.dumps({"release": release, **more}).encode()
+
+    def expire(self) -> None:
+        self.time += 100
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    monkeypatch.setattr(torchserve, "_LONGEST", 500)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(hosted, "_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(Lease, "_keep", lambda *_: None)
+    fleet = Fleet(tmp_path, monkeypatch)
+    monkeypatch.setattr("springboard.releases.bucket.boto3.client", lambda *_, **__: fleet.objects)
+    return fleet
+
+
+def test_what_one_host_has_tried_the_others_follow_by_their_own_trials(fleet: Fleet) -> None:
+    with fleet.host("one") as one:
+        fleet.create("1.0.0", SPRINGBOARD_WORKERS="3")
+        one.work()
+        assert one.serves("1.0.0")
+        fleet.update("1.1.0", DeploymentConfig=CANARY)
+        seen: list[str] = []
+        one.bench.on_canary = lambda: seen.append(fleet.channel["release"])
+        one.work()
+        assert seen == ["1.0.0"], "the channel moves last"
+        assert one.serves("1.1.0")
+        assert fleet.told()["EndpointConfigName"] == "m1-1-0"
+        assert one("follow") == "1.1.0 serves, as the channel says\nunchanged\n"
+        assert not one.place.followed.exists()
+    with fleet.host("two") as two:
+        assert two("follow").endswith("changed\n")  # a new one
+        assert two.serves("1.1.0")
+        fleet.update("1.2.0", DeploymentConfig=CANARY)
+        with fleet.host("three") as three:
+            three.work()
+            assert three.serves("1.2.0")
+        assert two("follow").endswith("changed\n")
+        assert two.serves("1.2.0")
+        assert two.bench.tried == [(20, 60.0)]
+        two.look()
+        assert two("tidy").endswith("unchanged\n")
+    assert fleet.told()["EndpointStatus"] == "InService"
+
+
+def test_workers_shadow_and_weights_are_the_channel_s_too_and_go_with_their_document(fleet: Fleet) -> None:
+    first, second = fleet.make("1.0.0", SPRINGBOARD_WORKERS="3"), fleet.make("1.1.0")
+    variants = [
+        {"VariantName": name, "ModelName": model, "InitialVariantWeight": weight}
+        for name, model, weight in (("Old", first, 3), ("New", second, 1))
+    ]
+    shadow = {"VariantName": "Next", "ModelName": fleet.make("1.2.0"), "InitialVariantWeight": 0.3}
+    fleet.call(
+        "CreateEndpointConfig",
+        EndpointConfigName="both",
+        ProductionVariants=variants,
+        ShadowProductionVariants=[shadow],
+    )
+    fleet.call("CreateEndpoint", EndpointName=NAME, EndpointConfigName="both")
+    with fleet.host("one") as one:
+        one.work()
+        assert sorted(one.bench.variants()) == [("New", "1.1.0", 250_000), ("Old", "1.0.0", 750_000)]
+        assert one("follow").endswith("unchanged\n")
+    with fleet.host("two") as two:
+        two("follow")
+        host = settings.here(two.place)
+        assert (host.variant, host.worker.workers, host.weight) == ("Old", 3, 7500)
+        assert host.shadow
+        assert host.shadow.release == "1.2.0"
+        assert sorted(two.bench.variants()) == [("New", "1.1.0", 250_000), ("Old", "1.0.0", 750_000)]
+        fleet.update("1.3.0")
+        with fleet.host("three") as three:
+            three.work()
+        two("follow")
+        assert two.serves("1.3.0")
+        assert settings.here(two.place).shadow is None
+
+
+def test_what_fails_on_one_host_no_other_hears_of(fleet: Fleet) -> None:
+    fleet.create("1.0.0")
+    with fleet.host("one") as one:
+        one.work()
+        before = fleet.objects.held[KEY]
+        one.bench.broken = {"canary 20"}
+        fleet.update("1.1.0", DeploymentConfig=CANARY)
+        one.work()
+        assert one.serves("1.0.0")
+        assert one("follow").endswith("unchanged\n")
+    told = fleet.told()
+    assert (told["EndpointStatus"], told["EndpointConfigName"]) == ("InService", "m1-0-0")
+    assert told["FailureReason"] == "1.1.0 was not deployed, 1.0.0 serves: error ratio: high"
+    assert fleet.objects.held[KEY] == before
+
+
+def test_of_a_holder_that_is_killed_anywhere_another_does_it_anew(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.create("1.0.0")
+    with fleet.host("first") as first:
+        first.work()
+    number = 0
+    while True:
+        version = f"2.{number}.0"
+        with fleet.host(f"dies-{number}") as dies:
+            dies("follow")
+            begin = len(dies.bench.acts)
+
+            def kill(act: int, at: int = begin + number) -> None:
+                if act == at:
+                    raise Killed
+
+            dies.bench.on_act = kill
+            fleet.update(version, DeploymentConfig=CANARY)
+            change = Lease._change
+            monkeypatch.setattr(Lease, "_change", lambda *_: None)
+            try:
+                dies.work()
+            except Killed:
+                dies.bench.on_act = lambda _: None
+                monkeypatch.setattr(Lease, "_change", change)
+            else:
+                break
+            with fleet.host(f"heals-{number}") as heals:
+                heals("follow")
+                heals.look()
+                assert fleet.told()["EndpointStatus"] != "InService", "it is not dead for long enough"
+                fleet.expire()
+                heals.work()
+                assert heals.serves(version), f"killed at {dies.bench.acts[begin + number]}"
+            assert fleet.channel["release"] == version
+            assert fleet.told()["EndpointConfigName"] == f"m2-{number}-0"
+            # Back again it is one that follows.
+            dies.look()
+            dies("tidy")
+            dies("follow", "--again")
+            assert dies.serves(version)
+        number += 1
+    assert number > 10, "it was to be killed in every act"
+
+
+def test_one_that_dies_on_its_way_back_is_told_as_it_would_have(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.create("1.0.0")
+    monkeypatch.setattr(Lease, "_change", lambda *_: None)
+    with fleet.host("one") as one:
+        one.work()
+        fleet.expire()
+        one.bench.broken = {"canary 20"}
+        fleet.update("1.1.0", DeploymentConfig=CANARY)
+
+        def kill(_: int) -> None:
+            if fleet.told()["EndpointStatus"] == "RollingBack":
+                raise Killed
+
+        one.bench.on_act = kill
+        with pytest.raises(Killed):
+            one.work()
+    with fleet.host("two") as two:
+        two("follow")
+        two.look()
+        fleet.expire()
+        two.work()
+        assert two.serves("1.0.0")
+    told = fleet.told()
+    assert (told["EndpointStatus"], told["EndpointConfigName"]) == ("InService", "m1-0-0")
+    assert told["FailureReason"] == "1.1.0 was not deployed, 1.0.0 serves: error ratio: high"
+
+
+def test_who_loses_the_lease_in_its_trial_goes_back_and_tells_nothing(fleet: Fleet) -> None:
+    fleet.create("1.0.0")
+    with fleet.host("one") as one:
+        one.work()
+        fleet.update("1.1.0", DeploymentConfig=CANARY)
+
+        taken = ExitStack()
+
+        def lose() -> None:
+            other = Lease(fleet.store, lambda: fleet.time)
+            assert not other.free()
+            fleet.expire()
+            assert other.free()
+            assert taken.enter_context(other.held())
+
+        one.bench.on_canary = lose
+        one.work(lambda: bool(one.bench.tried) and not one.bench.state.deploying)
+        assert one.serves("1.0.0")
+        assert fleet.told()["EndpointStatus"] == "Updating"
+        assert fleet.channel["release"] == "1.0.0"
+    with fleet.host("two") as two:
+        two("follow")
+        two.look()
+        fleet.expire()
+        two.work()
+        assert two.serves("1.1.0")
+    assert fleet.channel["release"] == "1.1.0"
+
+
+def test_what_ansible_rolls_over_the_fleet_describe_tells_once_the_channel_moved(fleet: Fleet) -> None:
+    fleet.move("1.0.0", canary={"bake_seconds": 7, "steps": []})
+    with fleet.host("one") as one:
+        one("follow")
+        one.work(lambda: bool(fleet.store.every("endpoint")))
+        assert one.serves("1.0.0", "stable")
+        assert fleet.told()["EndpointConfigName"] == "dive-1-0-0"
+        fleet.update("1.1.0", DeploymentConfig=CANARY)
+        one.work()
+        one("deploy", "1.2.0")
+        one.look()
+        assert fleet.told()["EndpointConfigName"] == "m1-1-0", "in the middle of a roll"
+        assert "1.2.0 was deployed here" in one("follow")
+        fleet.move("1.2.0", canary={"bake_seconds": 7, "steps": []})
+        one.work()
+        assert fleet.told()["EndpointConfigName"] == "dive-1-2-0"
+        assert fleet.channel["canary"] == {"bake_seconds": 7, "steps": []}
+        assert fleet.channel["settings"]["variant"] == "AllTraffic"
+        assert one("follow").endswith("unchanged\n")
+        assert one.serves("1.2.0")
+
+
+def test_settings_that_ansible_writes_leave_the_document_its_own(fleet: Fleet) -> None:
+    fleet.create("1.0.0", SPRINGBOARD_WORKERS="3")
+    with fleet.host("one") as one:
+        one.work()
+        fleet.move("1.0.0", settings={"ready_timeout_seconds": 60, "shadow": {"release": "1.6.0"}})
+        one.look()
+    settings = fleet.channel["settings"]
+    assert (settings["variant"], settings["workers"]) == ("AllTraffic", 3)
+    assert (settings["ready_timeout_seconds"], "shadow" in settings) == (60, False)
+    assert fleet.told()["EndpointConfigName"] == "m1-0-0"
+
+
+def test_a_model_that_no_host_can_have_ends_the_update(fleet: Fleet) -> None:
+    fleet.create("1.0.0")
+    with fleet.host("one") as one:
+        one.work()
+        fleet.update("1.1.0", DeploymentConfig=CANARY)
+        one.bench.broken = {"fetch"}
+        one.work()
+        assert fleet.told()["FailureReason"] == "S3 could not be reached"
+        assert one.serves("1.0.0")
+
+
+def test_a_host_that_somebody_deploys_to_leaves_it_to_others(fleet: Fleet) -> None:
+    fleet.create("1.0.0")
+    with fleet.host("one") as one:
+        one.place.lock.parent.mkdir(parents=True, exist_ok=True)
+        with deployment.alone(one.place.lock, "springboard deploy", wait=False):
+            one.look()
+            assert fleet.told()["EndpointStatus"] == "Creating"
+        one.work()
+        assert one.serves("1.0.0")
+
+
+def test_what_a_fleet_has_not_is_refused(fleet: Fleet) -> None:
+    config = fleet.make("1.0.0")
+    with pytest.raises(ControlError, match=r"serve one endpoint, scores \(springboard_endpoint\)"):
+        fleet.call("CreateEndpoint", EndpointName="dives", EndpointConfigName=config)
+    fleet.call("CreateEndpoint", EndpointName=NAME, EndpointConfigName=config)
+    with pytest.raises(ControlError, match="Cannot create already existing endpoint"):
+        fleet.call("CreateEndpoint", EndpointName=NAME, EndpointConfigName=config)
+    with fleet.host("one") as one:
+        one.work()
+    with pytest.raises(ControlError, match="The endpoint of a fleet is not deleted while it serves"):
+        fleet.call("DeleteEndpoint", EndpointName=NAME)
+    waits = {"OutputConfig": {"S3OutputPath": "s3://scores/out"}}
+    variants = [{"VariantName": "AllTraffic", "ModelName": config}]
+    fleet.call(
+        "CreateEndpointConfig",
+        EndpointConfigName="waits",
+        ProductionVariants=variants,
+        AsyncInferenceConfig=waits,
+    )
+    with pytest.raises(ControlError, match="AsyncInferenceConfig is not offered in a fleet"):
+        fleet.call("UpdateEndpoint", EndpointName=NAME, EndpointConfigName="waits")
+
+
+def test_an_endpoint_that_never_served_is_deleted(fleet: Fleet) -> None:
+    fleet.create("1.0.0")
+    with fleet.host("one") as one:
+        one.bench.broken = {"fetch"}
+        one.work(lambda: fleet.told()["EndpointStatus"] == "Failed")
+        assert fleet.channel == {}
+        fleet.call("DeleteEndpoint", EndpointName=NAME)
+        one.work()
+        assert fleet.store.every("endpoint") == []
