@@ -203,4 +203,6 @@ def here(layout: Layout) -> Host:
     host = load(layout.settings)
     if not layout.driven.exists():
         return host
-    return documents.load(layout.driven, Driven, HostFileError, as_json=True).applied(host)
+    driven = documents.load(layout.driven, Driven, HostFileError, as_json=True)
+    # Another endpoint's is left of documents that the host had for itself, before it followed a channel.
+    return host if host.follow and driven.endpoint != host.endpoint else driven.applied(host)

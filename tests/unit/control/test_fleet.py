@@ -366,10 +366,20 @@ def test_settings_that_ansible_writes_leave_the_document_its_own(fleet: Fleet) -
         one.work()
         fleet.move("1.0.0", settings={"ready_timeout_seconds": 60, "shadow": {"release": "1.6.0"}})
         one.look()
-    settings = fleet.channel["settings"]
-    assert (settings["variant"], settings["workers"]) == ("AllTraffic", 3)
-    assert (settings["ready_timeout_seconds"], "shadow" in settings) == (60, False)
+    told = fleet.channel["settings"]
+    assert (told["variant"], told["workers"]) == ("AllTraffic", 3)
+    assert (told["ready_timeout_seconds"], "shadow" in told) == (60, False)
     assert fleet.told()["EndpointConfigName"] == "m1-0-0"
+
+
+def test_what_drove_a_host_by_documents_of_its_own_does_so_no_more(fleet: Fleet) -> None:
+    fleet.move("1.0.0")
+    with fleet.host("one") as one:
+        driven = settings.Driven(endpoint="dives", variant="Old", weight=1, beside=())
+        one.place.driven.parent.mkdir(parents=True, exist_ok=True)
+        one.place.driven.write_text(driven.model_dump_json())
+        assert one("follow").endswith("changed\n")
+        assert one.serves("1.0.0", "stable")
 
 
 def test_a_model_that_no_host_can_have_ends_the_update(fleet: Fleet) -> None:
