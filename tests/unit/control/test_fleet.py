@@ -427,6 +427,20 @@ def test_what_a_fleet_has_not_is_refused(fleet: Fleet) -> None:
         fleet.call("UpdateEndpoint", EndpointName=NAME, EndpointConfigName="waits")
 
 
+def test_of_two_who_create_it_at_once_through_two_fronts_one_is_told(fleet: Fleet) -> None:
+    asked = {"EndpointName": NAME, "EndpointConfigName": fleet.make("1.0.0")}
+    other = FleetEndpoints(Documents(fleet.store, IDENTITY, registry="s3://models"), name=NAME)
+
+    def quicker() -> None:
+        fleet.objects.before_put = lambda: None
+        other.operations["CreateEndpoint"]({**asked})
+
+    fleet.objects.before_put = quicker  # once the first has seen that there is none
+    with pytest.raises(ControlError, match="Cannot create already existing endpoint"):
+        fleet.call("CreateEndpoint", **asked)
+    assert [one["slot"] for one in fleet.store.every("endpoint")] == [0]
+
+
 def test_an_endpoint_that_never_served_is_deleted(fleet: Fleet) -> None:
     fleet.create("1.0.0")
     with fleet.host("one") as one:
