@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from springboard.auth import keys
 from springboard.releases.registry import Registry
@@ -173,14 +172,13 @@ class Plane:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet, self._made = fleet, set[str]()
+        beside = keys.create_token(fleet.keys, "beside")  # who knows it knows what came with it
         self.sagemaker = fleet.admin()
-        wait_until(self._knows_us, "all hosts to know the key and the endpoint")
+        wait_until(lambda: fleet.know(beside) == [*fleet.nodes], "all hosts to know the key")
+        wait_until(self._there, "the endpoint")
 
-    def _knows_us(self) -> bool:
-        try:
-            return all(self.told()["EndpointStatus"] == "InService" for _ in self._fleet.nodes)
-        except ClientError:
-            return False
+    def _there(self) -> bool:
+        return bool(self.sagemaker.list_endpoints(StatusEquals="InService")["Endpoints"])
 
     def told(self) -> dict[str, Any]:
         told: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=stand.ENDPOINT)
