@@ -79,17 +79,17 @@ def agent(
 class Routes:
     """Puts the control plane's route into a front's application; its documents are followed by an agent."""
 
-    def __init__(self, documents: Documents, identity: Identity, registry: str, endpoints: Endpoints) -> None:
-        self._documents, self._identity, self._registry = documents, identity, registry
-        self._endpoints = endpoints
+    def __init__(self, documents: Documents, endpoints: Endpoints) -> None:
+        self._documents, self._endpoints = documents, endpoints
 
     def __call__(self, app: FastAPI, front: Front, _: Applications) -> None:
         """Add it."""
-        front.account = self._identity.account
+        identity = self._documents.identity
+        front.account = identity.account
         operations = self._documents.operations | self._endpoints.operations
-        if isinstance(self._documents.store, Folder):  # of others' it would not be said whose host does a job
+        if isinstance(self._documents.store, Folder):  # of shared ones nothing says which host does a job
             operations |= self._transforms(front).operations
-        wire.add(app, front, operations, self._identity)
+        wire.add(app, front, operations, identity)
 
     def _transforms(self, front: Front) -> Transforms:
         """Return what takes jobs that `springboard transforms` does, which asks this front."""
@@ -101,25 +101,25 @@ class Routes:
         def served() -> set[str]:
             return {one.release for one in front.endpoint.variants}
 
-        refuse = hosted_jobs.refusal(self._documents, self._registry, served)
+        refuse = hosted_jobs.refusal(self._documents, served)
         return Transforms(self._documents, lambda: front.endpoint.allowed_buckets, refuse=refuse)
 
 
 def routes(
-    place: str, called: str, lenient: bool, registry: str, watched: bool = False, fleet: str = ""
+    place: str, *, called: str, registry: str, lenient: bool = False, watched: bool = False, fleet: str = ""
 ) -> Routes:
     """Return the control plane's part of a host's front; `place` is where its documents are.
 
-    Whether alarms are `watched` is the agent's business: here they are names. `fleet` is the endpoint of a
-    fleet whose hosts share the documents.
+    `called` is REGION:ACCOUNT of its ARNs, `registry` the s3://BUCKET whose releases models are. With
+    `lenient`, what has no counterpart here is accepted with a warning. Whether alarms are `watched` is the
+    agent's business: here they are names. `fleet` is the endpoint of a fleet whose hosts share the documents.
     """
     try:
-        identity = Identity.parse(called)
-        documents = Documents(store_of(place), identity, lenient, registry)
+        documents = Documents(store_of(place), Identity.parse(called), lenient, registry)
     except (ValueError, ReleaseError) as error:
         fail(f"--control-documents: {error}")
     known = KNOWN if watched else frozenset()
     endpoints = (
         FleetEndpoints(documents, known, fleet) if fleet else Endpoints(documents, alarms=known, most=1)
     )
-    return Routes(documents, identity, registry, endpoints)
+    return Routes(documents, endpoints)

@@ -18,7 +18,7 @@ from springboard.cli.said import fail
 from springboard.endpoint import document as endpoints
 from springboard.endpoint.document import Endpoint, EndpointFileError, Limits
 from springboard.front.server import ChildFailed, Companion, Options, listen
-from springboard.front.server import serve as run
+from springboard.front.server import serve as until_stopped
 from springboard.system import logs, systemd
 from springboard.system.addresses import is_loopback
 
@@ -144,8 +144,18 @@ def serve(
             listening = handed_over or _listen(host, port)
             endpoint, companions = plane.endpoint(), [lambda _: plane.keep(_called(listening))]
         elif endpoint_file is not None:
-            how = (control_as, control_lenient, control_registry, control_prometheus is not None)
-            options = _controlled(options, control_documents, *how, control_fleet)
+            if control_documents:
+                from springboard.cli.agent import routes
+
+                plane_routes = routes(
+                    control_documents,
+                    called=control_as,
+                    registry=control_registry,
+                    lenient=control_lenient,
+                    watched=control_prometheus is not None,
+                    fleet=control_fleet,
+                )
+                options = replace(options, add_routes=plane_routes)
             listening = handed_over or _listen(host, port)
             endpoint, companions = endpoints.load(endpoint_file), list[Companion]()
         else:
@@ -159,9 +169,13 @@ def serve(
     if handed_over is None:  # on a host the worker is a unit of its own
         beside = worker.companion(_called(listening), endpoint, options.endpoint_file, log_json)
         companions = [*companions, beside]
+    _run(endpoint, listening, options, companions)
+
+
+def _run(endpoint: Endpoint, listening: socket.socket, options: Options, companions: list[Companion]) -> None:
     failure, at_once = "", False
     try:
-        at_once = uvloop.run(run(endpoint, listening, options, companions))
+        at_once = uvloop.run(until_stopped(endpoint, listening, options, companions))
     except* ChildFailed as group:
         failure = str(group.exceptions[0])
     if failure:
@@ -170,23 +184,6 @@ def serve(
         # Threads may still wait for S3; "at once" does not wait for them.
         logging.shutdown()
         os._exit(1)
-
-
-def _controlled(
-    options: Options,
-    documents: str | None,
-    called: str,
-    lenient: bool,
-    registry: str,
-    watched: bool,
-    fleet: str,
-) -> Options:
-    """Return them with the control plane's route, where it has documents; an agent follows these."""
-    if not documents:
-        return options
-    from springboard.cli.agent import routes
-
-    return replace(options, add_routes=routes(documents, called, lenient, registry, watched, fleet))
 
 
 def _checked(archive: Path | None) -> Path | None:

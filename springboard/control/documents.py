@@ -38,7 +38,7 @@ class Documents:
 
         With a `registry`, s3://BUCKET, this is a host, which runs nothing but its releases.
         """
-        self._registry = registry
+        self.registry = registry
         self.store = store
         self.identity = identity
         self._lenient = lenient
@@ -87,10 +87,10 @@ class Documents:
 
     def _create_model(self, asked: Document) -> Answer:
         _check_model(asked)
-        if self._registry and not location(asked).startswith(f"{self._registry}/releases/{RELEASED}/"):
+        if self.registry and not location(asked).startswith(f"{self.registry}/releases/{RELEASED}/"):
             raise ControlError(
                 f"A host runs what is published in its registry: ModelDataUrl must be "
-                f"{self._registry}/releases/{RELEASED}/X.Y.Z/, found {location(asked)[:200]}."
+                f"{self.registry}/releases/{RELEASED}/X.Y.Z/, found {location(asked)[:200]}."
             )
         tags = asked.pop("Tags", [])
         return {"ModelArn": self.create(MODEL, asked["ModelName"], {"said": asked}, tags)}

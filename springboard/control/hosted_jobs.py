@@ -78,13 +78,13 @@ class HostTransformer(Transformer):
 
 
 def refusal(
-    documents: Documents, registry: str, served: Callable[[], Collection[str]]
+    documents: Documents, served: Callable[[], Collection[str]]
 ) -> Callable[[Document, Document], None]:
     """Return what refuses a job that a host does not do; `served` are the releases that serve now."""
 
     def refuse(asked: Document, model: Document) -> None:
         try:
-            release = sources.release_of(model, registry)
+            release = sources.release_of(model, documents.registry)
         except ReleaseError as error:
             raise ControlError(f"{error}.") from None
         if release not in (serves := served()):

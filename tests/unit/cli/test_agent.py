@@ -108,7 +108,7 @@ def host(
     keys = Auth(frozenset({Mode.SIGV4}), Keys(access_keys=(ADMIN,)))
     front = Front(endpoint or Endpoint(variants=()), keys, httpx.AsyncClient())
     application = create_app(front, MetricsRule.OPEN)
-    add = routes(place, "eu-west-1:123456789012", False, "s3://models", watched, fleet)
+    add = routes(place, called="eu-west-1:123456789012", registry="s3://models", watched=watched, fleet=fleet)
     add(application, front, partial(create_app, metrics_rule=MetricsRule.OPEN))
     with served(application) as port:
         yield Plane(f"http://127.0.0.1:{port}", Folder(Path("/nowhere"))).client()
@@ -231,4 +231,4 @@ def test_documents_that_are_away_are_no_fault_of_the_callers(monkeypatch: pytest
 
 def test_arns_of_nobodys_are_refused(tmp_path: Path) -> None:
     with pytest.raises(typer.Exit):
-        routes(str(tmp_path), "mine", False, "s3://models")
+        routes(str(tmp_path), called="mine", registry="s3://models")
