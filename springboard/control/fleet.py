@@ -1,14 +1,13 @@
 """The agent of a host of a fleet, whose hosts share their documents and follow one channel.
 
 Whoever gets the lease deploys on its own host what the endpoint's document asks for. Once that has settled
-there it moves the channel, which all others follow by themselves, and tells it last: a document that says
-otherwise than the channel is told of what somebody else, Ansible say, had the fleet serve.
+there it moves the channel, which all others follow by themselves, and has the document say so last. A channel
+that the document knows nothing of was moved by somebody else, then, Ansible say: the document takes it over.
 """
 
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from springboard.control.documents import Answer, Documents, location
 from springboard.control.endpoints import BUSY, ROLLING_BACK, Endpoints
@@ -20,7 +19,7 @@ from springboard.control.store import Document
 from springboard.deploy import follow as following
 from springboard.deploy import state as deployment
 from springboard.deploy.channel import Channel, Channels
-from springboard.deploy.settings import Driven
+from springboard.deploy.settings import Driven, Host
 from springboard.deploy.state import Busy
 
 log = logging.getLogger("springboard.control")
@@ -31,7 +30,7 @@ _TRIAL = ("weight", "bake_seconds", "steps", "step_seconds", "hold_bakes", "acce
 
 @dataclass(frozen=True)
 class FleetAgent(HostAgent):
-    """The one endpoint's of a fleet, on one of its hosts."""
+    """The agent of a fleet's one endpoint, on one of its hosts."""
 
     lease: Lease = field(kw_only=True)
 
@@ -74,9 +73,10 @@ class FleetAgent(HostAgent):
         return Channels(self._bare().models)
 
     def _moved(self, document: Document) -> Channel | None:
-        """Return the channel where it is another's: of neither what the document says nor what it asks for.
+        """Return the channel where somebody else has moved it, None where nobody has.
 
-        Or of the inventory's settings: what the document has beside its release is not in it.
+        It names neither what the document says nor what it asks for then, or has the inventory's settings,
+        without what the document has beside its release.
         """
         found = self._channels.read(document["name"])
         told = [document["serving"], document["wanted"] if document["status"] in BUSY else None]
@@ -88,19 +88,17 @@ class FleetAgent(HostAgent):
         if not (channel := self._moved(document)):
             return document
         serving = document["serving"]
-        if _names(channel, serving):
-            self._move(document, serving, {})
-            return document
-        serving = self.found(channel.applied(self._bare()), channel.release, serving)
-        self._move(document, serving, {})
-        return self.tell(document, serving)
+        same = _names(channel, serving)
+        if not same:
+            serving = self.found(channel.applied(self._bare()), channel.release, serving)
+        self._move(document, serving)
+        return document if same else self.tell(document, serving)
 
     def _settled(self, document: Document, serving: Document, told: Document) -> None:
         if not told["failure"]:
             host = self._host(document, serving)
             following.ahead(self.place, host)  # until the channel says so, too
-            trial = {name: getattr(host.canary, name) for name in _TRIAL}
-            self._move(document, serving, trial, keep_warm_seconds=host.keep_warm_seconds)
+            self._move(document, serving, host)
         super()._settled(document, serving, told)
 
     def _withdraw(self, name: str) -> None:
@@ -108,9 +106,14 @@ class FleetAgent(HostAgent):
         if found := self.store.read(ENDPOINT, name):
             self.store.remove(ENDPOINT, name, found[1])
 
-    def _move(self, document: Document, serving: Document, trial: dict[str, Any], **more: Any) -> None:
-        """Have all hosts follow what serves, as the document has it."""
+    def _move(self, document: Document, serving: Document, tried: Host | None = None) -> None:
+        """Have all hosts follow what serves, as the document has it.
+
+        Each tries it as this one has, `tried`, or else as the channel says already.
+        """
         name, channels = document["name"], self._channels
+        trial = {one: getattr(tried.canary, one) for one in _TRIAL} if tried else {}
+        warm = {"keep_warm_seconds": tried.keep_warm_seconds} if tried else {}
         before, version = channels.read(name) or (Channel(release="0.0.0"), None)
         driven = self.driven(document, serving).model_dump(
             mode="json", exclude_none=True, exclude={"endpoint", "asynchronous"}
@@ -120,7 +123,7 @@ class FleetAgent(HostAgent):
             {
                 "release": serving["variants"][0]["release"],
                 "canary": {**before.canary.model_dump(mode="json", exclude_unset=True), **trial},
-                "settings": {**kept, **driven, **more},
+                "settings": {**kept, **driven, **warm},
             }
         )
         self.ask()

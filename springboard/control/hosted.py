@@ -41,7 +41,7 @@ _AGAIN_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class HostAgent(Agent):
-    """One endpoint's on a host."""
+    """The agent of a host's one endpoint."""
 
     def follow(self, document: Document) -> None:
         """Do what an endpoint's status asks for, and report how it ended."""
@@ -140,7 +140,7 @@ class HostAgent(Agent):
         return self.tell(document, serving)
 
     def tell(self, document: Document, serving: Document) -> Document:
-        """Return the document, which tells of what serves though nobody asked for it here."""
+        """Have the document say what serves though nobody asked for it here; return it."""
         log.info("endpoint %s: %s was deployed", document["name"], serving["variants"][0]["release"])
 
         def changed(now: Document) -> Document:
@@ -159,7 +159,7 @@ class HostAgent(Agent):
             self.first(host.endpoint, self.found(host, state.promoted.version, None))
 
     def first(self, name: str, serving: Document) -> None:
-        """Have a document of what serves since before."""
+        """Have a document of what serves already."""
         now = time.time()
         document = {
             "name": name,

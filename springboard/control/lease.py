@@ -1,7 +1,8 @@
-"""Which of several hosts acts on the documents they share: one at a time, which keeps changing a document.
+"""Which of several hosts acts on the documents they share: one at a time, the holder of a lease.
 
-Nobody compares clocks. A host that sees it unchanged for `EXPIRES_SECONDS` of its own takes its holder for
-dead; that one takes it for lost well before, counted from when its last change began.
+The lease is a document, which its holder keeps changing. Nobody compares clocks: a host that sees it
+unchanged for `EXPIRES_SECONDS` of its own takes the holder for dead, and that one takes it for lost well
+before, counted from when its last change began.
 """
 
 import logging
@@ -29,9 +30,10 @@ class LeaseLost(Stopped):
 
 
 class Lease:
-    """One process' part in it."""
+    """The lease, as one process sees it and may hold it."""
 
     def __init__(self, store: DocumentStore, clock: Callable[[], float] = time.monotonic) -> None:
+        """`store` holds the lease; `clock` tells seconds, and need agree with no other host's."""
         self._store, self._clock = store, clock
         self._token = secrets.token_hex(8)
         self._seen: str | None = None
@@ -40,7 +42,7 @@ class Lease:
         self._renewed = 0.0
 
     def free(self) -> bool:
-        """Whether no other holds it, as far as can be seen from here. Faults of S3 are `ReleaseError`s."""
+        """Whether nobody else holds it, as far as can be seen from here. Faults of S3 are `ReleaseError`s."""
         found = self._store.read(*_WHERE)
         version = found[1] if found else None
         if version != self._seen:
@@ -51,7 +53,7 @@ class Lease:
 
     @contextmanager
     def held(self) -> Iterator[bool]:
-        """Hold it, renewed beside, where it is `free`; False where another was quicker."""
+        """Hold it where it is `free`, renewed in a thread; yields False where another holds or took it."""
         if not (self.free() and self._write(self._token, self._seen)):
             yield False
             return
@@ -67,12 +69,12 @@ class Lease:
             self._change("")
 
     def ask(self) -> None:
-        """Raise `LeaseLost` where it was held and another may have it now."""
+        """Raise `LeaseLost` where this process held it and another may have it now."""
         if self._held and (self._lost or self._clock() - self._renewed > _LOST_SECONDS):
             raise LeaseLost("another host may have taken over: this one could not renew its lease in time")
 
     def renew(self) -> None:
-        """Tell the others that we are there."""
+        """Change it, so that no other host takes this one for dead."""
         self._lost = self._lost or not self._change(self._token)
 
     def _keep(self, ended: threading.Event) -> None:
