@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from springboard.releases.registry import Registry
 from tests.hosts.harness import Hosts, Node
+from tests.hosts.plane import AGENT, Plane, canary
 from tests.hosts.served import Caller, Models, settings
 from tests.stands.release import publish
 from tests.stands.served import served
@@ -23,7 +24,6 @@ from tests.stands.waiting import at_work, wait_until
 
 REGION, ACCOUNT = "eu-west-1", "123456789012"
 NAME = "dive-scoring"
-AGENT = "springboard-agent.service"
 CONTROL = ("--control", "/var/lib/springboard-control")
 ON: dict[str, Any] = {"springboard_control": True, "springboard_control_as": f"{REGION}:{ACCOUNT}"}
 ALARM = "SpringboardAvailabilityBurnsFast"
@@ -32,13 +32,6 @@ ASYNC = {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://scores/
 VIDEOS = 40
 TRANSFORMS = "/var/lib/springboard-jobs/transforms"
 QUEUES = "/var/lib/springboard-jobs/endpoints"
-
-
-def canary(seconds: int) -> dict[str, Any]:
-    """On half of the traffic for so long."""
-    size = {"Type": "CAPACITY_PERCENT", "Value": 50}
-    routing = {"Type": "CANARY", "WaitIntervalInSeconds": seconds, "CanarySize": size}
-    return {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing, "TerminationWaitInSeconds": 0}}
 
 
 @contextmanager
@@ -54,8 +47,8 @@ def prometheus(address: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         yield f"http://{address}:{port}", alerts
 
 
-class Plane:
-    """A host's control plane, as boto3 calls it from elsewhere."""
+class HostPlane(Plane):
+    """A host's, from elsewhere."""
 
     def __init__(self, node: Node, url: str, folder: Path) -> None:
         self.node, self._url, self._authority = node, url, folder / "edge.pem"
@@ -63,7 +56,8 @@ class Plane:
         made = node.run("springboard", "keys", "create", "--admin", "ops")
         self._key = dict(line.split("=", 1) for line in made.split() if line.startswith("AWS_"))
         self._numbers = itertools.count()
-        self.sagemaker, self.runtime = self._client("sagemaker"), self._client("sagemaker-runtime")
+        super().__init__(self._client("sagemaker"), NAME)
+        self.runtime = self._client("sagemaker-runtime")
         wait_until(self._knows_us, "the front to know the key")
 
     def _knows_us(self) -> bool:
@@ -83,22 +77,6 @@ class Plane:
             config=Config(retries={"total_max_attempts": 1}),
         )
 
-    def make(self, version: str, **more: Any) -> str:
-        """Have a model of a release, and a configuration of the same name."""
-        name = f"puppet-{version.replace('.', '-')}"
-        data = {"ModelDataUrl": f"s3://models/releases/dive/{version}/"}
-        self.sagemaker.create_model(ModelName=name, PrimaryContainer=data)
-        variant = {"VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1}
-        self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant], **more)
-        return name
-
-    def update(self, version: str, **more: Any) -> None:
-        self.sagemaker.update_endpoint(EndpointName=NAME, EndpointConfigName=self.make(version), **more)
-
-    def told(self) -> dict[str, Any]:
-        told: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=NAME)
-        return told
-
     def baking(self) -> bool:
         pending = self.told().get("PendingDeploymentSummary", {}).get("ProductionVariants", [])
         return any(one["VariantStatus"][0]["Status"] == "Baking" for one in pending)
@@ -113,12 +91,8 @@ class Plane:
         return bool(self.node.sh("systemctl list-units --plain --no-legend 'torchserve@*'"))
 
     def serves(self, config: str) -> dict[str, Any]:
-        """Wait until the endpoint is in service; assert that all of the host says that this serves."""
-        self.sagemaker.get_waiter("endpoint_in_service").wait(
-            EndpointName=NAME, WaiterConfig={"Delay": 1, "MaxAttempts": 300}
-        )
-        told = self.told()
-        assert told["EndpointConfigName"] == config, told
+        """As its own, and assert that all of the host says so."""
+        told = super().serves(config)
         version = ".".join(config.split("-")[1:])
         state = json.loads(self.node.run("cat", "/var/lib/springboard/deployment.json"))
         assert (state["promoted"]["version"], state["deploying"]) == (version, None)
@@ -160,7 +134,7 @@ def test_an_endpoint_by_sagemakers_api_lives_on_a_host(
         registry = Registry("s3://models", models.client)
         for version, fault in (("5.0.0", ""), ("5.1.0", ""), ("5.2.0", "raises")):
             publish(registry, tmp_path, version, fault=fault)
-        plane = Plane(node, caller.url, tmp_path)
+        plane = HostPlane(node, caller.url, tmp_path)
 
         as_the_playbooks_left_it(plane, caller)
         jobs_by_the_document(plane, models)
@@ -179,7 +153,7 @@ def test_an_endpoint_by_sagemakers_api_lives_on_a_host(
         assert not node.succeeds("systemctl", "cat", AGENT)
 
 
-def as_the_playbooks_left_it(plane: Plane, caller: Caller) -> None:
+def as_the_playbooks_left_it(plane: HostPlane, caller: Caller) -> None:
     plane.serves("dive-1-0-0")
     assert caller.score()["model"]["version"] == "1.0.0"
     with pytest.raises(ClientError, match="'Number of endpoints on this server' is 1, with current"):
@@ -189,13 +163,13 @@ def as_the_playbooks_left_it(plane: Plane, caller: Caller) -> None:
         plane.sagemaker.create_model(ModelName="any", PrimaryContainer=data)
 
 
-def jobs_by_the_document(plane: Plane, models: Models) -> None:
+def jobs_by_the_document(plane: HostPlane, models: Models) -> None:
     given = {"EndpointName": NAME, "InputLocation": "s3://dives/good.mp4"}
     with pytest.raises(ClientError, match="This server has no asynchronous inference"):
         plane.runtime.invoke_endpoint_async(**given)
     plane.kill_agent("InService")
     config = plane.make("5.0.0", **ASYNC)
-    plane.sagemaker.update_endpoint(EndpointName=NAME, EndpointConfigName=config)
+    plane.update("5.0.0")
     assert plane.serves(config)["AsyncInferenceConfig"] == ASYNC["AsyncInferenceConfig"]
     where = plane.runtime.invoke_endpoint_async(**given)["OutputLocation"]
     bucket, _, key = where.removeprefix("s3://").partition("/")
@@ -206,7 +180,7 @@ def written(models: Models, bucket: str, key: str) -> bool:
     return any(one["Key"] == key for one in models.client.list_objects_v2(Bucket=bucket).get("Contents", []))
 
 
-def transformed(plane: Plane, models: Models) -> None:
+def transformed(plane: HostPlane, models: Models) -> None:
     listed: list[Any] = [{"prefix": "s3://dives/heat/"}]  # hosts may not list this bucket
     for number in range(VIDEOS):
         body = b"sleep=0.2 score=50 number=%d" % number
@@ -233,7 +207,7 @@ def transformed(plane: Plane, models: Models) -> None:
     assert {one["Key"] for one in results} == {f"heat/{number}.mp4.out" for number in range(VIDEOS)}
 
 
-def updates(plane: Plane, alerts: list[dict[str, Any]]) -> None:
+def updates(plane: HostPlane, alerts: list[dict[str, Any]]) -> None:
     plane.update("5.1.0", DeploymentConfig=canary(120) | WATCHED)
     wait_until(plane.baking, "the canary", 180)
     alerts.append({"state": "firing", "labels": {"alertname": ALARM, "endpoint": NAME}})
@@ -242,9 +216,7 @@ def updates(plane: Plane, alerts: list[dict[str, Any]]) -> None:
     assert f"5.1.0 was not deployed, 5.0.0 serves: alarm: {ALARM} fires" in told["FailureReason"]
     alerts.clear()
 
-    plane.sagemaker.update_endpoint(
-        EndpointName=NAME, EndpointConfigName="puppet-5-1-0", DeploymentConfig=canary(15) | WATCHED
-    )
+    plane.update("5.1.0", DeploymentConfig=canary(15) | WATCHED)
     wait_until(plane.baking, "the canary", 180)
     plane.kill_agent("Updating")
     told = plane.serves("puppet-5-1-0")
@@ -256,7 +228,7 @@ def updates(plane: Plane, alerts: list[dict[str, Any]]) -> None:
     assert told["LastDeploymentConfig"] == canary(120)
 
 
-def from_a_shell_over_a_reboot(plane: Plane, caller: Caller) -> None:
+def from_a_shell_over_a_reboot(plane: HostPlane, caller: Caller) -> None:
     before = plane.node.run("springboard", "endpoint", "list", *CONTROL).split()
     assert before == [NAME, "InService", "dive-5-0-0"]
     update = ("update", NAME, "puppet-5-1-0", "--deployment-config", json.dumps(canary(15)), *CONTROL)
@@ -269,7 +241,7 @@ def from_a_shell_over_a_reboot(plane: Plane, caller: Caller) -> None:
     assert "FailureReason" not in told
 
 
-def deleted_and_created_anew(plane: Plane) -> None:
+def deleted_and_created_anew(plane: HostPlane) -> None:
     assert plane.node.succeeds("ls", QUEUES)
     plane.sagemaker.delete_endpoint(EndpointName=NAME)
     plane.kill_agent("Deleting")

@@ -19,8 +19,8 @@ from tests.hosts.calling import calling, unnoticed
 from tests.hosts.fleet import HOME, OUTPUT, Fleet
 from tests.hosts.harness import Hosts, Node
 from tests.hosts.jobs import hand_in, nothing_left, results, scores
+from tests.hosts.plane import AGENT, Plane, canary
 from tests.hosts.served import Converged, Models
-from tests.hosts.test_control import AGENT, canary
 from tests.stands.release import publish
 from tests.stands.waiting import wait_until
 
@@ -167,50 +167,15 @@ def test_a_roll_that_is_killed_is_healed_by_running_it_again(fleet: Fleet, when:
         assert fleet.channel() == new
 
 
-class Plane:
-    """The fleet's control plane, as boto3 calls it through the balancer."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet, self._made = fleet, set[str]()
-        beside = keys.create_token(fleet.keys, "beside")  # who knows it knows what came with it
-        self.sagemaker = fleet.admin()
-        wait_until(lambda: fleet.know(beside) == [*fleet.nodes], "all hosts to know the key")
-        wait_until(self._there, "the endpoint")
-
-    def _there(self) -> bool:
-        return bool(self.sagemaker.list_endpoints(StatusEquals="InService")["Endpoints"])
-
-    def told(self) -> dict[str, Any]:
-        told: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=stand.ENDPOINT)
-        return told
-
-    def update(self, version: str, seconds: int) -> str:
-        """Ask for a release, tried on half of the traffic for so long; return its configuration."""
-        name = f"puppet-{version.replace('.', '-')}"
-        if name not in self._made:
-            self._made.add(name)
-            data = {"ModelDataUrl": f"s3://models/releases/dive/{version}/"}
-            self.sagemaker.create_model(ModelName=name, PrimaryContainer=data)
-            variant = {"VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1}
-            self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
-        self.sagemaker.update_endpoint(
-            EndpointName=stand.ENDPOINT, EndpointConfigName=name, DeploymentConfig=canary(seconds)
-        )
-        return name
-
-    def serves(self, config: str) -> dict[str, Any]:
-        """Wait until the endpoint is in service; return what is told of it."""
-        self.sagemaker.get_waiter("endpoint_in_service").wait(
-            EndpointName=stand.ENDPOINT, WaiterConfig={"Delay": 1, "MaxAttempts": 600}
-        )
-        told = self.told()
-        assert told["EndpointConfigName"] == config, told
-        return told
-
-
 @pytest.fixture(scope="module")
 def plane(fleet: Fleet) -> Plane:
-    return Plane(fleet)
+    """The fleet's control plane, through the balancer."""
+    beside = keys.create_token(fleet.keys, "beside")  # who knows it knows what came with it
+    plane = Plane(fleet.admin(), stand.ENDPOINT)
+    wait_until(lambda: fleet.know(beside) == [*fleet.nodes], "all hosts to know the key")
+    there = partial(plane.sagemaker.list_endpoints, StatusEquals="InService")
+    wait_until(lambda: bool(there()["Endpoints"]), "the endpoint")
+    return plane
 
 
 def trying(fleet: Fleet) -> list[str]:
@@ -223,7 +188,7 @@ def test_an_update_by_sagemakers_api_is_tried_on_one_host_and_followed_by_all(
 ) -> None:
     old, new = fleet.channel(), another(fleet)
     with unnoticed(fleet.client):
-        config = plane.update(new, 15)
+        config = plane.update(new, DeploymentConfig=canary(15))
         wait_until(lambda: bool(trying(fleet)), "a host to try it", 180)
         assert (len(trying(fleet)), fleet.channel()) == (1, old)
         assert "FailureReason" not in plane.serves(config)
@@ -236,7 +201,7 @@ def test_an_update_by_sagemakers_api_is_tried_on_one_host_and_followed_by_all(
 def test_an_update_whose_host_dies_is_done_by_another(fleet: Fleet, plane: Plane) -> None:
     old, new = fleet.channel(), another(fleet)
     with unnoticed(fleet.client):
-        config = plane.update(new, 60)
+        config = plane.update(new, DeploymentConfig=canary(60))
         wait_until(lambda: bool(trying(fleet)), "a host to try it", 180)
         (holder,) = trying(fleet)
         node = fleet.nodes[holder]
@@ -260,7 +225,7 @@ def test_a_bad_update_goes_back_and_is_no_other_hosts(
         node.sh("touch /before")
     before = fleet.channels.raw(stand.ENDPOINT)
     with unnoticed(fleet.client) as outcomes:
-        plane.update("2.3.0-raises", 300)  # it ends by its figures long before that
+        plane.update("2.3.0-raises", DeploymentConfig=canary(300))  # it ends by its figures long before that
         told = plane.serves(serves)
     assert f"2.3.0-raises was not deployed, {good} serves: error ratio: " in told["FailureReason"]
     assert fleet.channels.raw(stand.ENDPOINT) == before
