@@ -201,7 +201,7 @@ def test_an_update_by_sagemakers_api_is_tried_on_one_host_and_followed_by_all(
 def test_an_update_whose_host_dies_is_done_by_another(fleet: Fleet, plane: Plane) -> None:
     old, new = fleet.channel(), another(fleet)
     with unnoticed(fleet.client):
-        config = plane.update(new, DeploymentConfig=canary(60))
+        config = plane.update(new, DeploymentConfig=canary(30))
         wait_until(lambda: bool(trying(fleet)), "a host to try it", 180)
         (holder,) = trying(fleet)
         node = fleet.nodes[holder]
