@@ -71,7 +71,9 @@ def agent(
     watched = Prometheus(prometheus) if prometheus else None
     if fleet:
         lease = Lease(store)
-        hosted.work(FleetAgent("", place, store, base, lease.ask, watched, look, lease=lease))
+        hosted.work(
+            FleetAgent("", place, store, base, lease.ask, prometheus=watched, look_seconds=look, lease=lease)
+        )
     else:
         hosted.work(HostAgent("", place, store, base, prometheus=watched, look_seconds=look))
 

@@ -47,7 +47,11 @@ def transforms(
         buckets = endpoints.load(endpoint_file).allowed_buckets
         base = Host(models=registry, worker=Worker(runtime=Path("/")), allowed_buckets=buckets)
         return HostTransformer(
-            *(name, Place(own), Folder(documents), base, stop.ask),
+            name=name,
+            place=Place(own),
+            documents=Folder(documents),
+            base=base,
+            ask=stop.ask,
             registry=registry,
             front=front,
             token=token,

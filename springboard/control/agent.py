@@ -47,6 +47,7 @@ log = logging.getLogger("springboard.control")
 _OURS = (ChannelError, Conflict, HostFileError, Rejected, RolloutError, StateError, Stopped, ValueError)
 EXPECTED = (*FAULTS, *_OURS)
 _HEAL_SECONDS = 5.0
+_AGAIN_SECONDS = 1.0
 _LONGEST_REASON = 1000
 
 
@@ -227,7 +228,7 @@ class Agent:
         except EXPECTED as error:
             self.ask()
             log.warning("%s", error)
-            time.sleep(1)
+            time.sleep(_AGAIN_SECONDS)
             return False
         return True
 

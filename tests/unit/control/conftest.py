@@ -108,6 +108,7 @@ def control(tmp_path: Path, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(hosted, "_AGAIN_SECONDS", 0)
     monkeypatch.setattr("springboard.control.agent._HEAL_SECONDS", 0)
+    monkeypatch.setattr("springboard.control.agent._AGAIN_SECONDS", 0)
     bench = Bench(tmp_path / "host", monkeypatch)
     monkeypatch.setenv("SPRINGBOARD_ROOT", str(bench.layout.root))
     return Control(bench, folder)

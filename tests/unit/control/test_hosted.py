@@ -260,7 +260,6 @@ def test_weights_that_are_retained_leave_one_above_zero_or_one_variant(control: 
 def test_an_endpoint_that_gets_a_tag_while_it_goes_is_gone_all_the_same(
     control: Control, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("springboard.control.agent.time.sleep", lambda _: None)
     control.create("1.0.0")
     control.work()
     control.call("DeleteEndpoint", EndpointName="dives")
