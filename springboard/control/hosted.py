@@ -23,6 +23,7 @@ from springboard.control.names import CONFIG, ENDPOINT
 from springboard.control.names import MODEL as MODEL_KIND
 from springboard.control.store import Conflict, Document, DocumentStore, Folder
 from springboard.control.strict import DocumentError, checked
+from springboard.deploy import follow as following
 from springboard.deploy import settings
 from springboard.deploy import state as deployment
 from springboard.deploy.settings import Driven, Host
@@ -30,7 +31,6 @@ from springboard.deploy.state import Busy, State
 from springboard.deploy.stop import Stopped
 from springboard.endpoint.names import MODEL
 from springboard.releases.registry import Registry
-from springboard.system.files import write_atomically
 
 log = logging.getLogger("springboard.control")
 
@@ -90,8 +90,7 @@ class HostAgent(Agent):
 
     def _drive(self, document: Document, serving: Document) -> None:
         """Have all who deploy here do it as the endpoint has it."""
-        driven = self.driven(document, serving)
-        write_atomically(self.place.driven, driven.model_dump_json(indent=1) + "\n")
+        following.drive(self.place, self.driven(document, serving))
 
     def driven(self, document: Document, serving: Document) -> Driven:
         """Return what an endpoint has otherwise than host.yml."""
