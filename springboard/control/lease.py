@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from springboard.control.store import Conflict, DocumentStore
+from springboard.control.store import Conflict, Document, DocumentStore
 from springboard.deploy.stop import Stopped
 from springboard.releases.manifest import ReleaseError
 
@@ -25,6 +25,11 @@ _RENEW_SECONDS = 10.0
 _WHERE = ("lease", "agents")
 
 
+def _now() -> float:
+    """Return a time that goes on while the machine sleeps, as the other hosts' does."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class LeaseLost(Stopped):
     """Another host may be at work by now; the message says why."""
 
@@ -32,7 +37,7 @@ class LeaseLost(Stopped):
 class Lease:
     """The lease, as one process sees it and may hold it."""
 
-    def __init__(self, store: DocumentStore, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: DocumentStore, clock: Callable[[], float] = _now) -> None:
         """`store` holds the lease; `clock` tells seconds, and need agree with no other host's."""
         self._store, self._clock = store, clock
         self._token = secrets.token_hex(8)
@@ -47,7 +52,7 @@ class Lease:
         version = found[1] if found else None
         if version != self._seen:
             self._seen, self._since = version, self._clock()
-        if found is None or found[0]["token"] in ("", self._token):
+        if found is None or _token(found[0]) in ("", self._token):
             return True
         return self._clock() - self._since > EXPIRES_SECONDS
 
@@ -85,8 +90,8 @@ class Lease:
         """Change what is ours; False where it is another's by now. What S3 refuses now it may take later."""
         try:
             found = self._store.read(*_WHERE)
-            return bool(found and found[0]["token"] == self._token and self._write(token, found[1]))
-        except (ReleaseError, OSError) as error:
+            return bool(found and _token(found[0]) == self._token and self._write(token, found[1]))
+        except (ReleaseError, OSError, ValueError) as error:
             log.warning("the lease is not written, and expires unless it is soon: %s", error)
             return True
 
@@ -99,3 +104,8 @@ class Lease:
             return False
         self._renewed = began
         return True
+
+
+def _token(document: Document) -> object:
+    """Return whose it is, empty: nobody's. One of another shape is somebody's, who expires as all do."""
+    return document.get("token") if isinstance(document, dict) else None

@@ -88,11 +88,7 @@ class Folder(DocumentStore):
             text = read_plain(path, _MOST_BYTES)
         except FileNotFoundError:
             return None
-        try:
-            document: Document = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path} is no JSON: {error}") from error
-        return document, hashlib.sha256(text).hexdigest()
+        return _parsed(text, str(path)), hashlib.sha256(text).hexdigest()
 
     def every(self, kind: str) -> list[Document]:
         """Return all documents of a kind, by name."""
@@ -130,7 +126,7 @@ class Folder(DocumentStore):
 
 
 class Prefix(DocumentStore):
-    """Documents in `s3://BUCKET/PREFIX/KIND/NAME.json`. Faults of S3 are `ReleaseError`s.
+    """Documents in `s3://BUCKET/PREFIX/KIND/NAME.json`. Its faults: `ReleaseError`s, ValueError of no JSON.
 
     What is removed leaves `null` there, as a write can be conditional in every S3, and a removal in few.
     """
@@ -165,7 +161,9 @@ class Prefix(DocumentStore):
 
     def _read(self, key: str) -> tuple[Document, str] | None:
         found = self._bucket.read(key)
-        return (json.loads(found[0]), found[1]) if found and found[0] != _REMOVED else None
+        if found is None or found[0] == _REMOVED:
+            return None
+        return _parsed(found[0], self._bucket.url(key)), found[1]
 
     def _put(self, kind: str, name: str, text: bytes, version: str | None) -> None:
         key = self._key(kind, name)
@@ -186,6 +184,14 @@ class Prefix(DocumentStore):
 def store_of(place: str) -> DocumentStore:
     """Return the documents in a folder, or in s3://BUCKET/PREFIX."""
     return Prefix(place) if place.startswith("s3://") else Folder(Path(place))
+
+
+def _parsed(text: bytes, place: str) -> Document:
+    try:
+        document: Document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{place} is no JSON: {error}") from error
+    return document
 
 
 def _text(document: Document) -> str:

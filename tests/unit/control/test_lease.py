@@ -1,6 +1,7 @@
 """Of several hosts one acts at a time, whatever their clocks say and whenever one of them dies."""
 
 import random
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, cast
@@ -87,6 +88,42 @@ def test_a_dead_one_s_is_another_s_once_it_was_unchanged_for_long(hosts: Hosts) 
     hosts.leases[0].renew()  # it comes back, and learns of it
     assert not hosts.acts(0)
     assert hosts.acts(1)
+
+
+@pytest.mark.parametrize("text", [b"[]", b"{}", b'"x"', b'{"token": {}}'])
+def test_one_of_another_shape_expires_as_all_do(hosts: Hosts, text: bytes) -> None:
+    hosts.objects.held["control/lease/agents.json"] = text
+    assert not hosts.take(0)
+    hosts.pass_by(EXPIRES_SECONDS + 1)
+    assert hosts.take(0)
+    assert hosts.acts(0)
+
+
+@pytest.mark.parametrize("text", [b"x", b"\xff\xfe", b"[" * 100_000])
+def test_one_that_is_no_json_is_named_and_lost_by_who_has_it(
+    hosts: Hosts, text: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = "s3://models/control/lease/agents.json is no JSON"
+    assert hosts.take(0)
+    held = hosts.objects.held["control/lease/agents.json"]
+    hosts.objects.held["control/lease/agents.json"] = text
+    hosts.leases[0].renew()
+    assert said in caplog.text
+    hosts.pass_by(EXPIRES_SECONDS)
+    assert not hosts.acts(0)
+    with pytest.raises(ValueError, match=said):
+        hosts.take(1)
+    hosts.objects.held["control/lease/agents.json"] = held
+
+
+def test_its_time_goes_on_while_a_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "clock_gettime", {time.CLOCK_BOOTTIME: 0.0}.__getitem__)
+    lease = Lease(Prefix("s3://models/control", cast("S3Client", Objects())))
+    with lease.held():
+        lease.ask()
+        monkeypatch.setattr(time, "clock_gettime", {time.CLOCK_BOOTTIME: EXPIRES_SECONDS}.__getitem__)
+        with pytest.raises(LeaseLost):
+            lease.ask()
 
 
 def test_what_is_renewed_stays(hosts: Hosts) -> None:
