@@ -53,7 +53,7 @@ class Prometheus:
                 for one in alerts
                 if one["state"] == "firing" and one["labels"].get("endpoint", endpoint) == endpoint
             }
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"no answer of a Prometheus: {error!r}") from error
 
 

@@ -20,6 +20,7 @@ from springboard.control.store import Folder
 from springboard.deploy.canary import Rejected
 from springboard.deploy.rollout import Rollout
 from springboard.system.checkout import ROOT
+from springboard.torchserve import transport
 from tests.stands.served import served
 from tests.unit.control.hosts import IDENTITY
 from tests.unit.control.test_agent import BASE, wanted
@@ -94,6 +95,20 @@ def test_a_prometheus_that_is_away_is_borne_with_for_a_while(monkeypatch: pytest
     monkeypatch.setattr(alarms, "_LOOK_SECONDS", 0.0)
     monkeypatch.setattr(alarms, "_SILENT_SECONDS", 0.0)
     with pytest.raises(Rejected, match=r"not known: http://127\.0\.0\.1:9 does not answer"):
+        watch.look()
+
+
+@pytest.mark.parametrize("said", ["[" * 100_000, "[]", "1" * 5000, '{"data": {"alerts": [{"labels": [1]}]}}'])
+def test_what_is_no_answer_of_a_prometheus_is_borne_with_too(
+    monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    answer = httpx.Response(200, text=said, request=httpx.Request("GET", "http://prometheus"))
+    monkeypatch.setattr(transport, "request", lambda *_, **__: answer)
+    watch = Watch(Prometheus("http://prometheus"), "dives", [FAILS])
+    watch.look()
+    monkeypatch.setattr(alarms, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(alarms, "_SILENT_SECONDS", 0.0)
+    with pytest.raises(Rejected, match="whether its alarms fire is not known"):
         watch.look()
 
 
