@@ -16,7 +16,6 @@ from springboard.control.hosted import COMMAND, HostAgent
 from springboard.control.lease import Lease, LeaseLost
 from springboard.control.names import ENDPOINT
 from springboard.control.store import Document
-from springboard.deploy import follow as following
 from springboard.deploy import state as deployment
 from springboard.deploy.channel import Channel, Channels
 from springboard.deploy.settings import Driven, Host
@@ -96,9 +95,7 @@ class FleetAgent(HostAgent):
 
     def _settled(self, document: Document, serving: Document, told: Document) -> None:
         if not told["failure"]:
-            host = self._host(document, serving)
-            following.ahead(self.place, host)  # until the channel says so, too
-            self._move(document, serving, host)
+            self._move(document, serving, self._host(document, serving))
         super()._settled(document, serving, told)
 
     def _withdraw(self, name: str) -> None:

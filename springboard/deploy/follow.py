@@ -82,7 +82,7 @@ def look(
     driven = None
     if channel.drives:
         host = settings.load(layout.settings)  # without what drove it until now
-        driven = channel.driven(host)
+        driven = channel.driven(host) if host.follow and host.follow.control else None
     wanted, state = channel.applied(host), deployment.load(layout.state)
     serves = state.promoted.version if state.promoted else _NOTHING
     if boot and serves == channel.release:  # its unit starts by itself

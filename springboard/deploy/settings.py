@@ -92,6 +92,8 @@ class Follow(Strict):
     hold_seconds: Annotated[float, Field(ge=0)] = 3600.0
     """How long what somebody deployed, or rolled back to, stays although the channel names another release:
     deploy.yml moves the channel last, after all hosts."""
+    control: bool = False
+    """Whether a control plane's agent is on this host: all who deploy here do it as one wrote the channel."""
 
 
 class Host(Strict):
@@ -204,5 +206,6 @@ def here(layout: Layout) -> Host:
     if not layout.driven.exists():
         return host
     driven = documents.load(layout.driven, Driven, HostFileError, as_json=True)
-    # Another endpoint's is left of documents that the host had for itself, before it followed a channel.
-    return host if host.follow and driven.endpoint != host.endpoint else driven.applied(host)
+    # One that is another endpoint's, or of a host without an agent, is left of what was so before.
+    stale = host.follow and not (host.follow.control and driven.endpoint == host.endpoint)
+    return host if stale else driven.applied(host)

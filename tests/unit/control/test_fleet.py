@@ -46,11 +46,16 @@ class Node:
     def __init__(self, fleet: "Fleet", bench: Bench) -> None:
         self.fleet, self.bench = fleet, bench
         self.place = Site(bench.layout.root)
-        worker = {"runtime": str(bench.host.worker.runtime)}
-        host = {"models": "s3://models", "worker": worker, "endpoint": NAME, "follow": {}}
-        bench.layout.settings.parent.mkdir(parents=True, exist_ok=True)
-        bench.layout.settings.write_text(yaml.safe_dump(host))
+        self.configure(follow={"control": True})
         self.lease = Lease(fleet.store, lambda: fleet.time)
+
+    def configure(self, follow: dict[str, Any]) -> None:
+        """Have host.yml say so."""
+        path = self.bench.layout.settings
+        path.parent.mkdir(parents=True, exist_ok=True)
+        worker = {"runtime": str(self.bench.host.worker.runtime)}
+        host = {"models": "s3://models", "worker": worker, "endpoint": NAME, "follow": follow}
+        path.write_text(yaml.safe_dump(host))
 
     def work(self, done: Callable[[], bool] | None = None) -> None:
         """Have its agent work until that is so; unless told otherwise, until nothing is under way."""
@@ -93,7 +98,7 @@ class Fleet:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._folder, self._monkeypatch = folder, monkeypatch
         self.objects, self.time = Objects(), 0.0
-        self.store = Prefix("s3://models/control", cast("S3Client", self.objects))
+        self.store = Prefix(f"s3://models/control/{NAME}", cast("S3Client", self.objects))
         documents = Documents(self.store, IDENTITY, registry="s3://models")
         self.operations = documents.operations | FleetEndpoints(documents, name=NAME).operations
 
@@ -143,6 +148,16 @@ class Fleet:
 
     def expire(self) -> None:
         self.time += 100
+
+    @contextmanager
+    def taken_over(self) -> Iterator[None]:
+        """Have another host hold the lease, whoever had it."""
+        other = Lease(self.store, lambda: self.time)
+        assert not other.free()
+        self.expire()
+        with other.held() as ours:
+            assert ours
+            yield
 
 
 @pytest.fixture
@@ -274,7 +289,7 @@ def test_of_a_holder_that_is_killed_anywhere_another_does_it_anew(
             # Back again it is one that follows.
             dies.look()
             dies("tidy")
-            dies("follow", "--again")
+            dies("follow")
             assert dies.serves(version)
         number += 1
     assert number > 10, "it was to be killed in every act"
@@ -316,15 +331,7 @@ def test_who_loses_the_lease_in_its_trial_goes_back_and_tells_nothing(fleet: Fle
         fleet.update("1.1.0", DeploymentConfig=CANARY)
 
         taken = ExitStack()
-
-        def lose() -> None:
-            other = Lease(fleet.store, lambda: fleet.time)
-            assert not other.free()
-            fleet.expire()
-            assert other.free()
-            assert taken.enter_context(other.held())
-
-        one.bench.on_canary = lose
+        one.bench.on_canary = lambda: taken.enter_context(fleet.taken_over())
         one.work(lambda: bool(one.bench.tried) and not one.bench.state.deploying)
         assert one.serves("1.0.0")
         assert fleet.told()["EndpointStatus"] == "Updating"
@@ -336,6 +343,28 @@ def test_who_loses_the_lease_in_its_trial_goes_back_and_tells_nothing(fleet: Fle
         two.work()
         assert two.serves("1.1.0")
     assert fleet.channel["release"] == "1.1.0"
+
+
+def test_who_loses_the_lease_before_the_channel_moved_goes_back_too(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.create("1.0.0")
+    with fleet.host("one") as one:
+        one.work()
+        fleet.update("1.1.0", DeploymentConfig=CANARY)
+        move = FleetAgent._move
+
+        def lose(*asked: Any, **more: Any) -> None:
+            taken.enter_context(fleet.taken_over())
+            move(*asked, **more)
+
+        monkeypatch.setattr(FleetAgent, "_move", lose)
+        with ExitStack() as taken:
+            one.work(lambda: bool(one.bench.tried))
+            assert one.serves("1.1.0")
+            assert fleet.channel["release"] == "1.0.0"
+            assert one("follow").endswith("changed\n")
+            assert one.serves("1.0.0")
 
 
 def test_what_ansible_rolls_over_the_fleet_describe_tells_once_the_channel_moved(fleet: Fleet) -> None:
@@ -378,6 +407,21 @@ def test_what_drove_a_host_by_documents_of_its_own_does_so_no_more(fleet: Fleet)
         driven = settings.Driven(endpoint="dives", variant="Old", weight=1, beside=())
         one.place.driven.parent.mkdir(parents=True, exist_ok=True)
         one.place.driven.write_text(driven.model_dump_json())
+        assert one("follow").endswith("changed\n")
+        assert one.serves("1.0.0", "stable")
+
+
+def test_hosts_without_an_agent_any_more_are_driven_by_nothing_once_the_channel_is_ansible_s(
+    fleet: Fleet,
+) -> None:
+    fleet.create("1.0.0")
+    with fleet.host("one") as one:
+        one.work()
+        one.configure(follow={})
+        one.place.driven.unlink()
+        assert one("follow").endswith("unchanged\n")  # before Ansible comes to the channel
+        assert not one.place.driven.exists()
+        fleet.move("1.0.0")
         assert one("follow").endswith("changed\n")
         assert one.serves("1.0.0", "stable")
 
