@@ -30,7 +30,7 @@ Control = Annotated[
     typer.Option(
         envvar="SPRINGBOARD_SERVE_CONTROL",
         help="The folder of `springboard serve --control`; on a host /var/lib/springboard-control, on a "
-        "fleet's s3://BUCKET/control.",
+        "fleet's s3://BUCKET/control/ENDPOINT.",
     ),
 ]
 ControlAs = Annotated[

@@ -56,7 +56,7 @@ def may_share_documents(aws: Aws) -> None:
         aws_secret_access_key=lent["SecretAccessKey"],
         aws_session_token=lent["SessionToken"],
     )
-    store = Prefix("s3://given-models/control", s3)
+    store = Prefix("s3://given-models/control/dive-scoring", s3)
     lease = Lease(store)
     with lease.held() as ours:
         assert ours
@@ -66,11 +66,12 @@ def may_share_documents(aws: Aws) -> None:
         channels = Channels("s3://given-models", s3)
         assert channels.read("dive-scoring") is None
         channels.write("dive-scoring", Channel(release="1.0.0"), None)
-    for key in ("releases/dive/1.0.0/dive-1.0.0.json", "channels/others.json", "backups/1", "controls/1"):
+    others = ("channels/others.json", "control/others/endpoint/others.json", "backups/1", "controls/1")
+    for key in ("releases/dive/1.0.0/dive-1.0.0.json", *others):
         with pytest.raises(ClientError, match="not authorized to perform"):
             s3.put_object(Bucket="given-models", Key=key, Body=b"{}")
     with pytest.raises(ClientError, match="not authorized to perform"):
-        s3.delete_object(Bucket="given-models", Key="control/endpoint/dive-scoring.json")
+        s3.delete_object(Bucket="given-models", Key="control/dive-scoring/endpoint/dive-scoring.json")
 
 
 def test_given_subnets_key_and_bucket_are_used_and_left_alone(aws: Aws, tmp_path: Path) -> None:

@@ -59,13 +59,13 @@ def test_hosts_of_a_fleet_write_the_control_planes_documents_and_its_channel_alo
     statements = {one["Sid"]: one for one in json.loads(told(tmp_path, **on)["policy"])["Statement"]}
     bucket = "arn:aws:s3:::models"
     assert statements["ReadReleases"]["Resource"] == [
-        f"{bucket}/{one}/*" for one in ("releases", "channels", "control")
+        f"{bucket}/{one}/*" for one in ("releases", "channels", "control/dive-scoring")
     ]
     prefixes = statements["ListReleases"]["Condition"]["StringLike"]["s3:prefix"]
-    assert prefixes == ["releases/*", "channels/*", "control/*"]
+    assert prefixes == ["releases/*", "channels/*", "control/dive-scoring/*"]
     assert statements["WriteDocuments"]["Action"] == ["s3:PutObject"]
     assert statements["WriteDocuments"]["Resource"] == [
-        f"{bucket}/control/*",
+        f"{bucket}/control/dive-scoring/*",
         f"{bucket}/channels/dive-scoring.json",
     ]
     encrypt = statements["EncryptDocuments"]
