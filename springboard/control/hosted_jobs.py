@@ -118,7 +118,7 @@ def work(folder: Path, own: Path, made: Callable[[str], HostTransformer], ask: C
             shutil.rmtree(own, ignore_errors=True)
         except Stopped:
             return
-        except (EndpointFileError, OSError) as error:
+        except (EndpointFileError, OSError, ValueError) as error:  # or a document is no JSON
             log.warning("%s; it is tried again", error)
             time.sleep(_AGAIN_SECONDS)
         except Exception:

@@ -14,7 +14,7 @@ from springboard.control.hosted_jobs import HostTransformer
 from springboard.control.place import Place
 from springboard.control.store import Folder
 from springboard.deploy.settings import Host, Worker
-from springboard.deploy.stop import Stop
+from springboard.deploy.stop import Stop, Stopped
 from springboard.endpoint.document import EndpointFileError
 from springboard.jobs import batch as batches
 from springboard.jobs.store import Store
@@ -164,3 +164,21 @@ def test_a_host_that_serves_nothing_yet_is_waited_for(
         unit.work()
     assert "endpoint.yml: No such file; it is tried again" in caplog.text
     assert unit.told("early")["status"] == "Completed"
+
+
+def test_a_document_that_is_no_json_is_named(unit: Unit, caplog: pytest.LogCaptureFixture) -> None:
+    unit.create("job", 1.0)
+    damaged = unit.folder / "transform-job" / "damaged.json"
+    damaged.write_text("{")
+    looks = iter(range(1))
+
+    def once() -> None:
+        if next(looks, None) is None:
+            raise Stopped
+
+    hosted_jobs.work(unit.folder, unit.own, unit.made, once)
+    assert f"{damaged} is no JSON" in caplog.text
+    assert "a bug of ours" not in caplog.text
+    damaged.unlink()
+    unit.work()
+    assert unit.told("job")["status"] == "Completed"
