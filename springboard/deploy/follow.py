@@ -17,6 +17,7 @@ from springboard.deploy import state as deployment
 from springboard.deploy.channel import ChannelError, Channels
 from springboard.deploy.layout import Layout
 from springboard.deploy.settings import Driven, Host
+from springboard.releases.manifest import ReleaseError
 from springboard.releases.registry import Registry
 from springboard.system import documents, textfile
 from springboard.system.files import write_atomically
@@ -49,15 +50,25 @@ class _Noted(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     until: float = 0.0
+    past: str | None = None
+    """Of the channel, the version that it is ahead of; empty: there was none, None: that is not known."""
     version: str = ""
     why: str = ""
 
 
 def ahead(layout: Layout, host: Host) -> None:
-    """Let what was deployed here by somebody stay for a while, whatever the channel says."""
+    """Let what was deployed here by somebody stay for a while, or until the channel is changed."""
     if host.follow:
         until = time.time() + host.follow.hold_seconds
-        _note(layout, _noted(layout).model_copy(update={"until": until}))
+        _note(layout, _noted(layout).model_copy(update={"until": until, "past": _version(host)}))
+
+
+def _version(host: Host) -> str | None:
+    try:
+        found = Channels(host.models).raw(host.endpoint)
+    except ReleaseError:  # then it is ahead of whatever there is
+        return None
+    return found[1] if found else ""
 
 
 def failed(layout: Layout, aim: Aim, why: str) -> None:
@@ -116,11 +127,12 @@ def _allowed(layout: Layout, aim: Aim, serves: str, again: bool, boot: bool) -> 
             f"{noted.why}. That is not tried again before the channel is changed (springboard channel set), "
             "or with springboard follow --again"
         )
-    if not again and not boot and time.time() < noted.until:
+    held = time.time() < noted.until and noted.past in (None, aim.version)
+    if held and not again and not boot:
         until = datetime.fromtimestamp(noted.until, UTC)
         return None, (
             f"{serves} was deployed here and stays until {until:%H:%M} UTC, or until the channel, which "
-            f"names {aim.release}, says so too"
+            f"names {aim.release}, is changed"
         )
     return aim, ""
 

@@ -90,8 +90,8 @@ class Follow(Strict):
     """How `springboard follow` brings the host to its endpoint's channel."""
 
     hold_seconds: Annotated[float, Field(ge=0)] = 3600.0
-    """How long what somebody deployed, or rolled back to, stays although the channel names another release:
-    deploy.yml moves the channel last, after all hosts."""
+    """How long what somebody deployed, or rolled back to, stays although the channel names another release,
+    unless that is changed: deploy.yml moves the channel last, after all hosts."""
     control: bool = False
     """Whether a control plane's agent is on this host: all who deploy here do it as one wrote the channel."""
 

@@ -13,8 +13,9 @@ from typer.testing import CliRunner, Result
 from springboard.cli.app import app
 from springboard.deploy import follow as following
 from springboard.deploy import state as deployment
-from springboard.deploy.channel import Channel, ChannelError
+from springboard.deploy.channel import Channel, ChannelError, Channels
 from springboard.deploy.settings import Host
+from springboard.releases.manifest import ReleaseError
 from tests.stands.objects import Objects
 from tests.unit.deploy.conftest import Bench
 
@@ -263,6 +264,35 @@ def test_a_rollback_stays_until_the_channel_says_so_too_and_the_next_move_is_fol
     assert not shore.bench.layout.followed.exists()
     shore.channel("1.1.0")
     assert last(shore.follow()) == "changed"
+
+
+@pytest.mark.parametrize("before", ["1.0.0", ""])
+def test_a_channel_that_moves_twice_before_a_host_looks_is_followed_nevertheless(
+    shore: Shore, before: str
+) -> None:
+    if before:
+        shore.channel(before)
+    assert last(shore("deploy", "1.1.0")) == "changed"
+    shore.channel("1.1.0")
+    shore.channel("1.2.0")
+    assert last(shore.follow()) == "changed"
+    assert shore.bench.consistent("1.2.0")
+
+
+def test_what_is_deployed_while_s3_is_away_is_ahead_of_any_channel(
+    shore: Shore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise ReleaseError("S3 is away")
+
+    shore.channel("1.0.0")
+    shore.follow()
+    with monkeypatch.context() as patched:
+        patched.setattr(Channels, "raw", away)
+        assert last(shore("deploy", "1.1.0")) == "changed"
+    assert last(shore.follow()) == "unchanged"
+    shore.channel("1.2.0")
+    assert last(shore.follow()) == "unchanged"
 
 
 def test_a_host_that_follows_nothing_notes_nothing(shore: Shore) -> None:
