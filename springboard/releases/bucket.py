@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _CHUNK_BYTES = 1 << 20
+# Above any document's size; who may write to the bucket takes no reader's memory.
+_SMALL_BYTES = 32 << 20
 
 
 class Bucket:
@@ -56,9 +58,12 @@ class Bucket:
         try:
             with self._explained(key):
                 answer = self._client.get_object(Bucket=self.name, Key=key)
-                return answer["Body"].read(), answer.get("ETag", "").strip('"')
+                body, version = answer["Body"].read(_SMALL_BYTES + 1), answer.get("ETag", "").strip('"')
         except _NotThere:
             return None
+        if len(body) > _SMALL_BYTES:
+            raise ReleaseError(f"{self.url(key)} has more than {_SMALL_BYTES:,} bytes, as no document has")
+        return body, version
 
     def stream(self, key: str) -> Generator[bytes, None, None]:
         """Yield an object in chunks; raise where it is not there."""

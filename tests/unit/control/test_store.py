@@ -91,6 +91,12 @@ def test_a_name_leads_nowhere_else(store: DocumentStore) -> None:
             store.read("model", name)
 
 
+def test_an_object_of_any_size_takes_no_readers_memory(objects: Objects) -> None:
+    objects.held["model/a.json"] = bytes(33 << 20)
+    with pytest.raises(ReleaseError, match=r"s3://documents/model/a\.json has more than 33,554,432 bytes"):
+        Prefix("s3://documents", cast("S3Client", objects)).read("model", "a")
+
+
 def test_a_bucket_that_cannot_be_asked_is_told(objects: Objects) -> None:
     objects.away = True
     with pytest.raises(ReleaseError, match=r"S3 could not be reached for s3://documents/model/a\.json"):
