@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner, Result
 
+from springboard.cli.app import app
 from springboard.deploy import assemble, rollout, traffic
+from springboard.deploy import follow as following
 from springboard.deploy import plan as planning
 from springboard.deploy import state as deployment
 from springboard.deploy import units as services
@@ -28,7 +32,9 @@ from springboard.releases.manifest import Manifest, ReleaseError
 from springboard.system import gpu
 from springboard.system.files import sha256, write_atomically
 from springboard.torchserve import settings as torchserve
+from tests.stands.objects import Objects
 
+CHANNEL = "channels/dive-scoring.json"
 # As they are: one test may make many hosts.
 _SAVE, _MAKE = deployment.save, assemble.make
 
@@ -209,3 +215,40 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     # Long paths: TorchServe's sockets must fit into one, which assemble.py checks.
     monkeypatch.setattr(torchserve, "_LONGEST", 500)
     return Bench(tmp_path / "host", monkeypatch)
+
+
+class Shore:
+    """A host that follows, and the bucket with its channel."""
+
+    def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bench, self.bucket = bench, Objects()
+        monkeypatch.setenv("SPRINGBOARD_ROOT", str(bench.layout.root))
+        monkeypatch.setattr("springboard.releases.bucket.boto3.client", lambda *_, **__: self.bucket)
+        monkeypatch.setattr(following, "Registry", lambda *_, **__: bench.registry)
+        monkeypatch.setattr(signal, "signal", lambda *_: None)
+        self.settings(follow={})
+
+    def settings(self, **more: Any) -> None:
+        path = self.bench.layout.settings
+        path.parent.mkdir(parents=True, exist_ok=True)
+        worker = {"runtime": str(self.bench.host.worker.runtime)}
+        path.write_text(yaml.safe_dump({"models": "s3://models", "worker": worker, **more}))
+
+    def channel(self, release: str, **more: Any) -> None:
+        self.bucket.held[CHANNEL] = json.dumps({"release": release, **more}).encode()
+
+    def follow(self, *options: str) -> Result:
+        return self("follow", *options)
+
+    def __call__(self, *words: str) -> Result:
+        return CliRunner().invoke(app, [*words])
+
+
+@pytest.fixture
+def shore(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Shore:
+    return Shore(bench, monkeypatch)
+
+
+def last(result: Result) -> str:
+    """Return the last line, which says what came of it."""
+    return str(result.output.splitlines()[-1])

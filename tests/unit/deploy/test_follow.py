@@ -1,61 +1,15 @@
 """A host that follows its endpoint's channel: when it does, when it leaves it, and what it says."""
 
-import json
-import shutil
-import signal
 import time
 from typing import Any
 
 import pytest
-import yaml
-from typer.testing import CliRunner, Result
 
-from springboard.cli.app import app
-from springboard.deploy import follow as following
 from springboard.deploy import state as deployment
 from springboard.deploy.channel import Channel, ChannelError, Channels
 from springboard.deploy.settings import Host
 from springboard.releases.manifest import ReleaseError
-from tests.stands.objects import Objects
-from tests.unit.deploy.conftest import Bench
-
-KEY = "channels/dive-scoring.json"
-
-
-class Shore:
-    """A host that follows, and the bucket with its channel."""
-
-    def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.bench, self.bucket = bench, Objects()
-        monkeypatch.setenv("SPRINGBOARD_ROOT", str(bench.layout.root))
-        monkeypatch.setattr("springboard.releases.bucket.boto3.client", lambda *_, **__: self.bucket)
-        monkeypatch.setattr(following, "Registry", lambda *_, **__: bench.registry)
-        monkeypatch.setattr(signal, "signal", lambda *_: None)
-        self.settings(follow={})
-
-    def settings(self, **more: Any) -> None:
-        path = self.bench.layout.settings
-        path.parent.mkdir(parents=True, exist_ok=True)
-        worker = {"runtime": str(self.bench.host.worker.runtime)}
-        path.write_text(yaml.safe_dump({"models": "s3://models", "worker": worker, **more}))
-
-    def channel(self, release: str, **more: Any) -> None:
-        self.bucket.held[KEY] = json.dumps({"release": release, **more}).encode()
-
-    def follow(self, *options: str) -> Result:
-        return self("follow", *options)
-
-    def __call__(self, *words: str) -> Result:
-        return CliRunner().invoke(app, [*words])
-
-
-@pytest.fixture
-def shore(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Shore:
-    return Shore(bench, monkeypatch)
-
-
-def last(result: Result) -> str:
-    return str(result.output.splitlines()[-1])
+from tests.unit.deploy.conftest import CHANNEL, Shore, last
 
 
 def test_a_new_host_serves_what_the_channel_says_and_then_nothing_changes(shore: Shore) -> None:
@@ -145,10 +99,10 @@ def test_a_channel_that_cannot_be_used_is_named_by_its_line_and_changes_nothing(
 ) -> None:
     shore.bench.rollout().deploy("1.0.0")
     before = list(shore.bench.acts)
-    shore.bucket.held[KEY] = text
+    shore.bucket.held[CHANNEL] = text
     done = shore.follow()
     assert done.exit_code == 1
-    assert f"s3://models/{KEY}{said}" in last(done)
+    assert f"s3://models/{CHANNEL}{said}" in last(done)
     assert shore.bench.acts == before
 
 
@@ -300,66 +254,6 @@ def test_a_host_that_follows_nothing_notes_nothing(shore: Shore) -> None:
     shore("deploy", "1.0.0")
     assert shore.bench.consistent("1.0.0")
     assert not shore.bench.layout.followed.exists()
-
-
-def test_at_boot_it_catches_up_before_the_front_starts_and_without_a_trial(shore: Shore) -> None:
-    shore.bench.rollout().deploy("1.0.0")
-    shore.channel("1.1.0")
-    shore.bench.acts.clear()
-    assert last(shore.follow("--boot")) == "changed"
-    assert shore.bench.consistent("1.1.0")
-    assert shore.bench.tried == []
-    assert "endpoint" not in shore.bench.acts, "nobody waits for a front that starts afterwards"
-    assert len(shore.bench.running) == 1
-
-
-def test_at_boot_what_its_trial_rolled_back_is_not_served_without_one(shore: Shore) -> None:
-    shore.bench.rollout().deploy("1.0.0")
-    shore.channel("1.1.0")
-    shore.bench.fails_at = "canary 10"
-    assert shore.follow().exit_code == 1
-    shutil.rmtree(shore.bench.layout.root / "run", ignore_errors=True)
-    done = shore.follow("--boot")
-    assert done.exit_code == 1
-    assert "error ratio: high. That is not tried again before the channel is changed" in last(done)
-    assert shore.bench.consistent("1.0.0")
-    shore.channel("1.2.0")
-    assert last(shore.follow("--boot")) == "changed"
-    assert shore.bench.consistent("1.2.0")
-
-
-def test_at_boot_a_host_that_serves_nothing_tries_again(shore: Shore) -> None:
-    shore.channel("1.0.0")
-    shore.bench.fails_at = "ready 1.0.0"
-    assert shore.follow("--boot").exit_code == 1
-    assert "That is not tried again" in last(shore.follow())
-    assert last(shore.follow("--boot")) == "changed"
-    assert shore.bench.consistent("1.0.0")
-
-
-def test_at_boot_nothing_is_ahead_of_the_channel_any_more(shore: Shore) -> None:
-    shore.channel("1.0.0")
-    shore.follow()
-    assert last(shore("deploy", "1.1.0")) == "changed"
-    assert last(shore.follow("--boot")) == "changed"
-    assert shore.bench.consistent("1.0.0")
-
-
-def test_at_boot_what_serves_already_is_left_to_its_unit(shore: Shore) -> None:
-    shore.bench.rollout().deploy("1.0.0")
-    shore.channel("1.0.0")
-    shore.bench.running.clear()
-    shore.bench.acts.clear()
-    assert last(shore.follow("--boot")) == "unchanged"
-    assert shore.bench.acts == []
-
-
-def test_at_boot_a_release_that_fails_leaves_the_one_that_served(shore: Shore) -> None:
-    shore.bench.rollout().deploy("1.0.0")
-    shore.channel("1.1.0")
-    shore.bench.fails_at = "warm up"
-    assert shore.follow("--boot").exit_code == 1
-    assert shore.bench.consistent("1.0.0")
 
 
 def test_figures_say_when_it_looked_and_whether_it_differs(shore: Shore) -> None:
