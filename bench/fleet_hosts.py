@@ -144,8 +144,12 @@ class Hosts:
         routing: Routing = "round_robin",
         slow_start: float = 0,
         retries: bool = True,
+        nodes: int = NODES,
     ) -> None:
-        """`slow_start`: seconds until a new target has its full share; `retries`: clients ask twice."""
+        """`slow_start`: seconds until a new target has its full share; `retries`: clients ask twice.
+
+        `nodes`: how many the balancer has.
+        """
         self.service, self._routing, self._slow_start = service, routing, slow_start
         self._retries = retries
         self.rng = np.random.default_rng(seed)
@@ -159,7 +163,7 @@ class Hosts:
         self._ends, self._firsts = np.zeros((2, slots, service.places))
         self._again = np.zeros((slots, service.places), bool)
         # Each node goes round in an order of its own: the pages say nothing, and one order would be a convoy.
-        self._order, self._turn = self.rng.random((NODES, slots)), np.zeros(NODES)
+        self._order, self._turn = self.rng.random((nodes, slots)), np.zeros(nodes)
         self._waiting = Tries(np.empty(0), np.empty(0), np.empty(0, bool))
 
     @property
@@ -218,8 +222,9 @@ class Hosts:
             weights = np.clip((now - self._since[here]) / self._slow_start, _LEAST_WEIGHT, 1)
         if self._routing == "random":
             return _marked(here, weights, self.rng.random(count) * weights.sum())
-        node, targets = self.rng.integers(NODES, size=count), np.empty(count, np.int64)
-        for one in range(NODES):
+        nodes = self._turn.size
+        node, targets = self.rng.integers(nodes, size=count), np.empty(count, np.int64)
+        for one in range(nodes):
             mine, order = np.flatnonzero(node == one), self._order[one][here].argsort()
             turns = self._turn[one] + np.arange(mine.size + 1)
             targets[mine] = _marked(here[order], weights[order], turns[:-1] % weights.sum())
