@@ -23,6 +23,7 @@ from springboard.endpoint.document import Endpoint
 from springboard.front.front import Front
 from springboard.front.routes import create_app
 from springboard.torchserve import settings as torchserve
+from tests.stands.cloud import Cloud, cloud
 from tests.stands.served import served
 from tests.unit.control.hosts import IDENTITY, Control
 from tests.unit.deploy.conftest import Bench
@@ -112,3 +113,12 @@ def control(tmp_path: Path, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> 
     bench = Bench(tmp_path / "host", monkeypatch)
     monkeypatch.setenv("SPRINGBOARD_ROOT", str(bench.layout.root))
     return Control(bench, folder)
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Cloud]:
+    """A stand-in S3 with the buckets of transform jobs."""
+    with cloud() as one:
+        for bucket in ("dives", "scores"):
+            one.client("s3").create_bucket(Bucket=bucket)
+        yield one

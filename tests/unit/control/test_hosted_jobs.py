@@ -18,7 +18,7 @@ from springboard.deploy.stop import Stop, Stopped
 from springboard.endpoint.document import EndpointFileError
 from springboard.jobs import batch as batches
 from springboard.jobs.store import Store
-from tests.stands.cloud import Cloud, cloud
+from tests.stands.cloud import Cloud
 from tests.stands.served import served
 from tests.unit.control.test_transforms import asked
 
@@ -101,14 +101,6 @@ class Unit:
     def results(self, name: str) -> list[str]:
         found = self.aws.client("s3").list_objects_v2(Bucket="scores", Prefix=f"{name}/").get("Contents", [])
         return [one["Key"] for one in found]
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[Cloud]:
-    with cloud() as one:
-        for bucket in ("dives", "scores"):
-            one.client("s3").create_bucket(Bucket=bucket)
-        yield one
 
 
 @pytest.fixture

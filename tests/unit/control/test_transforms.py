@@ -26,7 +26,7 @@ from springboard.jobs.job import Job
 from springboard.jobs.opening import open_queue
 from springboard.jobs.store import Store
 from springboard.jobs.worker import Worker
-from tests.stands.cloud import Cloud, cloud
+from tests.stands.cloud import Cloud
 from tests.stands.waiting import wait_until
 from tests.unit.control.conftest import Plane
 from tests.unit.control.test_agent import BASE
@@ -157,14 +157,6 @@ def test_a_job_is_the_engines_host(tmp_path: Path) -> None:
     assert (host.endpoint, host.worker.workers, host.limits.max_object_bytes) == ("heat", 2, 2 * 2**20)
     assert host.asynchronous
     assert (host.asynchronous.max_concurrent, host.asynchronous.max_attempts) == (7, 1)
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[Cloud]:
-    with cloud() as one:
-        for bucket in ("dives", "scores"):
-            one.client("s3").create_bucket(Bucket=bucket)
-        yield one
 
 
 def put(aws: Cloud, key: str, body: bytes = b"x") -> None:
