@@ -44,8 +44,17 @@ from springboard.deploy.stop import Stopped
 
 log = logging.getLogger("springboard.control")
 
-_OURS = (ChannelError, Conflict, HostFileError, Rejected, RolloutError, StateError, Stopped, ValueError)
-EXPECTED = (*FAULTS, *_OURS)
+EXPECTED = (
+    *FAULTS,
+    ChannelError,
+    Conflict,
+    HostFileError,
+    Rejected,
+    RolloutError,
+    StateError,
+    Stopped,
+    ValueError,
+)
 _HEAL_SECONDS = 5.0
 _AGAIN_SECONDS = 1.0
 _LONGEST_REASON = 1000

@@ -8,6 +8,7 @@ that the document knows nothing of was moved by somebody else, then, Ansible say
 import logging
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from springboard.control.documents import Answer, Documents, location
 from springboard.control.endpoints import BUSY, ROLLING_BACK, Endpoints
@@ -67,8 +68,9 @@ class FleetAgent(HostAgent):
         except LeaseLost as error:
             log.warning("%s", error)
 
-    @property
+    @cached_property
     def _channels(self) -> Channels:
+        """One for good: it is asked every few seconds, and each would have made a client of S3 anew."""
         return Channels(self._bare().models)
 
     def _moved(self, document: Document) -> Channel | None:
