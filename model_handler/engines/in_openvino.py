@@ -21,12 +21,13 @@ from model_handler.network import CLIP_FRAMES, CLIP_SIZE, CONVOLUTIONS
 PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 FILE = "dive.xml"
 """What the quantised networks are called in their folder."""
-# Clips computed side by side, each on its share of the threads; more only take memory.
-_STREAMS = 4
+# Clips of a dive computed side by side, each on its share of the threads; more only take memory. Two threads
+# need half of one's time for a clip; with one each, a core stood idle at the last clip of an odd number.
+_STREAMS, _THREADS_A_STREAM = 4, 2
 
 
 class OpenVinoNetworks:
-    """Networks compiled for one clip; as many clips at once as there are streams.
+    """Networks compiled for one clip; of a dive as many clips at once as there are streams, of gates one.
 
     `threads` of the CPU are used in all. `quantised` is a folder with the dive's networks in int8, which then
     take the place of the checkpoint's; the gate computes in `dtype` anyway. OpenVINO's own cache of compiled
@@ -39,25 +40,24 @@ class OpenVinoNetworks:
     def __init__(
         self, checkpoint: Checkpoint, dtype: torch.dtype, threads: int, quantised: Path | None = None
     ) -> None:
-        streams = min(threads, _STREAMS)
         settings = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[dtype],
             "INFERENCE_NUM_THREADS": str(threads),
-            "NUM_STREAMS": str(streams),
             # Two workers would be pinned to the same cores.
             "ENABLE_CPU_PINNING": "NO",
         }
         core = openvino.Core()
 
-        def compiled(network: openvino.Model) -> Any:
-            queue = openvino.AsyncInferQueue(core.compile_model(network, "CPU", settings), streams)
+        def compiled(network: openvino.Model, streams: int) -> Any:
+            model = core.compile_model(network, "CPU", settings | {"NUM_STREAMS": str(streams)})
+            queue = openvino.AsyncInferQueue(model, streams)
             forget_pages(checkpoint.path)  # it keeps hold of the weights that it was given
             return queue
 
         dive = core.read_model(quantised / FILE) if quantised else dive_model(checkpoint.parts)
-        self._dive = compiled(dive)
+        self._dive = compiled(dive, max(min(threads // _THREADS_A_STREAM, _STREAMS), 1))
         self.has_gate = "gate" in checkpoint.parts
-        self._gate = compiled(_gate(checkpoint.parts["gate"])) if self.has_gate else None
+        self._gate = compiled(_gate(checkpoint.parts["gate"]), 1) if self.has_gate else None
 
     def features(self, clips: Tensor) -> Tensor:
         """Clips (N, 3, 16, 112, 112) -> features (N, 8192 at width 1), float32."""
