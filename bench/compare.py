@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import faults, limits, machine, picture, prices
+from bench.archives import with_config
 from bench.clips import CLIP, filmed
 from bench.contenders import BUCKET, OURS, Contender, contenders, reader_of, running
 from bench.load import drive
@@ -185,9 +186,10 @@ def _measure(args: argparse.Namespace, clip: Path, archive: Path, weights: Path)
     plan = Plan(clip.read_bytes(), args.clients, args.requests, videos, loses)
     found: dict[str, Any] = {"machine": machine.described(), "clip": clip.name, "sizes": list(videos)}
     before = limits.bare(clip, args.requests, environment)
-    with _store() as (put, reading):
+    with _store() as (put, reading), tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        two = with_config(archive, Path(folder), {"minWorkers": 2, "maxWorkers": 2})
         found["servers"] = []
-        for one in contenders(archive, port, put):
+        for one in contenders(archive, two, port, put):
             if not args.only or one.name in args.only:
                 found["servers"].append(measured(one, port, environment | reading, plan))
                 print(f"{one.name}: measured", flush=True)

@@ -48,9 +48,16 @@ class Contender:
     """Seconds for each video, so that few requests must do."""
 
 
-def contenders(archive: Path, port: int, put: Callable[[bytes], str] | None = None) -> list[Contender]:
-    """Return ours and the peers that this machine has. `put` puts a video into S3 and returns its key."""
-    ours = (sys.executable, "-m", "springboard", "serve", "--archive", str(archive), "--port", str(port))
+def contenders(
+    archive: Path, two: Path, port: int, put: Callable[[bytes], str] | None = None
+) -> list[Contender]:
+    """Return ours and the peers that this machine has.
+
+    `two` is the archive with two workers. `put` puts a video into S3 and returns its key.
+    """
+
+    def ours(archive: Path) -> tuple[str, ...]:
+        return (sys.executable, "-m", "springboard", "serve", "--archive", str(archive), "--port", str(port))
 
     def by_reference(video: bytes) -> Request:
         assert put
@@ -61,10 +68,10 @@ def contenders(archive: Path, port: int, put: Callable[[bytes], str] | None = No
         python = PEERS if module in ("litserve", "bentoml", "ray", "mosec") else sys.executable
         return Contender(name, (str(python), "-m", f"bench.peers.with_{module}"), path=path, **how)  # type: ignore[arg-type] # of Contender
 
-    found = [Contender(OURS, ours)]
+    found = [Contender(OURS, ours(archive)), Contender(f"{OURS}, two workers", ours(two))]
     if put:
         bucket = ("--allow-bucket", BUCKET)
-        found.append(Contender("springboard, from S3", (*ours, *bucket), request=by_reference))
+        found.append(Contender("springboard, from S3", (*ours(archive), *bucket), request=by_reference))
     found.append(peer("FastAPI + uvicorn", "fastapi"))
     if PEERS.exists():
         litserve = peer("LitServe", "litserve", ready="/health")

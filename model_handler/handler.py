@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import torch
 
 from model_handler import logs
 from model_handler.device import keep_freed_memory
@@ -31,9 +30,6 @@ class DiveHandler:
         if buckets := os.environ.get("SPRINGBOARD_VIDEO_BUCKETS"):
             # Which buckets may be read belongs to a deployment, not to a release.
             settings["video_buckets"] = buckets.replace(",", " ").split()
-        # TorchServe limits OpenMP to one thread; share the cores among the workers instead.
-        workers = max(1, int(config.get("maxWorkers", 1)))
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // workers))
         cv2.setNumThreads(1)
         keep_freed_memory()
         model = context.manifest["model"]
@@ -44,6 +40,7 @@ class DiveHandler:
             model["modelVersion"],
             properties.get("gpu_id"),
             Path(kept) if (kept := os.environ.get("SPRINGBOARD_CACHE")) else None,
+            max(1, int(config.get("maxWorkers", 1))),
         )
         self._pipeline.warm_up()
 

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from model_handler.request import storage
 from model_handler.request.errors import InternalError, OutOfMemory, ScoringError
 from model_handler.request.source import S3Object
 from model_handler.scoring import Assessment, Scorer
+from model_handler.turns import Turns
 from model_handler.video import FRAME_RATES, FrameRate, Limits, Video, decode
 
 log = logging.getLogger(__name__)
@@ -103,7 +104,8 @@ class _Row:
 class Pipeline:
     """Fetches, decodes and scores batches with the networks of one release.
 
-    What engines find out about this machine is kept in `cache`, where there is one.
+    What engines find out about this machine is kept in `cache`, where there is one. `workers` such processes
+    share it; on a CPU they take turns at all of its cores.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Pipeline:
         version: str,
         gpu_id: int | None = None,
         cache: Path | None = None,
+        workers: int = 1,
     ) -> None:
         device = choose_device(settings.device, gpu_id)
         dtype = choose_dtype(settings.precision, device)
@@ -121,9 +124,14 @@ class Pipeline:
         check_cudnn(device, dtype)
         self.settings = settings
         self.on_gpu = device.type == "cuda"
+        self._cores, self._workers = len(os.sched_getaffinity(0)), workers
+        self._turns = Turns(weights.with_name("turns")) if workers > 1 and not self.on_gpu else None
+        # TorchServe limits OpenMP to one thread.
+        torch.set_num_threads(max(self._cores // workers, 1) if self.on_gpu else self._cores)
         loaded = checkpoint.load(weights)
         quantised = weights.parent / QUANTISED if settings.precision == INT8 else None
-        networks = choose(loaded, device, dtype, settings.engine, cache, quantised)
+        with self._turn():
+            networks = choose(loaded, device, dtype, settings.engine, cache, quantised)
         self._scorer = Scorer(loaded, device, dtype, networks)
         self._model = {"name": name, "version": version}
         if self._scorer.trained_on:
@@ -135,7 +143,8 @@ class Pipeline:
 
     def warm_up(self) -> None:
         """Run the networks once, so that the first request is as fast as the next."""
-        self._scorer.warm_up()
+        with self._turn():
+            self._scorer.warm_up()
 
     def process(
         self,
@@ -151,19 +160,30 @@ class Pipeline:
         """
         none, unnamed = [False] * len(sources), [""] * len(sources)
         fresh = [_Row(*one) for one in zip(strips or none, ids or unnamed, strict=True)]
-        # One worker's one video may have all cores; several videos share them.
-        share = torch.get_num_threads() // max(len(sources), 1)
-        threads = 0 if share >= len(os.sched_getaffinity(0)) else max(share, 1)
+        threads = self._decoders(len(sources))
         rows = list(self._threads.map(self._load, sources, fresh, [threads] * len(sources)))
         alive = [row for row in rows if row.error is None]
         assessments: dict[int, Assessment] = {}
         if alive:
             try:
-                assessments = self._score(alive)
+                with self._turn():
+                    assessments = self._score(alive)
             except OutOfMemory as error:
                 for row in alive:
                     row.error = row.error or error
         return [self._answer(row, assessments.get(id(row))) for row in rows]
+
+    def _turn(self) -> AbstractContextManager[None]:
+        return self._turns.turn() if self._turns else nullcontext()
+
+    def _decoders(self, videos: int) -> int:
+        """Return how many threads decode each of so many videos, 0 for as many as there are cores.
+
+        One video has them all while no other worker computes.
+        """
+        alone = self._turns is not None and self._turns.free()
+        share = (self._cores if alone else self._cores // self._workers) // max(videos, 1)
+        return 0 if share >= self._cores else max(share, 1)
 
     def _load(self, source: bytes | S3Object | ScoringError, row: _Row, threads: int) -> _Row:
         with logs.about(row.request_id):  # on a thread of its own

@@ -184,9 +184,17 @@ def test_peers_are_measured_where_their_environment_is_made(
     if there:
         python.touch()
     monkeypatch.setattr(contenders, "PEERS", python)
-    names = [one.name for one in contenders.contenders(Path("dive-0.0.0-local.mar"), 1)]
+    archive = Path("dive-0.0.0-local.mar")
+    names = [one.name for one in contenders.contenders(archive, archive, 1)]
     peers = ["LitServe", "BentoML", "Ray Serve", "mosec"] if there else []
-    assert names == ["springboard", "FastAPI + uvicorn", *peers, "TorchServe", "the published way"]
+    assert names == [
+        "springboard",
+        "springboard, two workers",
+        "FastAPI + uvicorn",
+        *peers,
+        "TorchServe",
+        "the published way",
+    ]
 
 
 def test_a_server_that_does_not_start_is_said_so() -> None:

@@ -3,7 +3,9 @@
 import json
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -91,10 +93,37 @@ def test_threads_of_decoders_add_up_to_the_cores(
         raise EmptyBody("enough")
 
     monkeypatch.setattr(pipeline_module, "decode", counted)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 8 // workers)
+    monkeypatch.setattr(pipeline, "_cores", 8)
+    monkeypatch.setattr(pipeline, "_workers", workers)
     pipeline.process([dive_clip] * videos)
     assert taken == [each] * videos
+
+
+def test_of_two_workers_one_computes_while_the_other_decodes(
+    small_weights: Path, dive_clip: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    weights = tmp_path / small_weights.name
+    weights.symlink_to(small_weights)
+    one, two = (Pipeline(weights, Settings(), "dive", "1.0.0", workers=2) for _ in range(2))
+    monkeypatch.setattr(two, "_cores", 8)
+    decoded, taken = Event(), list[int]()
+
+    def counted(data: bytes, limits: Limits, frame_rate: FrameRate, threads: int) -> Video:
+        taken.append(threads)
+        decoded.set()
+        return decode(data, limits, frame_rate)
+
+    monkeypatch.setattr(pipeline_module, "decode", counted)
+    with ThreadPoolExecutor() as threads:
+        with one._turn():
+            answers = threads.submit(two.process, [dive_clip])
+            assert decoded.wait(60)
+            with pytest.raises(TimeoutError):
+                answers.result(1)
+        assert [answer.status for answer in answers.result(60)] == [200]
+    two.process([dive_clip])
+    assert taken == [4, 0], "all cores for a decoder only while nobody computes"
+    assert torch.get_num_threads() == len(os.sched_getaffinity(0))
 
 
 def test_no_memory_for_decoding_is_a_503(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
