@@ -1,11 +1,13 @@
 """What several tests share: weights, archives, clips, a real S3. Each is made once a session."""
 
+import inspect
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import torch
 
@@ -21,6 +23,11 @@ from tests.stands.seaweedfs import ObjectStore, seaweedfs
 # In the background of a shell without job control we would ignore Ctrl-C, and so would what tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# httpx gives up after 5 s, and a busy machine may stand still for longer. All of its calls have one object as
+# their default.
+_patience = inspect.signature(httpx.get).parameters["timeout"].default
+_patience.connect = _patience.read = _patience.write = _patience.pool = 60.0
 
 
 @pytest.fixture(scope="session")
