@@ -2,7 +2,6 @@
 
 import os
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,12 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 class Systemd:
-    """One listening socket and one notification socket, for generation after generation."""
+    """One listening socket, one notification socket and one log, for generation after generation."""
 
     def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
         self._socket = socket.create_server((host, 0), backlog=2048)
         self.url = "http://{}:{}".format(*self._socket.getsockname())
+        self.log = folder / "front.log"
         self._address = str(folder / "notify")
         self._told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._told.bind(self._address)
@@ -33,8 +33,9 @@ class Systemd:
         command = [sys.executable, "-c", HAND_OVER, str(self._socket.fileno()), str(SPRINGBOARD), "serve"]
         command += [*map(str, arguments)]
         environment = {**os.environ, "NOTIFY_SOCKET": self._address}
-        said = {"stderr": subprocess.PIPE, "text": True, **options}
-        return Child(command, env=environment, pass_fds=[self._socket.fileno()], **said)
+        with self.log.open("ab") as log:  # a pipe that nobody reads would fill
+            said = {"stderr": log, **options}
+            return Child(command, env=environment, pass_fds=[self._socket.fileno()], **said)
 
     def wait_told(self, state: str) -> None:
         self._told.settimeout(120)
