@@ -99,7 +99,7 @@ def test_deploying_what_is_served_changes_nothing(scene: Scene) -> None:
     [
         ("1.2.0-raises", "attempts failed (handler_raised"),
         ("1.2.0-fails", "attempts failed (model_error"),
-        ("1.2.0-slow", "p95: "),
+        ("1.2.0-slow", "max_p95_ratio"),  # of the answers or of what a clip costs, whichever it knows first
         ("1.2.0-dies", "1.2.0-dies"),
         ("1.2.0-unloadable", "weights are missing"),
         ("1.2.0-off", "gives the golden clip 94.1500 points, and its manifest says 84.1500"),
