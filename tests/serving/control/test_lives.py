@@ -117,8 +117,13 @@ def _others_live_beside(machine: Machine) -> None:
     told = sagemaker.list_endpoints(StatusEquals="InService")["Endpoints"]
     assert {one["EndpointName"] for one in told} == {"dives", "others"}
     machine.until_ready("others")
-    served = {machine.invoke("others")["InvokedProductionVariant"] for _ in range(40)}
-    assert served == {"New", "Old"}
+    served: set[str] = set()
+
+    def both_serve() -> bool:  # the endpoint is ready when one of them is
+        served.add(machine.invoke("others")["InvokedProductionVariant"])
+        return served == {"New", "Old"}
+
+    wait_until(both_serve, "both variants to answer")
     copies = re.compile(r'springboard_shadow_requests_total{.*release="7\.2\.0".*} [1-9]')
     wait_until(lambda: bool(copies.search(machine.metrics("others"))), "copies to be scored")
     (told,) = sagemaker.describe_endpoint(EndpointName="others")["ShadowProductionVariants"]
