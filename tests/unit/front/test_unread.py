@@ -56,7 +56,10 @@ def test_a_body_without_end_ends_its_connection_after_the_answer(
 
 
 @pytest.mark.parametrize("first", [b"POST /invocations", b"POST /invocation", b"GET /ping"])
-def test_a_small_body_on_the_wrong_path_costs_nobody_the_connection(guarded: Scoring, first: bytes) -> None:
+def test_a_small_body_on_the_wrong_path_costs_nobody_the_connection(
+    guarded: Scoring, first: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unread, "_DISCARD_SECONDS", 60)  # however long it takes to come
     body = EVIL * 100
     head = first + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
     last = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

@@ -25,10 +25,11 @@ def test_a_notify_socket_that_cannot_be_told_is_logged_and_ends_nothing(
     assert f"cannot tell systemd READY=1: NOTIFY_SOCKET is {address!r}" in record.getMessage()
 
 
-@pytest.mark.parametrize("address", ["notify", "@springboard-test-notify"])
+@pytest.mark.parametrize("address", ["notify", "@springboard-test-notify-PID"])
 def test_a_notify_socket_is_told(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        address = address.replace("PID", str(os.getpid()))  # the name is the whole machine's
         told.bind(address.replace("@", "\0"))
         monkeypatch.setenv("NOTIFY_SOCKET", address)
         systemd.notify("STOPPING=1")
