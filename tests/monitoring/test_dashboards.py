@@ -170,7 +170,7 @@ def test_every_panel_shows_data_for_every_value_of_every_variable(stack: Stack, 
         return not missing
 
     try:
-        wait_until(complete, "data in every panel", 90)
+        wait_until(complete, "data in every panel", 240)
     except AssertionError:
         pytest.fail(f"no data in: {missing}")
 

@@ -23,7 +23,7 @@ from tests.stands.waiting import wait_until
 
 def once(*arguments: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": str(columns), "LINES": "24"}
-    command = [str(SPRINGBOARD), "top", "--once", "--seconds", "1.5", *arguments]
+    command = [str(SPRINGBOARD), "top", "--once", "--seconds", "5", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
