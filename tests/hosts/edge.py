@@ -80,11 +80,18 @@ class Edge:
             "../tests/hosts/role.yml", check=check, springboard=[self.node], **{**SETTINGS, **more}
         )
 
-    def log(self, path: str) -> dict[str, Any]:
-        """The access log's last line of this path."""
-        lines = self.node.sh("journalctl -t springboard_edge -o cat").splitlines()
-        logged: list[dict[str, Any]] = [json.loads(line) for line in lines if line.startswith("{")]
-        return [line for line in logged if line["path"] == path][-1]
+    def log(self, request_id: str) -> dict[str, Any]:
+        """The access log's line of a request, once the journal has it."""
+        found: list[dict[str, Any]] = []
+
+        def read() -> bool:
+            lines = self.node.sh("journalctl -t springboard_edge -o cat").splitlines()
+            logged = [json.loads(line) for line in lines if line.startswith("{")]
+            found.extend(line for line in logged if line["request_id"] == request_id)
+            return bool(found)
+
+        wait_until(read, f"the log of {request_id}")
+        return found[0]
 
 
 @contextmanager
@@ -122,5 +129,5 @@ def running_edge(hosts: Hosts, folder: Path) -> Iterator[Edge]:
 
 
 def served(edge: Edge) -> str:
-    """The certificate that the host shows."""
+    """The certificate that the host shows: nginx takes another one a moment after it was told of it."""
     return ssl.get_server_certificate((edge.node.address, 443)).strip()

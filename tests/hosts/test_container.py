@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,11 @@ class Container:
     def runs(self) -> bool:
         """Whether its first process is no longer the engine's, which sets it up."""
         user = self.config["User"].partition(":")[0]
-        return any(
-            f"Uid:\t{user}\t" in Path(f"/proc/{pid}/status").read_text()
-            for pid in _children(self.child.process.pid)
-        )
+        for pid in _children(self.child.process.pid):
+            with suppress(OSError):  # what sets it up comes and goes
+                if f"Uid:\t{user}\t" in Path(f"/proc/{pid}/status").read_text():
+                    return True
+        return False
 
     def ask(self, *arguments: str) -> tuple[int, str]:
         """Call it from within its network; return the status, 0 where nobody listens, and the body."""

@@ -155,12 +155,15 @@ def test_certificates_and_ssh_keys_alone_are_changed_and_nobody_is_locked_out(
     def authorized(node: Node) -> list[str]:
         return node.sh("cat ~ubuntu/.ssh/authorized_keys").splitlines()
 
+    def shows(node: Node) -> bool:
+        return ssl.get_server_certificate((node.address, 443)).strip() == pem.read_text().strip()
+
     changed = play(ours, other)
     assert changed.ok, changed.output
     assert not any(f"TASK [{one}" in changed.output for one in ("base : u", "torchserve : L", "front : L"))
     assert "PRIVATE KEY" not in changed.output
     for node in pair.nodes:
-        assert ssl.get_server_certificate((node.address, 443)).strip() == pem.read_text().strip()
+        wait_until(partial(shows, node), "the new certificate")
         assert authorized(node) == [ours, other]
         assert 0 < changed.count("changed", node.name) <= 10, changed.output
     again = play(ours, other, batches=["100%"])
