@@ -13,8 +13,9 @@ from springboard.control.alarms import KNOWN, Prometheus
 from springboard.control.documents import Documents
 from springboard.control.endpoints import Endpoints
 from springboard.control.fleet import FleetAgent, FleetEndpoints
-from springboard.control.hosted import AsUser, HostAgent
+from springboard.control.hosted import HostAgent
 from springboard.control.lease import Lease
+from springboard.control.lent import AsUser
 from springboard.control.names import Identity
 from springboard.control.place import Site
 from springboard.control.store import Folder, store_of

@@ -14,7 +14,7 @@ from springboard.control.documents import Documents
 from springboard.control.endpoints import BUSY, Endpoints
 from springboard.control.errors import ControlError
 from springboard.control.fleet import FleetEndpoints
-from springboard.control.hosted import AsUser
+from springboard.control.lent import AsUser
 from springboard.control.names import MODEL, Identity
 from springboard.control.place import Place
 from springboard.control.store import Prefix

@@ -26,8 +26,9 @@ from springboard.control import hosted, hosted_jobs
 from springboard.control.alarms import Prometheus
 from springboard.control.documents import Documents
 from springboard.control.fleet import FleetAgent
-from springboard.control.hosted import AsUser, HostAgent
+from springboard.control.hosted import HostAgent
 from springboard.control.hosted_jobs import HostTransformer
+from springboard.control.lent import AsUser
 from springboard.control.store import DocumentStore, Folder, Prefix
 from springboard.endpoint.document import Endpoint
 from springboard.front.front import Front

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from springboard.control.errors import ControlError
-from springboard.control.hosted import AsUser
+from springboard.control.lent import AsUser
 from springboard.control.store import Folder
 from springboard.control.strict import DocumentError, checked
 from tests.unit.control.hosts import Control
