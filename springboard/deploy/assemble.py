@@ -82,7 +82,7 @@ def name_of(layout: Layout, host: Host, version: str) -> str:
     runtime = Runtime.load(host.worker.runtime)
     unit = layout.unit.read_bytes() if layout.unit.exists() else b""
     made_of = [runtime.id, str(host.worker.runtime), _workers(host), hashlib.sha256(unit).hexdigest()]
-    return f"{version}_{hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:7]}"
+    return f"{version}_{hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:7]}{layout.mark}"
 
 
 def make(layout: Layout, host: Host, version: str) -> Instance:

@@ -4,6 +4,7 @@ An instance is never edited: what configures it is in its name, so a changed con
 """
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from springboard.torchserve.starting import NotStarted, wait_ready
 _ANSWER_SECONDS = 60.0
 # One that had to be started again this often while loading will not load.
 _PATIENCE_RESTARTS = 2
+# As assemble.py names those that have a layout's mark.
+_MARKED = re.compile(r"_[0-9a-f]{7}(?P<mark>-\d+)$")
 
 
 class InstanceError(Exception):
@@ -175,6 +178,15 @@ class Instance:
 
 
 def every(layout: Layout) -> list[Instance]:
-    """Return the instances on this host, by name."""
-    folders = sorted(layout.instances.iterdir()) if layout.instances.is_dir() else []
-    return [Instance(layout, folder.name) for folder in folders]
+    """Return the instances of one endpoint on this host, by name; others' are beside them."""
+    return [Instance(layout, name) for name in names(layout) if _mark(name) == layout.mark]
+
+
+def names(layout: Layout) -> list[str]:
+    """Return the names of all instances on this host, whosever they are."""
+    return sorted(path.name for path in layout.instances.iterdir()) if layout.instances.is_dir() else []
+
+
+def _mark(name: str) -> str:
+    found = _MARKED.search(name)
+    return found["mark"] if found else ""

@@ -42,6 +42,11 @@ class Layout:
         return self.root / "var/lib/springboard/instances"
 
     @property
+    def mark(self) -> str:
+        """What its instances' names end in, apart from those of other endpoints beside them."""
+        return ""
+
+    @property
     def state(self) -> Path:
         """What is promoted."""
         return self.root / "var/lib/springboard/deployment.json"

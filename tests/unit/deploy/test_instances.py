@@ -1,12 +1,13 @@
 """What an instance says when it does not come up, or scores its golden clip wrongly."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from springboard.deploy import units as services
-from springboard.deploy.instances import Instance, InstanceError
+from springboard.deploy.instances import Instance, InstanceError, every
 from springboard.deploy.layout import Layout
 from springboard.releases.manifest import Golden
 
@@ -51,6 +52,22 @@ def test_an_instance_that_takes_too_long_is_told_with_its_last_word(
 ) -> None:
     said = says(instance, monkeypatch, ["INFO x MODEL_LOG - loading", "INFO x MODEL_LOG - warming up"])
     assert "was not ready after 0 s (ready_timeout_seconds): warming up." in said
+
+
+@dataclass(frozen=True)
+class _Second(Layout):
+    @property
+    def mark(self) -> str:
+        return "-2"
+
+
+def test_instances_of_endpoints_beside_each_other_are_told_apart(tmp_path: Path) -> None:
+    layout, second = Layout(tmp_path), _Second(tmp_path)
+    for name in ("1.0.0_abc1234", "1.0.0-2_abc1234", "1.0.0_abc1234-2", "1.0.0_abc1234-22", "1.0.0-2"):
+        (layout.instances / name).mkdir(parents=True)
+    assert [one.name for one in every(layout)] == ["1.0.0-2", "1.0.0-2_abc1234", "1.0.0_abc1234"]
+    (one,) = every(second)
+    assert (one.name, one.version) == ("1.0.0_abc1234-2", "1.0.0")
 
 
 def test_only_restarts_since_its_start_count(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
