@@ -113,6 +113,30 @@ def test_a_body_where_none_belongs_is_refused_unread(nginx: Edge, method: bytes,
     assert json.loads(received.rpartition(b"\r\n\r\n")[2])["error"]["code"] == "unexpected_body"
 
 
+def test_below_a_further_endpoints_path_the_rules_are_the_firsts(guarded: Scoring, tmp_path: Path) -> None:
+    below, front = b"/endpoints/others/front", f"127.0.0.1:{guarded.port}"
+    with edge(tmp_path, front, edge_control=True, edge_max_body_bytes=1_000_000) as nginx:
+        for path in (b"/", b"/ping", b"/docs", b"/openapi.json", b"/page/x", b"/metrics"):
+            received = nginx.exchange(request(b"POST " + below + path, length=BODY), b"x" * 1000)
+            assert received.startswith(b"HTTP/1.1 413"), received
+            assert json.loads(received.rpartition(b"\r\n\r\n")[2])["error"]["code"] == "unexpected_body"
+        shown = (
+            b"/metrics",
+            b"/metrics/torchserve",
+            b"/status",
+            b"/%6detrics",
+            b"/x/../metrics",
+            b"//metrics",
+        )
+        for path in shown:
+            received = nginx.exchange(request(b"GET " + below + path))
+            assert received.startswith(b"HTTP/1.1 403"), received
+        for path in (b"/invocations", b"/aqa/", b"/predictions/dive"):
+            received = nginx.exchange(request(b"POST " + below + path, length=1_000_001))
+            assert received.startswith(b"HTTP/1.1 413"), received
+            assert b"max_body_bytes is 1,000,000" in received
+
+
 def test_a_body_without_credentials_is_held_nowhere(nginx: Edge, guarded: Scoring, tmp_path: Path) -> None:
     for _ in range(3):
         received = nginx.exchange(request(b"POST /invocations", length=BODY), b"x" * BODY)

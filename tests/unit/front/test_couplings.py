@@ -56,18 +56,16 @@ def paths(app: FastAPI) -> set[str]:
     return found
 
 
-def locations() -> Iterator[tuple[str, str]]:
+def locations(control: bool = False) -> Iterator[tuple[str, str]]:
     """The public server's locations, as (modifier, path); those of a loop come one by one."""
     text = (EDGE / "templates" / "nginx.conf.j2").read_text().partition("# nginx's own counters")[0]
     given = Environment(autoescape=True).compile_expression
+    (below,) = re.findall(r"{% set further = (.*?) %}", text)
+    place = "location {{ path }} {"
     for listed in re.findall(r"{% for path in (.*?) %}", text):
-        # Loops over paths with their modifiers stand before the others.
-        place = "location {{ path }} {" if "= /" in listed else "location = {{ path }} {"
-        each = "".join(
-            place.replace("{{ path }}", path) + "\n" for path in given(listed)(edge_control=False) or ()
-        )
-        text = text.replace(place, each, 1)
-    yield from re.findall(r"location (=?) ?([/\w.]+) {", text)
+        found = given(listed)(edge_control=control, further=given(below)()) or ()
+        text = text.replace(place, "".join(place.replace("{{ path }}", path) + "\n" for path in found), 1)
+    yield from re.findall(r"location (=|~|) ?(\S+) {", text)
 
 
 def test_every_route_passes_the_edge_and_the_edge_lets_nothing_else_pass(app: FastAPI) -> None:
@@ -79,6 +77,18 @@ def test_every_route_passes_the_edge_and_the_edge_lets_nothing_else_pass(app: Fa
     # `/` answers 404 in the front's words.
     assert exact - {"/"} <= asked | {f"{path}/" for path in asked}
     assert not {prefix for prefix in prefixes if not any(path.startswith(prefix) for path in asked)}
+
+
+def test_all_that_passes_the_edge_passes_it_below_a_further_endpoints_path() -> None:
+    given = list(locations(control=True))
+    further = [re.compile(path) for modifier, path in given if modifier == "~"]
+    assert len(further) == 3
+    for modifier, path in given:
+        if modifier == "~" or path.startswith(("/.errors/", "/stub_status")) or path in ("/", "/endpoints/"):
+            continue
+        asked = f"/endpoints/others/front{path}{'' if modifier else 'more'}"
+        assert sum(bool(one.match(asked)) for one in further) == 1, asked
+    assert not any(one.match("/endpoints/others/invocations") for one in further)
 
 
 def errors() -> dict[str, type[ScoringError]]:
