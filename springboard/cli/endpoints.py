@@ -14,6 +14,7 @@ from springboard.control.documents import Documents
 from springboard.control.endpoints import BUSY, Endpoints
 from springboard.control.errors import ControlError
 from springboard.control.fleet import FleetEndpoints
+from springboard.control.further import HostEndpoints
 from springboard.control.lent import AsUser
 from springboard.control.names import MODEL, Identity
 from springboard.control.place import Place
@@ -22,7 +23,8 @@ from springboard.releases.manifest import ReleaseError
 from springboard.system.files import lock
 
 app = typer.Typer(
-    help="List, describe and update the endpoints of a control plane on this machine.", no_args_is_help=True
+    help="List, describe, update and delete the endpoints of a control plane on this machine.",
+    no_args_is_help=True,
 )
 
 Control = Annotated[
@@ -79,8 +81,7 @@ def update(
     except ValueError as error:
         fail(f"--deployment-config is no JSON: {error}")
     plane.call("UpdateEndpoint", asked)
-    if not plane.served:
-        typer.echo(f"springboard: no server is at work in {control}: it is done when one begins", err=True)
+    plane.warn()
     while wait:
         told = plane.call("DescribeEndpoint", {"EndpointName": name})
         if told["EndpointStatus"] not in BUSY:
@@ -90,11 +91,20 @@ def update(
         time.sleep(_LOOK_SECONDS)
 
 
+@app.command()
+def delete(name: Name, control: Control, control_as: ControlAs = _SOMEBODY) -> None:
+    """Delete an endpoint, as DeleteEndpoint does: its server takes away what serves."""
+    plane = _Plane(control, control_as)
+    plane.call("DeleteEndpoint", {"EndpointName": name})
+    plane.warn()
+
+
 class _Plane:
     """The operations of SageMaker's API, without its wire."""
 
     def __init__(self, at: str, called: str) -> None:
         shared = at.startswith("s3://")
+        self._at = at
         self._place = Place(Path(at).expanduser().resolve())
         self._hosted = shared or (self._place.root / MODEL).is_dir()  # what springboard agent follows
         found = self._place.root if self._hosted else self._place.documents
@@ -109,16 +119,18 @@ class _Plane:
             fail(f"--control: {error}")
         except ValueError as error:
             fail(f"--control-as: {error}")
-        endpoints = FleetEndpoints(documents) if shared else Endpoints(documents)
+        kind = FleetEndpoints if shared else HostEndpoints if self._hosted else Endpoints
+        endpoints = kind(documents)
         self._operations = endpoints.operations
 
-    @property
-    def served(self) -> bool:
-        """Whether a server is at work in the folder; on a host it is systemd's to have an agent there."""
-        if self._hosted:
-            return True
+    def warn(self) -> None:
+        """Say so where no server is at work in the folder."""
+        if self._hosted:  # it is systemd's to have an agent there
+            return
         with self._place.lock.open("a+") as held:
-            return not lock(held)
+            if lock(held):
+                nobody = f"no server is at work in {self._at}: it is done when one begins"
+                typer.echo(f"springboard: {nobody}", err=True)
 
     def call(self, name: str, asked: dict[str, Any]) -> dict[str, Any]:
         """Return an operation's answer, its times as text; end the command with what SageMaker says of it."""

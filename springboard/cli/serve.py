@@ -144,11 +144,13 @@ def serve(
             listening = handed_over or _listen(host, port)
             endpoint, companions = plane.endpoint(), [lambda _: plane.keep(_called(listening))]
         elif endpoint_file is not None:
+            companions = list[Companion]()
             if control_documents:
-                from springboard.cli.agent import routes
+                from springboard.cli.plane import routes
 
                 plane_routes = routes(
                     control_documents,
+                    endpoint_file,
                     called=control_as,
                     registry=control_registry,
                     lenient=control_lenient,
@@ -156,8 +158,9 @@ def serve(
                     fleet=control_fleet,
                 )
                 options = replace(options, add_routes=plane_routes)
+                companions = plane_routes.companions
             listening = handed_over or _listen(host, port)
-            endpoint, companions = endpoints.load(endpoint_file), list[Companion]()
+            endpoint = endpoints.load(endpoint_file)
         else:
             archive = _checked(archive)
             listening = handed_over or _listen(host, port)

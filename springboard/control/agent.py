@@ -171,7 +171,10 @@ class Agent:
 
     def _heal(self, document: Document) -> None:
         if document["serving"]:
-            self._rollout(document, document["serving"]).heal()
+            rollout = self._rollout(document, document["serving"])
+            rollout.heal()
+            with self._alone():
+                rollout.tidy()
 
     def _released(self, variants: list[Document]) -> list[Document]:
         """Return them with their releases, which are here then; for new weights they were before."""

@@ -53,13 +53,17 @@ class Endpoints:
         name = asked["EndpointName"]
         wanted = self._wanted(asked["EndpointConfigName"], asked.get("DeploymentConfig"))
         document = {"status": CREATING, "modified": time.time(), "wanted": wanted, "serving": None}
-        with self._creating:
+        with self._creating, self._store.turn():
             there = self._store.every(ENDPOINT)
+            document["slot"] = slot = min(set(range(len(there) + 1)) - {slot_of(one) for one in there})
             if name not in {one["name"] for one in there}:
                 self._check_room(there)
-            document["slot"] = min(set(range(len(there) + 1)) - {slot_of(one) for one in there})
+                self._check_place(slot, wanted)
             arn = self._documents.create(ENDPOINT, name, document, asked.get("Tags", []))
         return {"EndpointArn": arn}
+
+    def _check_place(self, slot: int, wanted: Document) -> None:
+        """Refuse what an endpoint cannot serve in its place; here all places are alike."""
 
     def _check_room(self, there: list[Document]) -> None:
         starting = sum(one["status"] == CREATING for one in there)
@@ -80,6 +84,7 @@ class Endpoints:
                 made["deployment"] = document.get("last_deployment")
             if asked.get("RetainAllVariantProperties"):
                 made |= _retained(made, document["serving"], left_out)
+            self._check_place(slot_of(document), made)
             return _begun(document, made)
 
         return self._changed(asked["EndpointName"], how)

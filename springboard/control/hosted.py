@@ -1,12 +1,14 @@
 """The agent of a host: root, which takes documents and never a request, beside `springboard deploy`.
 
-A host has one endpoint. What somebody deployed or rolled back otherwise, Ansible say, is found and told in
-the documents: what serves is the truth, whoever had it serve.
+That deploys a host's first endpoint; further ones are the control plane's alone (`further`). What somebody
+deployed or rolled back so, Ansible say, is found and told in the documents: what serves is the truth,
+whoever had it serve.
 """
 
 import logging
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +21,7 @@ from springboard.control.endpoints import BUSY, IN_SERVICE
 from springboard.control.names import CONFIG, ENDPOINT
 from springboard.control.names import MODEL as MODEL_KIND
 from springboard.control.store import Conflict, Document, DocumentStore
-from springboard.control.strict import DocumentError, checked
+from springboard.control.strict import DocumentError, checked, slot_said
 from springboard.deploy import follow as following
 from springboard.deploy import settings
 from springboard.deploy import state as deployment
@@ -36,23 +38,21 @@ _LOOK_SECONDS = 1.0
 _AGAIN_SECONDS = 5.0
 
 
+class NameTaken(Exception):
+    """What serves cannot be told under its name; the message says what to do."""
+
+
 @dataclass(frozen=True)
-class HostAgent(Agent):
-    """The agent of a host's one endpoint."""
+class OnHost(Agent, ABC):
+    """The agent of an endpoint on a host, where it is root."""
 
-    def follow(self, document: Document) -> None:
-        """Do what an endpoint's status asks for, and report how it ended."""
-        super().follow(self._adopted(document))
-
-    def resume(self, document: Document) -> None:
-        """Have serve again what did when we ended, for all who deploy here."""
-        super().resume(document)
-        if document["serving"]:
-            self._drive(document, document["serving"])
+    @abstractmethod
+    def begin(self) -> None:
+        """Do what is to be done where there is no document; raise `Stopped` where none is waited for."""
 
     def _read(self) -> Document | None:
-        document = super()._read()
-        return checked(document) if document else None
+        found = self.store.read(ENDPOINT, self.name)
+        return checked(found[0]) if found and slot_said(found[0]) == self.place.slot else None
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -76,6 +76,21 @@ class HostAgent(Agent):
         queue = self._queue(document) if wanted["async"] else None  # without, it is host.yml's
         host = host_of(self._bare(), document["name"], wanted, queue)
         return Host.model_validate(host.model_dump(by_alias=True))
+
+
+@dataclass(frozen=True)
+class HostAgent(OnHost):
+    """The agent of a host's first endpoint, which is Ansible's, too."""
+
+    def follow(self, document: Document) -> None:
+        """Do what an endpoint's status asks for, and report how it ended."""
+        super().follow(self._adopted(document))
+
+    def resume(self, document: Document) -> None:
+        """Have serve again what did when we ended, for all who deploy here."""
+        super().resume(document)
+        if document["serving"]:
+            self._drive(document, document["serving"])
 
     def _settled(self, document: Document, serving: Document, told: Document) -> None:
         self._drive(document, serving)
@@ -152,6 +167,12 @@ class HostAgent(Agent):
         """Have a document of what was deployed before there were any."""
         state, host = deployment.load(self.place.state), self._bare()
         if state.promoted and not state.deploying:
+            taken = self.store.read(ENDPOINT, host.endpoint)
+            if taken and slot_said(taken[0]) != self.place.slot:
+                raise NameTaken(
+                    f"{state.promoted.version} was deployed as {host.endpoint}, and another endpoint of that "
+                    "name is here already: delete that one, or have springboard_endpoint be another name"
+                )
             self.first(host.endpoint, self.found(host, state.promoted.version, None))
 
     def first(self, name: str, serving: Document) -> None:
@@ -230,18 +251,18 @@ class HostAgent(Agent):
         return said(called)
 
 
-def work(agent: HostAgent) -> None:
-    """Have a host serve what the one endpoint's document says until told to stop; `agent` has no name yet."""
+def work(agent: OnHost) -> None:
+    """Have a host serve what the document of one place says until told to stop; `agent` has no name yet."""
     while True:
         try:
             agent.ask()
-            if name := _endpoint(agent.store):
+            if name := _endpoint(agent.store, agent.place.slot):
                 replace(agent, name=name).run()
             else:
                 agent.begin()
         except Stopped:
             return
-        except DocumentError as error:
+        except (DocumentError, NameTaken) as error:
             log.error("%s; what serves goes on", error)
             time.sleep(_AGAIN_SECONDS)
         except EXPECTED as error:
@@ -253,8 +274,8 @@ def work(agent: HostAgent) -> None:
         time.sleep(agent.look_seconds)
 
 
-def _endpoint(store: DocumentStore) -> str:
-    documents = [checked(one) for one in store.every(ENDPOINT)]
+def _endpoint(store: DocumentStore, slot: int) -> str:
+    documents = [checked(one) for one in store.every(ENDPOINT) if slot_said(one) == slot]
     return min((str(one["name"]) for one in documents), default="")
 
 

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from springboard.control import sources
 from springboard.control.documents import Documents
+from springboard.control.endpoints import slot_of
 from springboard.control.errors import ControlError
 from springboard.control.inputs import Inputs
-from springboard.control.names import TRANSFORM
+from springboard.control.names import ENDPOINT, FRONT, TRANSFORM
 from springboard.control.store import Document, Folder
 from springboard.control.transforming import Transformer, TransformError
 from springboard.control.transforms import turn
@@ -52,10 +53,11 @@ class HostTransformer(Transformer):
     def _scoring(
         self, document: Document, settings: Async, queue: LocalQueue
     ) -> Iterator[Callable[[], None]]:
-        path = f"/predictions/{MODEL}/{self._release(document)}"
+        release = self._release(document)
+        path, front = f"/predictions/{MODEL}/{release}", self.front + self._below(release)
 
         def asking(pause: Callable[[float], bool]) -> Asking:
-            return Asking(self.front, self.token, (), pause, path)
+            return Asking(front, self.token, (), pause, path)
 
         worker = Worker(settings, self.name, queue, asking, self.store)
         worker.start()
@@ -63,6 +65,13 @@ class HostTransformer(Transformer):
             yield self._look
         finally:
             worker.stop(_STOP_SECONDS)
+
+    def _below(self, release: str) -> str:
+        """Return below which path of the front an endpoint serves a release, the first one before others."""
+        for one in sorted(self.documents.every(ENDPOINT), key=slot_of):
+            if any(variant["release"] == release for variant in (one["serving"] or {}).get("variants", [])):
+                return f"/endpoints/{one['name']}{FRONT}" if slot_of(one) else ""
+        return ""
 
     def _release(self, document: Document) -> str:
         return sources.release_of(document["model"], self.registry)

@@ -7,6 +7,8 @@ MODEL, CONFIG, ENDPOINT, TRANSFORM = KINDS = ("model", "endpoint-config", "endpo
 SAID = {MODEL: "model", CONFIG: "endpoint configuration", ENDPOINT: "endpoint", TRANSFORM: "transform job"}
 # Of one server; memory mostly ends before.
 MOST_ENDPOINTS = 10
+# Below an endpoint's path: all that a server of its own would have at its root.
+FRONT = "/front"
 _IDENTITY = re.compile(r"(?P<region>[a-z]{2}(-[a-z]+)+-\d):(?P<account>\d{12})")
 _ARN = re.compile(
     r"arn:aws[a-z-]*:sagemaker:(?P<region>[a-z0-9-]*):(?P<account>\d{12}):(?P<kind>[^/]+)/(?P<name>[a-zA-Z0-9-]+)"

@@ -28,19 +28,64 @@ class PlaceError(Exception):
 
 @dataclass(frozen=True)
 class Site(Layout):
-    """A host, which has one endpoint."""
+    """A host, and on it each endpoint's own, by its `slot`; slot 0 is what Ansible knows of it."""
 
     slot: int = 0
 
+    def at(self, slot: int) -> "Site":
+        """Return another endpoint's place on the same host."""
+        return Site(self.root, slot)
+
     @property
     def own(self) -> Path:
-        """What is this endpoint's alone."""
-        return self.root / "var/lib/springboard/control"
+        """What is this endpoint's alone; of the first one beside what is all endpoints'."""
+        shared = self.root / "var/lib/springboard"
+        return shared / "e" / str(self.slot) if self.slot else shared
+
+    @property
+    def endpoint(self) -> Path:
+        """What the front reads."""
+        return self.root / f"etc/springboard/endpoints/{self.slot}.yml" if self.slot else super().endpoint
+
+    @property
+    def releases(self) -> Path:
+        """Verified copies of releases, a folder each."""
+        return self.own / "releases"
+
+    @property
+    def mark(self) -> str:
+        """What its instances' names end in: all are in one folder, as their units know them."""
+        return f"-{self.slot}" if self.slot else ""
+
+    @property
+    def state(self) -> Path:
+        """What is promoted."""
+        return self.own / "deployment.json"
+
+    @property
+    def figures(self) -> Path:
+        """Where the first one's are told; those of others nowhere."""
+        return self.own / "no-figures" if self.slot else super().figures
+
+    @property
+    def workerless(self) -> Path:
+        """Since when which instances have no worker; gone after a reboot, as they are."""
+        return self.root / f"run/springboard/workerless-{self.slot}.json" if self.slot else super().workerless
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one deployment at work at this endpoint."""
+        return self.own / "lock" if self.slot else super().lock
+
+    @property
+    def beginning(self) -> Path:
+        """Held by the one endpoint that begins: memory shows what those before it have taken."""
+        return self.root / "run/lock/springboard-endpoint.lock"
 
     @property
     def jobs(self) -> Path:
         """Queues that are an endpoint's own, a folder each: those of the front and its worker, not root's."""
-        return self.root / "var/lib/springboard-jobs/endpoints"
+        return self.own / "jobs" if self.slot else self.root / "var/lib/springboard-jobs/endpoints"
 
 
 @dataclass(frozen=True)
@@ -69,24 +114,19 @@ class Place(Site):
         return self.root / "found"
 
     @property
+    def mark(self) -> str:
+        """Nothing: each endpoint's instances are in a folder of its own."""
+        return ""
+
+    @property
     def unit(self) -> Path:
         """Nothing: children have no units."""
         return self.own / "no-unit"
 
     @property
-    def releases(self) -> Path:
-        """Verified copies of releases, a folder each."""
-        return self.own / "releases"
-
-    @property
     def instances(self) -> Path:
         """What runs or ran, a folder each."""
         return self.own / "up"
-
-    @property
-    def state(self) -> Path:
-        """What is promoted."""
-        return self.own / "deployment.json"
 
     @property
     def figures(self) -> Path:

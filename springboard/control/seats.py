@@ -1,30 +1,26 @@
 """A server's endpoints side by side: each has a front, instances, and an agent that deploys there.
 
-So has the one transform job at work, after the endpoints.
-
-The first one's front is the server's own. Who calls another by its name gets to that one's, and below
-`/endpoints/NAME/front` to all that a server has at its root: `/metrics`, `/ping`.
+So has the one transform job at work, after the endpoints. The first one's front is the server's own.
 """
 
 import asyncio
 import logging
-import re
 import shutil
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from springboard.control.agent import Agent
 from springboard.control.alarms import Prometheus
 from springboard.control.children import Children
 from springboard.control.endpoints import slot_of
-from springboard.control.names import ENDPOINT, MOST_ENDPOINTS
+from springboard.control.fronts import Fronts, Further
+from springboard.control.names import ENDPOINT, FRONT, MOST_ENDPOINTS
 from springboard.control.place import Place
 from springboard.control.store import Folder
 from springboard.control.transforming import Transformer
@@ -35,34 +31,27 @@ from springboard.deploy.stop import Stop, Stopped
 from springboard.endpoint import document as endpoints
 from springboard.endpoint.document import Endpoint, EndpointFileError
 from springboard.front.front import Front
-from springboard.front.server import Applications, Companion, reload_endpoint
+from springboard.front.server import Applications, Companion
 from springboard.system.files import write_atomically
 from springboard.system.gpu import GpuError
-from springboard.system.watch import watch
 
 log = logging.getLogger("springboard.control")
 
 _LOOK_SECONDS = 0.2
 _AGAIN_SECONDS = 5.0
-# No endpoint's name begins as a job's does here.
-_CALLED = re.compile(r"/endpoints/(?P<name>_?[A-Za-z0-9-]+)(?P<rest>/.*)?")
-FRONT = "/front"
 _JOB_SLOT = MOST_ENDPOINTS
 
 
 @dataclass
 class _Seat:
-    """One endpoint at work; `app` only where its front is not the server's own."""
+    """One endpoint at work; `further` only where its front is not the server's own."""
 
     name: str
-    called: str  # as it is in its front's URL
     place: Place
-    front: Front
     children: Children
     stop: Stop
     agent: threading.Thread
-    app: FastAPI | None = None
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    further: Further | None = None
 
 
 class Seats:
@@ -84,6 +73,7 @@ class Seats:
         self._place, self._base = place, base
         self._environment, self._worker = environment, worker
         self._store = Folder(place.documents)
+        self._fronts = Fronts()
         self._seats: dict[int, _Seat] = {}
         self._job = ""
         self._jobs_changed = threading.Event()
@@ -95,20 +85,13 @@ class Seats:
 
     def begin(self, app: FastAPI, front: Front, application: Applications) -> None:
         """Take a server's own front, for the first endpoint, and the way to make others."""
-        self._front, self._application = front, application
-        app.add_middleware(ByName, seats=self)
-
-    def app_of(self, name: str, own: ASGIApp) -> ASGIApp | None:
-        """Return what answers for an endpoint, `own` for the server's first; None of a name that none has."""
-        return next((seat.app or own for seat in self._seats.values() if seat.called == name), None)
+        self._fronts.begin(app, front, application)
 
     def hold(self, more: int) -> bool:
         """Whether so many more endpoints as large as the largest there is fit into memory."""
         children = [seat.children for seat in list(self._seats.values())]
-        running = [one.processes(name) for one in children for name in one.names()]
-        largest = max(running, key=memory.used, default=[])
         try:
-            return not largest or memory.holds(largest, more)
+            return memory.holds((one.processes(name) for one in children for name in one.names()), more)
         except GpuError as error:
             log.warning("whether another endpoint fits cannot be seen: %s", error)
             return True
@@ -153,21 +136,17 @@ class Seats:
         return self._job
 
     async def _open(self, name: str, place: Place, url: str, group: asyncio.TaskGroup) -> _Seat:
-        front, app, tasks, aliases = self._front, None, list[asyncio.Task[None]](), self._base.aliases
-        called = f"_{name}" if place.slot == _JOB_SLOT else name
+        further, aliases = None, self._base.aliases
         if place.slot:
+            called = f"_{name}" if place.slot == _JOB_SLOT else name
             url, aliases = f"{url}/endpoints/{called}{FRONT}", ()
             await asyncio.to_thread(_clear, place, name)
             place.prepare_own()
-            front = self._front.another(served(place, Endpoint(endpoint=name, variants=())))
-            app = self._application(front)
-            self._front.beside.append(front)
-            beside = (
-                front.run(),
-                watch(place.endpoint, lambda: reload_endpoint(front, place.endpoint)),
-                self._worker(url, place.endpoint)(front),
-            )
-            tasks = [group.create_task(one) for one in beside]
+            endpoint = served(place, Endpoint(endpoint=name, variants=()))
+            further = self._fronts.open(called, place.endpoint, endpoint)
+            self._fronts.tend(further, group, self._worker(url, place.endpoint)(further.front))
+        else:
+            self._fronts.first = name
         stop, children = Stop(), Children(place, self._environment)
         base = self._base.model_copy(update={"front_url": url, "aliases": aliases})
         agent: Agent | Transformer = Agent(name, place, self._store, base, stop.ask, self._prometheus)
@@ -176,39 +155,18 @@ class Seats:
         # A daemon: what is cut off when we end is undone by the next one, as after any other death.
         thread = threading.Thread(target=_work, args=(agent, children), daemon=True)
         thread.start()
-        return _Seat(name, called, place, front, children, stop, thread, app, tasks)
+        return _Seat(name, place, children, stop, thread, further)
 
     async def _close(self, seat: _Seat) -> None:
         """End what worked for an endpoint that is gone; nobody is at its front any more."""
         seat.stop.tell("the endpoint is deleted")
         await asyncio.to_thread(seat.children.close)
         await asyncio.to_thread(seat.agent.join)
-        for task in seat.tasks:
-            task.cancel()
-        await asyncio.gather(*seat.tasks, return_exceptions=True)
-        if seat.place.slot:
-            self._front.beside.remove(seat.front)
+        if seat.further:
+            await self._fronts.close(seat.further)
             await asyncio.to_thread(shutil.rmtree, seat.place.own, ignore_errors=True)
-
-
-class ByName:
-    """ASGI middleware: callers of an endpoint that is not the server's first get to its own application."""
-
-    def __init__(self, app: ASGIApp, seats: Seats) -> None:
-        self._app, self._seats = app, seats
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
-        found = _CALLED.fullmatch(scope["path"]) if scope["type"] == "http" else None
-        app = self._seats.app_of(found["name"], self._app) if found else None
-        if found and app:
-            rest = found["rest"] or ""
-            if rest.startswith(f"{FRONT}/"):
-                path = rest.removeprefix(FRONT)
-                scope = {**scope, "path": path, "raw_path": path.encode()}
-            await app(scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            self._fronts.first = ""
 
 
 def served(place: Place, nothing: Endpoint) -> Endpoint:

@@ -9,7 +9,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,10 @@ class DocumentStore(ABC):
     @abstractmethod
     def remove(self, kind: str, name: str, version: str) -> None:
         """Remove the document; raise `Conflict` unless it is `version` now."""
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Keep out other processes that take their turn, too; one at a time then, where a store can."""
+        return nullcontext()
 
     def change(self, kind: str, name: str, how: Callable[[Document], Document | None]) -> Document | None:
         """Change a document by what `how` makes of it as it is now; return that, None where there is none.
@@ -112,9 +116,13 @@ class Folder(DocumentStore):
             path.unlink()
             sync_folder(path.parent)
 
-    def _alone(self) -> AbstractContextManager[None]:
+    def turn(self) -> AbstractContextManager[None]:
+        """Keep out other processes that take their turn, too: a front that ends, and the next one."""
+        return self._alone(".turn")
+
+    def _alone(self, name: str = ".lock") -> AbstractContextManager[None]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        return alone(self._folder / ".lock", _LOCK_SECONDS)
+        return alone(self._folder / name, _LOCK_SECONDS)
 
     def _expect(self, kind: str, name: str, version: str | None) -> None:
         found = self.read(kind, name)

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from springboard.control import shapes
 from springboard.control.errors import ControlError
+from springboard.control.names import MOST_ENDPOINTS
 from springboard.control.store import Document
 from springboard.endpoint.names import Name, Release
 from springboard.system.documents import Strict
@@ -66,7 +67,7 @@ class Endpoint(Strict):
     created: float
     modified: float
     began: float = 0
-    slot: Literal[0] = 0
+    slot: Annotated[int, Field(ge=0, lt=MOST_ENDPOINTS)] = 0
     wanted: Wanted
     serving: Wanted | None
     stage: str = ""
@@ -74,6 +75,12 @@ class Endpoint(Strict):
     failure: str = ""
     last_deployment: _Deployment | None = None
     tags: _Tags
+
+
+def slot_said(document: object) -> int:
+    """Return the slot that a document says before it is checked; what says none of ours is the first's."""
+    said = document.get("slot", 0) if isinstance(document, dict) else 0
+    return said if type(said) is int and 0 < said < MOST_ENDPOINTS else 0
 
 
 def checked(document: Document) -> Document:

@@ -1,6 +1,7 @@
 """Whether a second release fits beside the running one, in main memory and on every GPU."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from springboard.deploy import units as services
@@ -30,9 +31,13 @@ def check(running: Instance, version: str, growth: float) -> None:
             )
 
 
-def holds(processes: list[int], more: int) -> bool:
-    """Whether `more` of what these processes are would fit beside them. Raises `GpuError`."""
-    return all(needed * more <= free for _, needed, free in _needs(processes))
+def holds(running: Iterable[list[int]], more: int) -> bool:
+    """Whether `more` as large as the largest that runs would fit beside it; each is its processes.
+
+    Raises `GpuError`.
+    """
+    largest = max(running, key=used, default=[])
+    return not largest or all(needed * more <= free for _, needed, free in _needs(largest))
 
 
 def _needs(processes: list[int]) -> list[tuple[str, float, float]]:

@@ -99,6 +99,12 @@ class Rollout:
         """Whether a deployment was killed before its end, or endpoint.yml is not what was promoted."""
         return self._keeper.unsettled()
 
+    def due(self, release: str) -> list[str]:
+        """Return what `deploy` of what serves, this release, would put right now; needs no lock."""
+        named = None if self._state.promoted else release
+        plan = planning.changing(self._state, self._host, self._layout, self._registry, named)
+        return [*plan.says, *([f"write {self._layout.endpoint}"] if self.unsettled() else [])]
+
     def heal(self) -> bool:
         """Restart instances that have lost their workers; needs no lock. Returns whether there were any."""
         return self._keeper.heal()

@@ -212,7 +212,8 @@ class _Server(uvicorn.Server):
 
     async def _drain(self) -> None:
         systemd.notify("STOPPING=1")
-        self._front.draining = True
+        for front in (self._front, *self._front.beside):
+            front.draining = True
         try:
             async with asyncio.timeout(self._stop_within):
                 if self._front.has_successor:

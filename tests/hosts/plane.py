@@ -13,11 +13,15 @@ def canary(seconds: int) -> dict[str, Any]:
 
 
 class Plane:
-    """The one endpoint, by boto3's SageMaker."""
+    """An endpoint, by boto3's SageMaker; `made` are models and configurations that are there."""
 
-    def __init__(self, sagemaker: Any, endpoint: str) -> None:
+    def __init__(self, sagemaker: Any, endpoint: str, made: set[str] | None = None) -> None:
         self.sagemaker, self._endpoint = sagemaker, endpoint
-        self._made = set[str]()
+        self._made = set[str]() if made is None else made
+
+    def beside(self, endpoint: str) -> "Plane":
+        """Return another endpoint of the same hosts."""
+        return Plane(self.sagemaker, endpoint, self._made)
 
     def make(self, version: str, **more: Any) -> str:
         """Have a model of a release, and a configuration of the same name, unless they are there."""

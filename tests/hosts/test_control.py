@@ -23,7 +23,7 @@ from tests.stands.served import served
 from tests.stands.waiting import at_work, wait_until
 
 REGION, ACCOUNT = "eu-west-1", "123456789012"
-NAME = "dive-scoring"
+NAME, OTHERS = "dive-scoring", "others"
 CONTROL = ("--control", "/var/lib/springboard-control")
 ON: dict[str, Any] = {"springboard_control": True, "springboard_control_as": f"{REGION}:{ACCOUNT}"}
 ALARM = "SpringboardAvailabilityBurnsFast"
@@ -81,11 +81,12 @@ class HostPlane(Plane):
         pending = self.told().get("PendingDeploymentSummary", {}).get("ProductionVariants", [])
         return any(one["VariantStatus"][0]["Status"] == "Baking" for one in pending)
 
-    def kill_agent(self, status: str) -> None:
-        """Kill the agent once the endpoint is in that state, which stays until systemd starts another one."""
-        wait_until(lambda: self.told()["EndpointStatus"] == status, status, 180)
+    def kill_agent(self, status: str, of: Plane | None = None) -> None:
+        """Kill the agents once an endpoint is in that state, which stays until systemd starts others."""
+        told = (of or self).told
+        wait_until(lambda: told()["EndpointStatus"] == status, status, 180)
         self.node.run("systemctl", "kill", "-s", "KILL", AGENT)
-        assert self.told()["EndpointStatus"] == status
+        assert told()["EndpointStatus"] == status
 
     def starting(self) -> bool:
         return bool(self.node.sh("systemctl list-units --plain --no-legend 'torchserve@*'"))
@@ -100,24 +101,33 @@ class HostPlane(Plane):
         return told
 
     @contextmanager
-    def load(self) -> Iterator[list[bytes]]:
-        """Call from two clients, and see in the end that none of their requests has failed."""
-        answers, failures = list[bytes](), list[str]()
+    def load(self, *names: str) -> Iterator[None]:
+        """Call from two clients an endpoint, and see in the end that none of their requests has failed.
 
-        def calling(runtime: Any) -> Callable[[], None]:
+        Nor was any answered by what serves at another one: those beside the first have releases 6.
+        """
+        versions, failures = {name: list[str]() for name in names or (NAME,)}, list[str]()
+
+        def calling(name: str) -> Callable[[], None]:
+            runtime = self._client("sagemaker-runtime")
+
             def call() -> None:
                 body = b"sleep=0.05 score=50 number=%d" % next(self._numbers)
                 try:
-                    answers.append(runtime.invoke_endpoint(EndpointName=NAME, Body=body)["Body"].read())
+                    answer = runtime.invoke_endpoint(EndpointName=name, Body=body)["Body"].read()
                 except (BotoCoreError, ClientError) as error:
-                    failures.append(str(error))
+                    failures.append(f"{name}: {error}")
+                else:
+                    versions[name].append(json.loads(answer)["model"]["version"])
 
             return call
 
-        with at_work(*[calling(self._client("sagemaker-runtime")) for _ in range(2)]):
-            yield answers
+        with at_work(*[calling(name) for name in versions for _ in range(2)]):
+            yield
         assert failures == []
-        assert len(answers) > 20, "the load itself"
+        for name, answered in versions.items():
+            assert len(answered) > 20, "the load itself"
+            assert {one.startswith("6.") for one in answered} == {name == OTHERS}, set(answered)
 
 
 def test_an_endpoint_by_sagemakers_api_lives_on_a_host(
@@ -132,20 +142,26 @@ def test_an_endpoint_by_sagemakers_api_lives_on_a_host(
         again = hosts.play("configure.yml", **on)
         assert (again.ok, again.count("changed")) == (True, 0), again.output
         registry = Registry("s3://models", models.client)
-        for version, fault in (("5.0.0", ""), ("5.1.0", ""), ("5.2.0", "raises")):
+        good = ("5.0.0", "5.1.0", "6.0.0", "6.1.0")
+        for version, fault in (*((one, "") for one in good), ("5.2.0", "raises")):
             publish(registry, tmp_path, version, fault=fault)
         plane = HostPlane(node, caller.url, tmp_path)
 
         as_the_playbooks_left_it(plane, caller)
         jobs_by_the_document(plane, models)
         transformed(plane, models)
-        with plane.load():
+        others = another_beside(plane)
+        with plane.load(NAME, OTHERS):
+            updated_beside(plane, others)
             updates(plane, alerts)
             play = hosts.play("deploy.yml", release="5.0.0", **on)
             assert play.ok, play.output
             wait_until(lambda: plane.told()["EndpointConfigName"] == "dive-5-0-0", "what Ansible did")
             plane.serves("dive-5-0-0")
         from_a_shell_over_a_reboot(plane, caller)
+        play = hosts.play("deploy.yml", release="5.0.0", **given)
+        assert "Delete them before that is switched" in play.output
+        deleted_beside(plane, others)
         deleted_and_created_anew(plane)
 
         play = hosts.play("deploy.yml", release="5.0.0", **given)
@@ -156,8 +172,6 @@ def test_an_endpoint_by_sagemakers_api_lives_on_a_host(
 def as_the_playbooks_left_it(plane: HostPlane, caller: Caller) -> None:
     plane.serves("dive-1-0-0")
     assert caller.score()["model"]["version"] == "1.0.0"
-    with pytest.raises(ClientError, match="'Number of endpoints on this server' is 1, with current"):
-        plane.sagemaker.create_endpoint(EndpointName="another", EndpointConfigName="dive-1-0-0")
     data = {"ModelDataUrl": "s3://dives/model.tar.gz"}
     with pytest.raises(ClientError, match="A host runs what is published in its registry"):
         plane.sagemaker.create_model(ModelName="any", PrimaryContainer=data)
@@ -207,6 +221,47 @@ def transformed(plane: HostPlane, models: Models) -> None:
     assert {one["Key"] for one in results} == {f"heat/{number}.mp4.out" for number in range(VIDEOS)}
 
 
+def another_beside(plane: HostPlane) -> Plane:
+    """Have a second endpoint serve; what it may not have is refused."""
+    others = plane.beside(OTHERS)
+    with pytest.raises(ClientError, match="AsyncInferenceConfig is the first endpoint's of a host"):
+        plane.sagemaker.create_endpoint(EndpointName=OTHERS, EndpointConfigName="puppet-5-0-0")
+    plane.sagemaker.create_endpoint(EndpointName=OTHERS, EndpointConfigName=others.make("6.0.0"))
+    others.serves("puppet-6-0-0")
+    plane.serves("puppet-5-0-0")
+    return others
+
+
+def updated_beside(plane: HostPlane, others: Plane) -> None:
+    """Have the second one be another release, though the agents are killed in its middle."""
+    before = promoted(plane)
+    others.update("6.1.0", DeploymentConfig=canary(5))
+    plane.kill_agent("Updating", others)
+    assert "FailureReason" not in others.serves("puppet-6-1-0")
+    assert promoted(plane) == before
+    plane.node.run("systemctl", "restart", "springboard-front.service")
+
+
+def promoted(plane: HostPlane) -> str:
+    """Return the instance of the first endpoint, which runs."""
+    state = json.loads(plane.node.run("cat", "/var/lib/springboard/deployment.json"))
+    instance: str = state["promoted"]["instance"]
+    assert plane.node.succeeds("systemctl", "is-active", f"torchserve@{instance}.service")
+    return instance
+
+
+def deleted_beside(plane: HostPlane, others: Plane) -> None:
+    plane.sagemaker.delete_endpoint(EndpointName=OTHERS)
+    plane.sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=OTHERS, WaiterConfig={"Delay": 1})
+    folders = "/var/lib/springboard/e /etc/springboard/endpoints /var/lib/springboard/instances /etc/systemd"
+    named = " -o ".join(f"-name '{one}'" for one in ("1", "*-1", "1.yml", "*-1.service"))
+    assert plane.node.sh(f"find {folders} {named}") == ""
+    assert plane.node.sh("systemctl list-units --all --plain --no-legend 'torchserve@*-1.service'") == ""
+    assert plane.serves("puppet-5-1-0")
+    with pytest.raises(ClientError, match=f"Endpoint {OTHERS} of account {ACCOUNT} not found"):
+        plane.runtime.invoke_endpoint(EndpointName=OTHERS, Body=b"score=50")
+
+
 def updates(plane: HostPlane, alerts: list[dict[str, Any]]) -> None:
     plane.update("5.1.0", DeploymentConfig=canary(120) | WATCHED)
     wait_until(plane.baking, "the canary", 180)
@@ -230,13 +285,17 @@ def updates(plane: HostPlane, alerts: list[dict[str, Any]]) -> None:
 
 def from_a_shell_over_a_reboot(plane: HostPlane, caller: Caller) -> None:
     before = plane.node.run("springboard", "endpoint", "list", *CONTROL).split()
-    assert before == [NAME, "InService", "dive-5-0-0"]
+    assert before == [NAME, "InService", "dive-5-0-0", OTHERS, "InService", "puppet-6-1-0"]
     update = ("update", NAME, "puppet-5-1-0", "--deployment-config", json.dumps(canary(15)), *CONTROL)
     plane.node.run("springboard", "endpoint", *update)
     wait_until(plane.baking, "the canary", 180)
     plane.node.reboot()
     caller.wait_serving()
-    with plane.load():
+    below = f"/endpoints/{OTHERS}/front"
+    wait_until(lambda: caller.client.get(f"{below}/ping").status_code == 200, f"{below}/ping to be 200", 300)
+    refused = [caller.client.get(f"{path}/metrics").status_code for path in ("", below)]
+    assert refused == [403, 403]
+    with plane.load(NAME, OTHERS):
         told = plane.serves("puppet-5-1-0")
     assert "FailureReason" not in told
 

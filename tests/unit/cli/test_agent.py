@@ -4,6 +4,7 @@ import os
 import pwd
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -20,13 +21,14 @@ from typer.testing import CliRunner
 
 from springboard.auth.check import Auth, MetricsRule, Mode
 from springboard.auth.keys import Keys
-from springboard.cli.agent import routes
 from springboard.cli.app import app
+from springboard.cli.plane import routes
 from springboard.control import hosted, hosted_jobs
 from springboard.control.alarms import Prometheus
 from springboard.control.documents import Documents
 from springboard.control.fleet import FleetAgent
-from springboard.control.hosted import HostAgent
+from springboard.control.further import Agents, FurtherAgent
+from springboard.control.hosted import HostAgent, OnHost
 from springboard.control.hosted_jobs import HostTransformer
 from springboard.control.lent import AsUser
 from springboard.control.store import DocumentStore, Folder, Prefix
@@ -51,9 +53,9 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[HostAgent]:
+def agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[OnHost]:
     """Those that would work, on a host that is configured."""
-    found: list[HostAgent] = []
+    found: list[OnHost] = []
     monkeypatch.setattr(hosted, "work", found.append)
     monkeypatch.setattr(logs, "configure", lambda as_json: None)
     monkeypatch.setattr(os, "setgroups", lambda _: None)
@@ -64,23 +66,39 @@ def agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[HostAgent]:
     return found
 
 
-def test_an_agent_works_on_its_hosts_documents(tmp_path: Path, agents: list[HostAgent]) -> None:
+def test_an_agent_works_on_its_hosts_documents(tmp_path: Path, agents: list[OnHost]) -> None:
     user = pwd.getpwuid(os.geteuid()).pw_name
     kinds: list[type[DocumentStore]] = []
     for words in ([str(tmp_path)], [str(tmp_path), "--user", user], ["s3://documents/gpu1"]):
-        done = CliRunner().invoke(app, ["agent", "--documents", *words])
+        done = CliRunner().invoke(app, ["agent", "--slot", "0", "--documents", *words])
         assert done.exit_code == 0, done.output
         kinds.append(type(agents[-1].store))
     assert kinds == [Folder, AsUser, Prefix]
     assert {one.place.root for one in agents} == {tmp_path}
     assert agents[-1].look_seconds > agents[0].look_seconds  # S3 counts requests
     assert agents[-1].prometheus is None
-    words = [str(tmp_path), "--prometheus", "http://10.0.0.9:9090"]
+    words = [str(tmp_path), "--prometheus", "http://10.0.0.9:9090", "--slot", "3"]
     assert CliRunner().invoke(app, ["agent", "--documents", *words]).exit_code == 0
     assert agents[-1].prometheus == Prometheus("http://10.0.0.9:9090")
+    assert [(type(one), one.place.slot) for one in agents[-2:]] == [(HostAgent, 0), (FurtherAgent, 3)]
 
 
-def test_an_agent_of_a_fleet_asks_whether_it_has_the_lease(agents: list[HostAgent]) -> None:
+def test_each_endpoint_has_an_agent_of_its_own(
+    tmp_path: Path, agents: list[OnHost], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Agents] = []
+    monkeypatch.setattr(Agents, "work", lambda one, _: found.append(one))
+    words = ["--documents", str(tmp_path), "--prometheus", "http://10.0.0.9:9090", "--log-json"]
+    done = CliRunner().invoke(app, ["agent", *words])
+    assert done.exit_code == 0, done.output
+    (one,) = found
+    assert one._command == [sys.executable, "-m", "springboard", "agent", *words, "--slot"]
+    done = CliRunner().invoke(app, [*one._command[3:], "1"])
+    assert done.exit_code == 0, done.output
+    assert [type(one) for one in agents] == [FurtherAgent]
+
+
+def test_an_agent_of_a_fleet_asks_whether_it_has_the_lease(agents: list[OnHost]) -> None:
     done = CliRunner().invoke(app, ["agent", "--documents", "s3://models/control", "--fleet"])
     assert done.exit_code == 0, done.output
     (agent,) = agents
@@ -88,7 +106,7 @@ def test_an_agent_of_a_fleet_asks_whether_it_has_the_lease(agents: list[HostAgen
     assert agent.ask == agent.lease.ask
 
 
-def test_an_agent_that_cannot_work_says_why(tmp_path: Path, agents: list[HostAgent]) -> None:
+def test_an_agent_that_cannot_work_says_why(tmp_path: Path, agents: list[OnHost]) -> None:
     for words, said in (
         ((str(tmp_path), "--user", "nobody-of-ours"), "--user: there is no user nobody-of-ours"),
         (("s3://",), "the registry should look like s3://my-bucket"),
@@ -109,21 +127,36 @@ def host(
     keys = Auth(frozenset({Mode.SIGV4}), Keys(access_keys=(ADMIN,)))
     front = Front(endpoint or Endpoint(variants=()), keys, httpx.AsyncClient())
     application = create_app(front, MetricsRule.OPEN)
-    add = routes(place, called="eu-west-1:123456789012", registry="s3://models", watched=watched, fleet=fleet)
+    add = routes(
+        place,
+        Path("/nowhere/endpoint.yml"),
+        called="eu-west-1:123456789012",
+        registry="s3://models",
+        watched=watched,
+        fleet=fleet,
+    )
     add(application, front, partial(create_app, metrics_rule=MetricsRule.OPEN))
     with served(application) as port:
         yield Plane(f"http://127.0.0.1:{port}", Folder(Path("/nowhere"))).client()
 
 
-def test_a_hosts_front_writes_documents_and_has_one_endpoint(tmp_path: Path) -> None:
+def test_a_hosts_front_writes_documents_and_has_ten_endpoints(tmp_path: Path) -> None:
     with host(str(tmp_path)) as sagemaker:
         sagemaker.create_model(ModelName="dive", PrimaryContainer=CONTAINER)
         variant = {"VariantName": "AllTraffic", "ModelName": "dive"}
         sagemaker.create_endpoint_config(EndpointConfigName="dive", ProductionVariants=[variant])
-        sagemaker.create_endpoint(EndpointName="dives", EndpointConfigName="dive")
-        with pytest.raises(ClientError, match="'Number of endpoints on this server' is 1"):
+        jobs = {"OutputConfig": {"S3OutputPath": "s3://scores/out"}}
+        sagemaker.create_endpoint_config(
+            EndpointConfigName="jobs", ProductionVariants=[variant], AsyncInferenceConfig=jobs
+        )
+        sagemaker.create_endpoint(EndpointName="dives-0", EndpointConfigName="jobs")
+        with pytest.raises(ClientError, match="AsyncInferenceConfig is the first endpoint's of a host"):
+            sagemaker.create_endpoint(EndpointName="dives-1", EndpointConfigName="jobs")
+        for number in range(1, 10):
+            sagemaker.create_endpoint(EndpointName=f"dives-{number}", EndpointConfigName="dive")
+        with pytest.raises(ClientError, match="'Number of endpoints on this server' is 10, with current"):
             sagemaker.create_endpoint(EndpointName="others", EndpointConfigName="dive")
-    assert [one["name"] for one in Folder(tmp_path).every("endpoint")] == ["dives"]
+    assert [one["slot"] for one in Folder(tmp_path).every("endpoint")] == list(range(10))
 
 
 @pytest.mark.parametrize(
@@ -179,7 +212,7 @@ def test_a_hosts_transform_jobs_are_of_what_serves_there(
 
 def test_jobs_of_documents_that_hosts_may_share_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Prefix("s3://documents/gpu1", cast("S3Client", Objects()))
-    monkeypatch.setattr("springboard.cli.agent.store_of", lambda _: store)
+    monkeypatch.setattr("springboard.cli.plane.store_of", lambda _: store)
     unknown = pytest.raises(ClientError, match="StopTransformJob is not offered")
     with host("s3://documents/gpu1") as sagemaker, unknown:
         sagemaker.stop_transform_job(TransformJobName="heat")
@@ -218,7 +251,7 @@ def test_a_fleets_front_has_the_endpoint_that_its_hosts_follow(tmp_path: Path) -
 def test_documents_that_are_away_are_no_fault_of_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     objects = Objects()
     store = Prefix("s3://documents/gpu1", cast("S3Client", objects))
-    monkeypatch.setattr("springboard.cli.agent.store_of", lambda _: store)
+    monkeypatch.setattr("springboard.cli.plane.store_of", lambda _: store)
     with host("s3://documents/gpu1") as sagemaker:
         sagemaker.create_model(ModelName="dive", PrimaryContainer=CONTAINER)
         assert list(objects.held) == ["gpu1/model/dive.json"]
@@ -232,4 +265,4 @@ def test_documents_that_are_away_are_no_fault_of_the_callers(monkeypatch: pytest
 
 def test_arns_of_nobodys_are_refused(tmp_path: Path) -> None:
     with pytest.raises(typer.Exit):
-        routes(str(tmp_path), called="mine", registry="s3://models")
+        routes(str(tmp_path), tmp_path / "endpoint.yml", called="mine", registry="s3://models")

@@ -83,6 +83,15 @@ def test_an_update_is_a_document_that_the_server_follows(store: Folder, tmp_path
     assert (again.exit_code, "Cannot update in-progress endpoint" in again.stderr) == (1, True)
 
 
+def test_what_is_deleted_is_so_by_the_server(store: Folder, tmp_path: Path) -> None:
+    done = run(tmp_path, "delete", "dives")
+    assert (done.exit_code, "no server is at work" in done.stderr) == (0, True)
+    (document,) = store.every("endpoint")
+    assert document["status"] == "Deleting"
+    again = run(tmp_path, "delete", "dives")
+    assert (again.exit_code, "Cannot update in-progress endpoint" in again.stderr) == (1, True)
+
+
 def test_who_waits_is_told_how_it_ended(
     store: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

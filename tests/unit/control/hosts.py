@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 from springboard.cli.app import app
 from springboard.control import hosted
 from springboard.control.documents import Documents
-from springboard.control.endpoints import BUSY, Endpoints
+from springboard.control.endpoints import BUSY, slot_of
+from springboard.control.further import FurtherAgent, HostEndpoints
 from springboard.control.hosted import HostAgent
 from springboard.control.names import Identity
 from springboard.control.place import Site
@@ -29,7 +30,7 @@ class Control:
         self.place = Site(bench.layout.root)
         self.configure()
         documents = Documents(self.store, IDENTITY, registry="s3://models")
-        self.operations = documents.operations | Endpoints(documents, most=1).operations
+        self.operations = documents.operations | HostEndpoints(documents).operations
 
     def configure(self, **more: Any) -> None:
         """Have host.yml say so."""
@@ -59,8 +60,8 @@ class Control:
     def create(self, version: str, endpoint: str = "dives") -> None:
         self.call("CreateEndpoint", EndpointName=endpoint, EndpointConfigName=self.make(version))
 
-    def update(self, version: str, **more: Any) -> None:
-        self.call("UpdateEndpoint", EndpointName="dives", EndpointConfigName=self.make(version), **more)
+    def update(self, version: str, endpoint: str = "dives", **more: Any) -> None:
+        self.call("UpdateEndpoint", EndpointName=endpoint, EndpointConfigName=self.make(version), **more)
 
     def told(self, endpoint: str = "dives") -> dict[str, Any]:
         return self.call("DescribeEndpoint", EndpointName=endpoint)
@@ -79,9 +80,27 @@ class Control:
 
         hosted.work(HostAgent("", self.place, self.store, self.bench.host, ask, look_seconds=0))
 
+    def work_further(self, slot: int = 1, done: Callable[[], bool] | None = None) -> None:
+        """Have a further endpoint's agent work until that is so; unless told otherwise, until it serves."""
+
+        def idle() -> bool:
+            mine = self.of(slot)
+            return bool(mine) and not any(one["status"] in BUSY for one in mine)
+
+        def ask() -> None:
+            if (done or idle)():
+                raise Stopped("told to stop")
+
+        place = self.place.at(slot)
+        hosted.work(FurtherAgent("", place, self.store, self.bench.host, ask, look_seconds=0))
+
+    def of(self, slot: int) -> list[dict[str, Any]]:
+        """Return the documents of endpoints in a place."""
+        return [one for one in self.store.every("endpoint") if slot_of(one) == slot]
+
     def settled(self) -> bool:
-        """Whether nothing is under way, and all say that one thing serves."""
-        there = self.store.every("endpoint")
+        """Whether nothing is under way at the first endpoint, and all say that one thing serves."""
+        there = self.of(0)
         promoted = self.bench.state.promoted
         if any(one["status"] in BUSY for one in there) or (promoted and not there):
             return False
@@ -90,7 +109,7 @@ class Control:
 
     def serves(self, version: str, variant: str = "AllTraffic") -> bool:
         """Whether documents, units and endpoint.yml say so, and whoever deploys finds nothing to do."""
-        (told,) = self.store.every("endpoint")
+        (told,) = self.of(0)
         promoted = self.bench.state.promoted
         assert promoted
         assert self.bench.plan(host=settings.here(self.place)) == []

@@ -35,6 +35,15 @@ class FrontDesk:
         def ping() -> dict[str, str]:
             return {}
 
+        @self.app.get("/endpoints/others/front/ping")
+        def ping_others() -> dict[str, str]:
+            return {}
+
+        @self.app.post("/endpoints/others/front/predictions/dive/{version}")
+        async def score_of_others(version: str) -> JSONResponse:
+            self.asked.append((version, "of others", ""))
+            return JSONResponse({"score": 50, "model": {"version": version}})
+
         @self.app.post("/predictions/dive/{version}")
         async def score(version: str, request: Request) -> JSONResponse:
             video = (await request.json())["s3_uri"]
@@ -125,6 +134,19 @@ def test_jobs_are_scored_by_the_hosts_front_one_after_the_other(unit: Unit, desk
         assert unit.told(name)["status"] == "Completed"
         assert unit.results(name) == [f"{name}/1.mp4.out"]
     assert not unit.own.exists()
+
+
+def test_a_job_is_scored_by_whichever_endpoint_serves_its_model(unit: Unit, desk: FrontDesk) -> None:
+    for slot, name, release in ((1, "others", "2.0.0"), (0, "dives", "1.0.0")):
+        serving = {"variants": [{"release": one} for one in ("1.0.0", release)]}
+        unit.documents.write("endpoint", name, {"name": name, "slot": slot, "serving": serving}, None)
+    unit.documents.write("endpoint", "new", {"name": "new", "slot": 2, "serving": None}, None)
+    for created, release in ((1.0, "2.0.0"), (2.0, "1.0.0")):
+        unit.create(f"of-{release[0]}", created, release)
+    unit.work()
+    video = "s3://dives/of-1/1.mp4"
+    assert desk.asked == [("2.0.0", "of others", ""), ("1.0.0", "Bearer ours", video)]
+    assert {unit.told(f"of-{one}")["status"] for one in (1, 2)} == {"Completed"}
 
 
 def test_a_release_that_serves_no_more_fails_its_job(unit: Unit, desk: FrontDesk) -> None:

@@ -158,3 +158,14 @@ def test_a_lock_that_somebody_keeps_is_named_and_not_waited_for_for_good(
             store.write("model", "a", {"n": 1}, None)
     store.write("model", "a", {"n": 1}, None)
     assert store.every("model") == [{"n": 1}]
+
+
+def test_one_at_a_time_has_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "_LOCK_SECONDS", 0.1)
+    ours, theirs = Folder(tmp_path), Folder(tmp_path)
+    with ours.turn():
+        ours.write("model", "a", {"n": 1}, None)  # others may change documents meanwhile, and so may we
+        with pytest.raises(TimeoutError, match=r"\.turn was locked for 0\.1 s"), theirs.turn():
+            pytest.fail("two at a time")
+    with theirs.turn():
+        assert theirs.read("model", "a")

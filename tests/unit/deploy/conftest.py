@@ -207,7 +207,7 @@ class _Registry:
 
     def fetch(self, version: str, folder: Path, _: object) -> bool:
         self._bench.act("fetch", ReleaseError("S3 could not be reached"))
-        return self._bench.release(version)
+        return self._bench.release(version, folder=folder)
 
 
 @pytest.fixture

@@ -229,9 +229,9 @@ def test_memory_holds_as_many_more_as_it_has_room_for(monkeypatch: pytest.Monkey
     monkeypatch.setattr(memory, "used", lambda _: 1_000_000_000)
     monkeypatch.setattr(memory, "available", lambda: 3_000_000_000)
     monkeypatch.setattr(gpu, "memory", lambda _: [])
-    assert [memory.holds([1], more) for more in (1, 2, 3)] == [True, True, False]
+    assert [memory.holds([[1]], more) for more in (1, 2, 3)] == [True, True, False]
     monkeypatch.setattr(gpu, "memory", lambda _: [(5e9, 6e9)])
-    assert [memory.holds([1], more) for more in (1, 2)] == [True, False]
+    assert [memory.holds([[1]], more) for more in (1, 2)] == [True, False]
 
 
 def test_a_shadow_that_runs_already_needs_no_more_memory(
