@@ -5,6 +5,7 @@ Below `/endpoints/NAME/front` each has all that a server has at its root: `/metr
 
 import asyncio
 import logging
+import os
 import re
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -70,7 +71,7 @@ class Fronts:
         front, file = further.front, further.file
 
         def edited() -> None:
-            if file.exists():  # else its endpoint is gone, and it is about to be closed
+            if _there(file):  # else its endpoint is gone, and it is about to be closed
                 reload_endpoint(front, file)
 
         further.tasks = [group.create_task(one) for one in (front.run(), watch(file, edited), *more)]
@@ -111,10 +112,10 @@ class Followed:
 
     def _open(self) -> None:
         for file in self._files:
-            if file in self._here or not file.exists():
+            if file in self._here or not _there(file):
                 continue
             try:
-                endpoint = endpoints.load(file)
+                endpoint = self._loaded(file)
             except EndpointFileError as error:
                 if self._told.get(file) != str(error):
                     log.error("an endpoint cannot be served: %s", error)
@@ -123,13 +124,25 @@ class Followed:
             log.info("endpoint %s is served, by %s", endpoint.endpoint, file)
             self._here[file] = self._fronts.open(endpoint.endpoint, file, endpoint)
 
+    def _loaded(self, file: Path) -> Endpoint:
+        endpoint = endpoints.load(file)
+        for other, one in self._here.items():
+            if one.called == endpoint.endpoint:
+                raise EndpointFileError(f"{file}: {one.called} is served by {other}, until that is gone")
+        return endpoint
+
     async def _close(self) -> None:
         for file, one in list(self._here.items()):
             # Of another name it is another endpoint's, which has come in its place.
-            if not file.exists() or one.front.name != one.called:
+            if not _there(file) or one.front.name != one.called:
                 log.info("endpoint %s is served no more", one.called)
                 await self._fronts.close(one)
                 del self._here[file]
+
+
+def _there(file: Path) -> bool:
+    """Whether a folder has this name, whatever it is of; a link that leads nowhere raises nothing here."""
+    return os.path.lexists(file)
 
 
 class ByName:

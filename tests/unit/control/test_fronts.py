@@ -104,3 +104,34 @@ def test_a_file_that_cannot_be_used_is_told_of_once_and_keeps_no_other_away(
         assert "1.yml:" in caplog.text
         write(folder, 1, "others")
         server.until("/endpoints/others", '"endpoint":"others"')
+
+
+def test_a_file_that_cannot_even_be_looked_at_keeps_nobody_from_serving(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.mkdir()
+    (folder / "1.yml").symlink_to("x" * 300)
+    with serving(folder) as server:
+        write(folder, 2, "others")
+        server.until("/endpoints/others", '"endpoint":"others"')
+        assert "1.yml:" in caplog.text
+        (folder / "draft").symlink_to("x" * 300)
+        (folder / "draft").rename(folder / "2.yml")
+        write(folder, 3, "third")
+        server.until("/endpoints/third", '"endpoint":"third"')
+        wait_until(lambda: "is not taken over" in caplog.text, "the second to be told of")
+        assert '"endpoint":"others"' in server.get("/endpoints/others")
+
+
+def test_of_two_of_one_name_the_second_waits_for_the_end_of_the_first(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(folder, 1, "others")
+    with serving(folder) as server:
+        write(folder, 2, "others", variants=[{**VARIANT, "release": "2.1.0"}])
+        wait_until(lambda: "others is served by" in caplog.text, "the second to be told of")
+        assert '"release":"2.0.0"' in server.get("/endpoints/others")
+        (folder / "1.yml").unlink()
+        server.until("/endpoints/others", '"release":"2.1.0"')
+        (folder / "2.yml").unlink()
+        server.until("/endpoints/others", NOT_HERE)
