@@ -157,9 +157,8 @@ class ByName:
         app = self._fronts.app_of(found["name"], self._app) if found else None
         if found and app:
             rest = found["rest"] or ""
-            if rest.startswith(f"{FRONT}/"):
-                path = rest.removeprefix(FRONT)
-                scope = {**scope, "path": path, "raw_path": path.encode()}
+            if rest.startswith(f"{FRONT}/"):  # as it was sent it stays for signatures and logs
+                scope = {**scope, "path": rest.removeprefix(FRONT)}
             await app(scope, receive, send)
         else:
             await self._app(scope, receive, send)

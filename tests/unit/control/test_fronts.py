@@ -8,15 +8,18 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from botocore.credentials import ReadOnlyCredentials
 
 from springboard.auth.check import Auth, MetricsRule, Mode
 from springboard.auth.keys import Keys
+from springboard.client.score import Signed
 from springboard.control.fronts import Followed
 from springboard.endpoint.document import Endpoint
 from springboard.front.front import Front
 from springboard.front.routes import create_app
 from tests.stands.served import served
 from tests.stands.waiting import wait_until
+from tests.unit.control.conftest import ADMIN
 
 VARIANT = {"name": "AllTraffic", "release": "2.0.0", "address": "http://127.0.0.1:9"}
 NOT_HERE = "has the endpoint dives"
@@ -40,8 +43,8 @@ class Server:
     def __init__(self, url: str, front: Front) -> None:
         self._url, self.front = url, front
 
-    def get(self, path: str) -> str:
-        return httpx.get(f"{self._url}{path}").text
+    def get(self, path: str, auth: httpx.Auth | None = None) -> str:
+        return httpx.get(f"{self._url}{path}", auth=auth).text
 
     def until(self, path: str, text: str) -> None:
         """Return when an answer has this in it."""
@@ -49,10 +52,10 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, keep: bool = True) -> Iterator[Server]:
+def serving(folder: Path, keep: bool = True, mode: Mode = Mode.NONE) -> Iterator[Server]:
     """Yield a server that follows a folder, or with `keep` False only knows what it began with."""
     nothing = Endpoint(endpoint="dives", variants=())
-    front = Front(nothing, Auth(frozenset({Mode.NONE}), Keys()), httpx.AsyncClient())
+    front = Front(nothing, Auth(frozenset({mode}), Keys(access_keys=(ADMIN,))), httpx.AsyncClient())
     followed, application = Followed(folder), partial(create_app, metrics_rule=MetricsRule.OPEN)
     app = application(front)
     followed.begin(app, front, application)
@@ -135,3 +138,12 @@ def test_of_two_of_one_name_the_second_waits_for_the_end_of_the_first(
         server.until("/endpoints/others", '"release":"2.1.0"')
         (folder / "2.yml").unlink()
         server.until("/endpoints/others", NOT_HERE)
+
+
+def test_a_signature_is_of_the_path_as_it_was_sent(folder: Path) -> None:
+    write(folder, 1, "others")
+    credentials = ReadOnlyCredentials(ADMIN.access_key_id, ADMIN.secret_access_key, None)
+    with serving(folder, mode=Mode.SIGV4) as server:
+        for path in ("/endpoints/others", "/endpoints/others/front/endpoints/others"):
+            assert "not authorized" in server.get(path)
+            assert '"endpoint":"others"' in server.get(path, Signed(credentials, "us-east-1"))
