@@ -124,6 +124,7 @@ def test_below_a_further_endpoints_path_the_rules_are_the_firsts(guarded: Scorin
             b"/metrics",
             b"/metrics/torchserve",
             b"/status",
+            b"/metrics/",
             b"/%6detrics",
             b"/x/../metrics",
             b"//metrics",
