@@ -76,7 +76,10 @@ class FurtherAgent(OnHost):
     def leave(self) -> None:
         """Have nothing of the endpoint be left here."""
         with self._alone():
-            self._undeployed().withdraw()
+            if self.name:
+                self._undeployed().withdraw()
+            for one in instances.every(self.place):  # left where its name, and so its front, is lost
+                one.remove()
             self._cleared()
 
     def follow(self, document: Document) -> None:
@@ -112,8 +115,8 @@ class FurtherAgent(OnHost):
     def _bare(self) -> Host:
         """Return the host as it is without any endpoint, and without what is the first one's."""
         host = super()._bare()
-        name = self.name or host.endpoint
-        own = {"endpoint": name, "front_url": f"{host.front_url}/endpoints/{name}{FRONT}", "aliases": ()}
+        url = f"{host.front_url}/endpoints/{self.name}{FRONT}"
+        own = {"endpoint": self.name, "front_url": url, "aliases": ()}
         return host.model_copy(update={**own, "asynchronous": None, "shadow": None})
 
     def _heal(self, document: Document) -> None:

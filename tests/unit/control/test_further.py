@@ -1,6 +1,7 @@
 """A host's endpoints after its first, beside what Ansible deploys, on the bench."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from springboard.control.store import Folder
 from springboard.deploy import memory
 from springboard.deploy import state as deployment
 from springboard.endpoint import document as endpoints
-from springboard.endpoint.document import Endpoint
+from springboard.endpoint.document import Endpoint, EndpointFileError
 from springboard.system.gpu import GpuError
 from tests.unit.control.hosts import Control
 from tests.unit.control.test_hosted import CANARY, Killed
@@ -313,3 +314,26 @@ def test_another_one_in_the_place_of_one_that_is_gone_begins_anew(both: Control,
     both.work_further()
     assert served(both) == [("third", "3.0.0")]
     assert {path.name.partition("_")[0] for path in both.place.instances.glob("*-1")} == {"3.0.0"}
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{")])
+def test_what_is_left_of_one_whose_name_is_lost_takes_no_name_of_the_first(
+    control: Control, folder: Folder, damage: Callable[[Path], None]
+) -> None:
+    control.create("1.0.0", "scores")  # as host.yml calls the first
+    control.work()
+    control.create("2.0.0", "others")
+    control.work_further()
+    (folder._folder / "endpoint" / "others.json").unlink()
+    path = control.place.at(1).endpoint
+    damage(path)
+    told: set[str] = set()
+
+    def look(_: int) -> None:
+        with suppress(EndpointFileError):
+            told.add(endpoints.load(path).endpoint)
+
+    control.bench.on_act = look
+    control.work_further(done=lambda: False)
+    assert (told, left(control)) == (set(), [])
+    assert control.serves("1.0.0")
