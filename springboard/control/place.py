@@ -2,10 +2,11 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from typing import Self
 
 from springboard.control.names import MOST_ENDPOINTS
 from springboard.deploy.layout import Layout
@@ -32,9 +33,9 @@ class Site(Layout):
 
     slot: int = 0
 
-    def at(self, slot: int) -> "Site":
-        """Return another endpoint's place on the same host."""
-        return Site(self.root, slot)
+    def at(self, slot: int) -> Self:
+        """Return another endpoint's place beside this one."""
+        return replace(self, slot=slot)
 
     @property
     def own(self) -> Path:
@@ -94,10 +95,6 @@ class Place(Site):
 
     TorchServe's sockets are below it, and a socket's path is short.
     """
-
-    def at(self, slot: int) -> "Place":
-        """Return another endpoint's place in the same folder."""
-        return Place(self.root, slot)
 
     @property
     def own(self) -> Path:
