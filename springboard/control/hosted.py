@@ -167,13 +167,17 @@ class HostAgent(OnHost):
         """Have a document of what was deployed before there were any."""
         state, host = deployment.load(self.place.state), self._bare()
         if state.promoted and not state.deploying:
-            taken = self.store.read(ENDPOINT, host.endpoint)
-            if taken and slot_said(taken[0]) != self.place.slot:
-                raise NameTaken(
-                    f"{state.promoted.version} was deployed as {host.endpoint}, and another endpoint of that "
-                    "name is here already: delete that one, or have springboard_endpoint be another name"
-                )
-            self.first(host.endpoint, self.found(host, state.promoted.version, None))
+            with self.store.turn():  # whoever creates an endpoint looks for a place meanwhile
+                if not _endpoint(self.store, self.place.slot):
+                    self._check_name(state.promoted.version, host.endpoint)
+                    self.first(host.endpoint, self.found(host, state.promoted.version, None))
+
+    def _check_name(self, version: str, name: str) -> None:
+        if self.store.read(ENDPOINT, name):
+            raise NameTaken(
+                f"{version} was deployed as {name}, and another endpoint of that name is here already: "
+                "delete that one, or have springboard_endpoint be another name"
+            )
 
     def first(self, name: str, serving: Document) -> None:
         """Have a document of what serves already."""

@@ -3,7 +3,7 @@
 import os
 import pwd
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from springboard.control.store import Document, DocumentStore, Folder
@@ -38,6 +38,14 @@ class AsUser(DocumentStore):
         """Remove the document; raise `Conflict` unless it is `version` now."""
         with self._lent():
             self._store.remove(kind, name, version)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Keep out other processes that take their turn, too."""
+        with ExitStack() as held:
+            with self._lent():
+                held.enter_context(self._store.turn())
+            yield
 
     @classmethod
     def of(cls, folder: Path) -> DocumentStore:

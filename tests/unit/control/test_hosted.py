@@ -1,6 +1,7 @@
 """A host that the control plane's documents drive, beside `springboard deploy`, on the bench."""
 
 import itertools
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from springboard.cli.app import app
 from springboard.control.errors import ControlError
-from springboard.control.store import Prefix
+from springboard.control.store import Folder, Prefix
 from springboard.deploy import settings
 from springboard.endpoint import document as endpoints
 from springboard.endpoint.asynchronous import Async
@@ -69,6 +70,23 @@ def test_what_a_host_served_before_is_told_under_its_endpoints_name(control: Con
     assert (variant["VariantName"], variant["ModelName"]) == ("main", "dive-1-0-0")
     model = control.call("DescribeModel", ModelName="dive-1-0-0")["PrimaryContainer"]
     assert model["ModelDataUrl"] == "s3://models/releases/dive/1.0.0/"
+
+
+def test_of_what_served_before_and_what_is_created_meanwhile_one_has_the_place(
+    control: Control, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control.deploy("1.0.0")
+    turn = folder.turn
+
+    def after_another() -> AbstractContextManager[None]:
+        monkeypatch.setattr(folder, "turn", turn)
+        control.create("1.1.0")
+        return turn()
+
+    monkeypatch.setattr(folder, "turn", after_another)
+    control.work()
+    assert [one["name"] for one in control.store.every("endpoint")] == ["dives"]
+    assert control.serves("1.1.0")
 
 
 def test_what_ansible_deploys_or_rolls_back_describe_tells(control: Control) -> None:

@@ -12,6 +12,7 @@ from springboard.control.errors import ControlError
 from springboard.control.lent import AsUser
 from springboard.control.store import Folder
 from springboard.control.strict import DocumentError, checked
+from springboard.system.files import lock
 from tests.unit.control.hosts import Control
 
 
@@ -114,6 +115,9 @@ def test_documents_of_another_user_lead_root_nowhere() -> None:
         assert found
         store.remove("endpoint", "dives", found[1])
         assert store.read("endpoint", "dives") is None
+        turn = folder / "documents" / ".turn"
+        with store.turn(), turn.open("a") as file:
+            assert (turn.owner(), lock(file)) == (user, False)
         # A folder that leads to one of root's.
         (folder / "roots").mkdir(mode=0o500)
         (folder / "documents" / "model").symlink_to(folder / "roots")
