@@ -82,6 +82,7 @@ class Fronts:
         for task in further.tasks:
             task.cancel()
         await asyncio.gather(*further.tasks, return_exceptions=True)
+        await further.front.close()
         self.own.beside.remove(further.front)
 
 

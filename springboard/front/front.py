@@ -209,6 +209,10 @@ class Front:
                 await self._idle.wait()
         except TimeoutError:
             log.warning("%d requests were not finished within their deadline", self.active)
+        await self.close()
+
+    async def close(self) -> None:
+        """Return once what was kept of answers is written; nobody works for this front then."""
         await asyncio.to_thread(self.truth.close)
         await asyncio.to_thread(self.capture.close, _CAPTURE_SECONDS)
 

@@ -1,5 +1,6 @@
 """Further fronts of a host: there as long as their files are, at once after a restart, and found by name."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -87,6 +88,21 @@ def test_a_further_front_is_there_as_long_as_its_file(folder: Path) -> None:
         (folder / "3.yml").unlink()
         server.until("/endpoints/third", NOT_HERE)
         wait_until(lambda: server.front.beside == [], "its front to be closed")
+
+
+def test_what_works_for_a_front_ends_with_it(folder: Path, tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+
+    def working() -> set[str]:
+        return {one.name for one in set(threading.enumerate()) - before} & {"truth", "capture"}
+
+    kept = {"truth": {"folder": f"{tmp_path}/truth"}, "capture": {"destination": f"{tmp_path}/captured"}}
+    with serving(folder) as server:
+        write(folder, 1, "others", **kept)
+        server.until("/endpoints/others", '"endpoint":"others"')
+        assert working() == {"truth", "capture"}
+        (folder / "1.yml").unlink()
+        wait_until(lambda: not working(), "nobody to work for it")
 
 
 def test_what_was_served_before_a_restart_is_before_anybody_calls(folder: Path) -> None:
