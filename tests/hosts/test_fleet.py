@@ -113,6 +113,9 @@ def test_a_host_that_comes_while_a_release_rolls_serves_the_old_one_and_follows(
 
 def test_a_channel_that_moves_is_followed_by_all_and_later_by_who_was_without_s3(fleet: Fleet) -> None:
     old, new, one = fleet.channel(), another(fleet), fleet.nodes["one"]
+    # What was rolled before is ahead of a channel that named `new`, until the host has looked once more.
+    noted = "/var/lib/springboard/follow.json"
+    wait_until(lambda: not one.succeeds("test", "-e", noted), "one to know the channel's release", FOLLOWS_S)
     one.sh("touch /before")
     with unnoticed(fleet.client) as outcomes:
         with fleet.without_s3("one"):
