@@ -32,8 +32,8 @@ def listening(path: Path) -> Iterator[list[bytes]]:
                 with connection:
                     if head := connection.recv(65536):
                         heads.append(head)
-                        said = f"HTTP/1.1 200 OK\r\ncontent-length: {len(path.name)}\r\n\r\n{path.name}"
-                        connection.sendall(said.encode())
+                        said = f"connection: close\r\ncontent-length: {len(path.name)}\r\n\r\n{path.name}"
+                        connection.sendall(f"HTTP/1.1 200 OK\r\n{said}".encode())
 
         thread = threading.Thread(target=serve)
         thread.start()
