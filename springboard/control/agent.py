@@ -7,7 +7,7 @@ does.
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +32,7 @@ from springboard.control.endpoints import (
 from springboard.control.names import ENDPOINT
 from springboard.control.place import Site
 from springboard.control.store import Conflict, Document, DocumentStore
+from springboard.deploy import memory
 from springboard.deploy import state as deployment
 from springboard.deploy.canary import Rejected
 from springboard.deploy.channel import ChannelError
@@ -41,6 +42,7 @@ from springboard.deploy.rollout import Rollout
 from springboard.deploy.settings import Beside, Canary, Host, HostFileError, ShadowRule, Worker
 from springboard.deploy.state import UNDOING, StateError
 from springboard.deploy.stop import Stopped
+from springboard.system.gpu import GpuError
 
 log = logging.getLogger("springboard.control")
 
@@ -290,6 +292,15 @@ def host_of(base: Host, name: str, wanted: Document, jobs: Path | None) -> Host:
     if changes["asynchronous"] and jobs:
         changes["asynchronous"] = changes["asynchronous"].model_copy(update={"queue": str(jobs)})
     return base.model_copy(update=changes)
+
+
+def room(running: Iterable[list[int]], more: int) -> bool:
+    """Whether `more` endpoints as large as the largest that runs fit into memory; each is its processes."""
+    try:
+        return memory.holds(running, more)
+    except GpuError as error:
+        log.warning("whether another endpoint fits cannot be seen: %s", error)
+        return True
 
 
 def _weight(variant: Document, total: float) -> int:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from springboard.control.agent import EXPECTED
+from springboard.control.agent import EXPECTED, room
 from springboard.control.endpoints import CREATING, DELETING, Endpoints
 from springboard.control.errors import ControlError
 from springboard.control.hosted import COMMAND, OnHost
@@ -21,14 +21,13 @@ from springboard.control.names import ENDPOINT, FRONT, MOST_ENDPOINTS
 from springboard.control.place import Site
 from springboard.control.store import Document, DocumentStore
 from springboard.control.strict import slot_said
-from springboard.deploy import instances, memory
+from springboard.deploy import instances
 from springboard.deploy import state as deployment
 from springboard.deploy import units as services
 from springboard.deploy.settings import Host
 from springboard.deploy.stop import Stopped
 from springboard.endpoint import document as endpoints
 from springboard.endpoint.document import EndpointFileError
-from springboard.system.gpu import GpuError
 from springboard.system.processes import Backoff, Child
 
 log = logging.getLogger("springboard.control")
@@ -106,11 +105,7 @@ class FurtherAgent(OnHost):
         """Whether one more as large as the largest there is fits into memory, or is in there already."""
         if any(services.running(one.name) for one in instances.every(self.place)):
             return True
-        try:
-            return memory.holds(map(services.processes, instances.names(self.place)), 1)
-        except GpuError as error:
-            log.warning("whether another endpoint fits cannot be seen: %s", error)
-            return True
+        return room(map(services.processes, instances.names(self.place)), 1)
 
     def _bare(self) -> Host:
         """Return the host as it is without any endpoint, and without what is the first one's."""

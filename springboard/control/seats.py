@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 from fastapi import FastAPI
 
-from springboard.control.agent import Agent
+from springboard.control.agent import Agent, room
 from springboard.control.alarms import Prometheus
 from springboard.control.children import Children
 from springboard.control.endpoints import slot_of
@@ -25,7 +25,7 @@ from springboard.control.place import Place
 from springboard.control.store import Folder
 from springboard.control.transforming import Transformer
 from springboard.control.transforms import turn
-from springboard.deploy import memory, units
+from springboard.deploy import units
 from springboard.deploy.settings import Host
 from springboard.deploy.stop import Stop, Stopped
 from springboard.endpoint import document as endpoints
@@ -33,7 +33,6 @@ from springboard.endpoint.document import Endpoint, EndpointFileError
 from springboard.front.front import Front
 from springboard.front.server import Applications, Companion
 from springboard.system.files import write_atomically
-from springboard.system.gpu import GpuError
 
 log = logging.getLogger("springboard.control")
 
@@ -90,11 +89,7 @@ class Seats:
     def hold(self, more: int) -> bool:
         """Whether so many more endpoints as large as the largest there is fit into memory."""
         children = [seat.children for seat in list(self._seats.values())]
-        try:
-            return memory.holds((one.processes(name) for one in children for name in one.names()), more)
-        except GpuError as error:
-            log.warning("whether another endpoint fits cannot be seen: %s", error)
-            return True
+        return room((one.processes(name) for one in children for name in one.names()), more)
 
     async def keep(self, url: str) -> None:
         """Have every endpoint worked for until cancelled; `url` is where this server is asked."""
