@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import cv2
-import torch
 
 from model_handler.device import keep_freed_memory
 from model_handler.pipeline import Pipeline, Settings
@@ -17,7 +16,6 @@ class Core:
     """The pipeline, warm."""
 
     def __init__(self) -> None:
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
         cv2.setNumThreads(1)
         keep_freed_memory()
         cache = Path(os.environ["SPRINGBOARD_CACHE"])
