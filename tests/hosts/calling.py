@@ -11,6 +11,8 @@ import httpx
 from tests.stands.waiting import at_work
 
 CLIENTS = 4
+# Between two calls of a client. Each takes 20 ms of this machine, as what is done to hosts does.
+PAUSE_S = 0.6
 _numbers = itertools.count()  # no two videos are alike
 
 
@@ -44,7 +46,12 @@ def ask(client: httpx.Client, seconds: float = 0) -> Outcome:
 def calling(client: httpx.Client, seconds: float = 0.1) -> Iterator[list[Outcome]]:
     """Have the clients call until the end, and yield what comes of it."""
     outcomes: list[Outcome] = []
-    with at_work(*[lambda: outcomes.append(ask(client, seconds))] * CLIENTS):
+
+    def call() -> None:
+        outcomes.append(ask(client, seconds))
+        time.sleep(PAUSE_S)
+
+    with at_work(*[call] * CLIENTS):
         yield outcomes
 
 

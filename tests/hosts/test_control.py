@@ -3,6 +3,7 @@
 import itertools
 import json
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import FastAPI
 
 from springboard.releases.registry import Registry
+from tests.hosts.calling import PAUSE_S
 from tests.hosts.harness import Hosts, Node
 from tests.hosts.plane import AGENT, Plane, canary
 from tests.hosts.served import Caller, Models, settings
@@ -119,6 +121,7 @@ class HostPlane(Plane):
                     failures.append(f"{name}: {error}")
                 else:
                     versions[name].append(json.loads(answer)["model"]["version"])
+                time.sleep(PAUSE_S)
 
             return call
 
