@@ -20,7 +20,7 @@ import yaml
 from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
 from tests.stands.aws import G_QUOTA
-from tests.stands.compiled import keeping
+from tests.stands.compiled import in_forks, keeping
 
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIM5bXQLamBpKk8O/Xal83ORaBvtm21sA5KeRwEXjmF3S"
 ANOTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMNea5fwnItRoHnB5LYtHYreKeY8ni6mOyfaOO7NmT8K"
@@ -32,12 +32,14 @@ class Aws:
 
     url: str
     home: Path
+    forks: dict[str, str]
 
     @property
     def environment(self) -> dict[str, str]:
         """All that a process gets: no profile or role of this machine, and no way to AWS itself."""
         return {
             **keeping(),
+            **self.forks,
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
             "LANG": "C.UTF-8",
@@ -110,7 +112,8 @@ def stand_in(folder: Path, *listen: str) -> Iterator[Aws]:
         with child.process.stdout as output:
             url = output.readline().strip()
         assert url, (folder / "log").read_text()
-        yield Aws(url, folder)
+        with in_forks(folder) as forks:
+            yield Aws(url, folder, forks)
     finally:
         child.stop(5)
 

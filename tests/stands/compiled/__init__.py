@@ -1,13 +1,19 @@
 """What is made of Ansible's modules for each task and each run, kept for all processes of the tests.
 
 What Python compiles of them, here and on hosts: see `sitecustomize`. The archives that they are sent in: see
-`callbacks/kept_modules`.
+`callbacks/kept_modules`. A process that has imported what they take of AWS: see `forking`.
 """
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
 from springboard.system.checkout import ROOT
+from springboard.system.processes import Child
 
 SITECUSTOMIZE = Path(__file__).with_name("sitecustomize.py")
 KEPT = ROOT / "build/compiled"
@@ -25,3 +31,20 @@ def keeping() -> dict[str, str]:
         "ANSIBLE_CALLBACKS_ENABLED": "kept_modules",
         "KEPT_MODULES": str(ROOT / "build" / f"modules-{locked}"),
     }
+
+
+@contextmanager
+def in_forks(folder: Path) -> Iterator[dict[str, str]]:
+    """Yield what, beside `keeping`, has an Ansible run this machine's modules in forks of one process."""
+    path, log = str(folder / "modules"), folder / "modules.log"
+    command = [sys.executable, "-m", "tests.stands.compiled.forking", path]
+    with log.open("w") as errors:
+        environment = os.environ | keeping()
+        server = Child(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
+    try:
+        assert server.process.stdout
+        with server.process.stdout as said:
+            assert said.readline(), log.read_text()
+        yield {"MODULES_SERVER": path}
+    finally:
+        server.stop(0)

@@ -1,0 +1,94 @@
+"""A Python that has imported what modules for AWS take, and runs each that comes to it in a fork of its own.
+
+usage: python -m tests.stands.compiled.forking SOCKET
+
+boto3 and its descriptions of services are most of such a module's time. Who hands modules over, and waits for
+their status, is `sitecustomize`. What is Ansible's comes with each module, here as elsewhere.
+"""
+
+import atexit
+import gc
+import marshal
+import os
+import random
+import signal
+import socket
+import sys
+import traceback
+from types import ModuleType
+from typing import Any, NoReturn
+
+import boto3.session
+from botocore import loaders
+
+_MOST_BYTES = 1 << 20
+# Whose descriptions are large, or asked for by many modules.
+_SERVICES = "autoscaling", "cloudwatch", "ec2", "elbv2", "iam", "s3", "sns", "sqs", "sts"
+
+
+def _remember_descriptions() -> None:
+    load, found = loaders.JSONFileLoader.load_file, dict[str, object]()
+
+    def load_file(self: loaders.JSONFileLoader, file_path: str) -> object:
+        if file_path not in found:
+            found[file_path] = load(self, file_path)
+        return found[file_path]
+
+    loaders.JSONFileLoader.load_file = load_file  # type: ignore[method-assign]
+    session = boto3.session.Session("none", "none", region_name="us-east-1")
+    for service in _SERVICES:
+        session.client(service)  # type: ignore[call-overload]  # a literal for each
+
+
+def main(path: str) -> NoReturn:
+    """Run what comes, until killed."""
+    kept: Any = sys.modules["sitecustomize"]  # by that name, as Python has it
+    _remember_descriptions()
+    gc.freeze()  # a look for garbage would have each fork copy all of it
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+        server.bind(path)
+        server.listen(64)
+        print("listens", flush=True)
+        while True:
+            asked, _ = server.accept()
+            kept.take_up()
+            if os.fork() == 0:
+                server.close()
+                _run(asked)
+            asked.close()
+
+
+def _run(asked: socket.socket) -> NoReturn:
+    """Run a module as Python runs what comes by standard input, and say its status."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    told, given, _, _ = socket.recv_fds(asked, _MOST_BYTES, 3)
+    environment, folder = marshal.loads(told)
+    for here, there in enumerate(given):
+        os.dup2(there, here)
+        os.close(there)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = [""]
+    random.seed()
+    module = sys.modules["__main__"] = ModuleType("__main__")
+    status = 0
+    try:
+        exec(compile(sys.stdin.buffer.read(), "<stdin>", "exec"), module.__dict__)
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:  # noqa: BLE001 - whatever it is, it ends this process
+        traceback.print_exc()
+        status = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    asked.send(bytes([status & 255]))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
