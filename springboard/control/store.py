@@ -1,7 +1,7 @@
 """Where the control plane's documents are: each one JSON, replaced whole and only by who has read it.
 
-A folder on one machine, or a prefix of a bucket. A document's version is its text, or S3's ETag of it: who
-writes says which they have read, and is refused where another was quicker.
+A folder on one machine, or a prefix of a bucket. A document's version is its text, or what S3 tells of it:
+who writes says which they have read, and is refused where another was quicker.
 """
 
 import copy

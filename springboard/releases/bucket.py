@@ -54,16 +54,20 @@ class Bucket:
                 yield from (item["Key"] for item in page.get("Contents", []))
 
     def read(self, key: str) -> tuple[bytes, str] | None:
-        """Return a small object's contents and its version (S3's ETag), None where there is none."""
+        """Return a small object's contents and its version, None where there is none.
+
+        That is S3's ETag and when it was written: one that was another meanwhile has the same ETag again.
+        """
         try:
             with self._explained(key):
                 answer = self._client.get_object(Bucket=self.name, Key=key)
-                body, version = answer["Body"].read(_SMALL_BYTES + 1), answer.get("ETag", "").strip('"')
+                body = answer["Body"].read(_SMALL_BYTES + 1)
+                tag, written = answer["ETag"].strip('"'), answer["LastModified"].timestamp()
         except _NotThere:
             return None
         if len(body) > _SMALL_BYTES:
             raise ReleaseError(f"{self.url(key)} has more than {_SMALL_BYTES:,} bytes, as no document has")
-        return body, version
+        return body, f"{tag}@{written:.0f}"
 
     def stream(self, key: str) -> Generator[bytes, None, None]:
         """Yield an object in chunks; raise where it is not there."""
@@ -74,7 +78,9 @@ class Bucket:
 
     def write(self, key: str, body: "bytes | BinaryIO", version: str | None = None) -> bool:
         """Write an object; False, and no change, unless it is `version` now, None: not there."""
-        condition: dict[str, Any] = {"IfNoneMatch": "*"} if version is None else {"IfMatch": f'"{version}"'}
+        condition: dict[str, Any] = {"IfNoneMatch": "*"}
+        if version is not None:
+            condition = {"IfMatch": f'"{version.partition("@")[0]}"'}
         kind = "application/json" if key.endswith(".json") else "binary/octet-stream"
         try:
             with self._explained(key):

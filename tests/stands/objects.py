@@ -2,7 +2,11 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+import itertools
+from collections import UserDict
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -14,14 +18,27 @@ def refused(status: int, code: str) -> ClientError:
     return ClientError(answer, "PutObject")
 
 
+class _Held(UserDict[str, bytes]):
+    """What there is, and when each was written: no two in the same second."""
+
+    def __init__(self, held: Mapping[str, bytes]) -> None:
+        self.written: dict[str, datetime] = {}
+        self._seconds = itertools.count(1_700_000_000)
+        super().__init__(held)
+
+    def __setitem__(self, key: str, body: bytes) -> None:
+        super().__setitem__(key, body)
+        self.written[key] = datetime.fromtimestamp(next(self._seconds), UTC)
+
+
 class Objects:
     """The objects by key. While `away` nobody reaches it; `before_put` is called before each write.
 
     With `loses_answer` that of the next write does not arrive, and boto3 asks once more by itself.
     """
 
-    def __init__(self) -> None:
-        self.held: dict[str, bytes] = {}
+    def __init__(self, held: Mapping[str, bytes] = MappingProxyType({})) -> None:
+        self.held = _Held(held)
         self.away = self.loses_answer = False
         self.before_put: Callable[[], None] = lambda: None
 
@@ -29,7 +46,8 @@ class Objects:
         self._reach()
         if Key not in self.held:
             raise refused(404, "NoSuchKey")
-        return {"Body": io.BytesIO(self.held[Key]), "ETag": self._tag(Key)}
+        body, written = io.BytesIO(self.held[Key]), self.held.written[Key]
+        return {"Body": body, "ETag": self._tag(Key), "LastModified": written}
 
     def put_object(
         self,

@@ -233,6 +233,18 @@ def test_a_channel_that_moves_twice_before_a_host_looks_is_followed_nevertheless
     assert shore.bench.consistent("1.2.0")
 
 
+def test_a_channel_that_moves_away_and_back_before_a_host_looks_ends_what_was_deployed_here(
+    shore: Shore,
+) -> None:
+    shore.channel("1.0.0")
+    shore.follow()
+    assert last(shore("deploy", "1.1.0")) == "changed"
+    shore.channel("1.2.0")
+    shore.channel("1.0.0")  # the same bytes again
+    assert last(shore.follow()) == "changed"
+    assert shore.bench.consistent("1.0.0")
+
+
 def test_what_is_deployed_while_s3_is_away_is_ahead_of_any_channel(
     shore: Shore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

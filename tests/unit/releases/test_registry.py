@@ -1,18 +1,16 @@
 """The registry, with a bucket that is a dictionary: what people put beside releases, and wrong settings."""
 
-import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 from springboard.cli.app import app
 from springboard.releases.manifest import ReleaseError
 from springboard.releases.registry import Registry
+from tests.stands.objects import Objects
 
 
 def manifest(version: str) -> bytes:
@@ -38,27 +36,8 @@ STRAY = {
 RELEASES = {f"releases/dive/{version}/manifest.json": manifest(version) for version in ("1.10.0", "1.9.0")}
 
 
-class Bucket:
-    """As much of boto3's client as reading takes."""
-
-    def __init__(self, objects: dict[str, bytes]) -> None:
-        self._objects = objects
-
-    def get_paginator(self, _: str) -> "Bucket":
-        return self
-
-    def paginate(self, Bucket: str, Prefix: str) -> Iterator[dict[str, Any]]:  # noqa: N803 - boto3's names
-        yield {"Contents": [{"Key": key} for key in self._objects if key.startswith(Prefix)]}
-
-    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
-        if Key not in self._objects:
-            missing = {"Error": {"Code": "NoSuchKey"}, "ResponseMetadata": {"HTTPStatusCode": 404}}
-            raise ClientError(missing, "GetObject")  # type: ignore[arg-type]  # the rest is not read
-        return {"Body": io.BytesIO(self._objects[Key])}
-
-
 def registry(objects: dict[str, bytes]) -> Registry:
-    client: Any = Bucket(objects)
+    client: Any = Objects(objects)
     return Registry("s3://models", client)
 
 
@@ -79,7 +58,7 @@ def test_a_manifest_that_cannot_be_read_does_not_keep_the_others_from_the_list(
         "releases/dive/1.9.2/manifest.json": manifest("1.0.0"),
     }
     monkeypatch.setattr(
-        "springboard.releases.bucket.boto3.client", lambda *_, **__: Bucket(STRAY | RELEASES | damaged)
+        "springboard.releases.bucket.boto3.client", lambda *_, **__: Objects(STRAY | RELEASES | damaged)
     )
     done = CliRunner().invoke(app, ["releases", "list", "--models", "s3://models"])
     assert done.exit_code == 0, done.output
