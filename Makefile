@@ -61,7 +61,7 @@ deploy: setup
 	.venv/bin/ansible-playbook playbooks/deploy.yml -e release="$(RELEASE)" $(ARGS)
 
 # All tests, or with QUICK=1 those in this process and on real servers that do not take long: in under four minutes.
-PYTEST := $(PY) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --durations=10
+PYTEST := $(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=10
 test: setup test-tools $(WEB)/node_modules/ready
 	$(if $(QUICK),SPRINGBOARD_QUICK_TESTS=1 )$(PYTEST)$(if $(QUICK), tests/unit tests/serving)
 

@@ -12,7 +12,7 @@ from tests.hosts import harness, served
 from tests.hosts.harness import Hosts, Node
 from tests.hosts.served import Caller, Converged, Models
 
-# What goes on beside the other chain; each has hosts and a network of its own, and shares the converged host.
+# What goes on beside all the rest; each has hosts and a network of its own, and shares the converged host.
 # Who makes it in the first minutes are those of the other chain: here it is wanted last.
 EDGE_CHAIN = (
     "test_container",
