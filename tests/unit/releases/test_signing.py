@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class Bucket(dict[str, bytes]):
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
         if Key not in self:
             raise _error("NoSuchKey", 404)
-        return {"Body": _Body(self[Key])}
+        return {"Body": _Body(self[Key]), "ETag": '"of what it is"', "LastModified": datetime.now(UTC)}
 
 
 class _Body(io.BytesIO):
