@@ -21,6 +21,7 @@ from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
 from tests.stands.aws import G_QUOTA
 from tests.stands.compiled import in_forks, keeping
+from tests.stands.started import started
 
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIM5bXQLamBpKk8O/Xal83ORaBvtm21sA5KeRwEXjmF3S"
 ANOTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMNea5fwnItRoHnB5LYtHYreKeY8ni6mOyfaOO7NmT8K"
@@ -99,23 +100,14 @@ class Aws:
 def stand_in(folder: Path, *listen: str) -> Iterator[Aws]:
     """Run an empty stand-in AWS, at a given address and port; `folder` is for its log and its users' home."""
     (folder / "amis.json").write_text("[]")  # moto's own 500 take seconds
-    with (folder / "log").open("w") as log:
-        command = [sys.executable, "-m", "tests.stands.aws", *listen]
-        environment = os.environ | {
-            "MOTO_AMIS_PATH": str(folder / "amis.json"),
-            "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
-            "S3_IGNORE_SUBDOMAIN_BUCKETNAME": "true",  # whatever name it is called by
-        }
-        child = Child(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
-    try:
-        assert child.process.stdout
-        with child.process.stdout as output:
-            url = output.readline().strip()
-        assert url, (folder / "log").read_text()
-        with in_forks(folder) as forks:
-            yield Aws(url, folder, forks)
-    finally:
-        child.stop(5)
+    environment = os.environ | {
+        "MOTO_AMIS_PATH": str(folder / "amis.json"),
+        "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
+        "S3_IGNORE_SUBDOMAIN_BUCKETNAME": "true",  # whatever name it is called by
+    }
+    command = [sys.executable, "-m", "tests.stands.aws", *listen]
+    with started(command, environment, folder / "log") as url, in_forks(folder) as forks:
+        yield Aws(url, folder, forks)
 
 
 @dataclass(frozen=True)

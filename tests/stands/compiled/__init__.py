@@ -5,7 +5,6 @@ What Python compiles of them, here and on hosts: see `sitecustomize`. The archiv
 """
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from springboard.system.checkout import ROOT
-from springboard.system.processes import Child
+from tests.stands.started import started
 
 SITECUSTOMIZE = Path(__file__).with_name("sitecustomize.py")
 KEPT = ROOT / "build/compiled"
@@ -36,15 +35,7 @@ def keeping() -> dict[str, str]:
 @contextmanager
 def in_forks(folder: Path) -> Iterator[dict[str, str]]:
     """Yield what, beside `keeping`, has an Ansible run this machine's modules in forks of one process."""
-    path, log = str(folder / "modules"), folder / "modules.log"
+    path = str(folder / "modules")
     command = [sys.executable, "-m", "tests.stands.compiled.forking", path]
-    with log.open("w") as errors:
-        environment = os.environ | keeping()
-        server = Child(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
-    try:
-        assert server.process.stdout
-        with server.process.stdout as said:
-            assert said.readline(), log.read_text()
+    with started(command, os.environ | keeping(), folder / "modules.log"):
         yield {"MODULES_SERVER": path}
-    finally:
-        server.stop(0)

@@ -13,8 +13,6 @@ from types import CodeType
 
 FOLDER, SERVER = os.environ.get("COMPILED_FOLDER", "/var/cache/compiled"), os.environ.get("MODULES_SERVER")
 _compile = zipimport._compile_source  # type: ignore[attr-defined]  # where all its code comes from
-
-
 _known: dict[str, CodeType] = {}  # zipimport asks twice for each
 
 
