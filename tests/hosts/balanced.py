@@ -1,7 +1,6 @@
 """Clients of several hosts, for as long as a test module takes: nothing done to one host may fail them."""
 
 import itertools
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -49,14 +48,10 @@ class Balanced:
                 break
         self.failed.append(f"{said}")
 
-    def _go_on(self) -> None:
-        self._call()
-        time.sleep(_PAUSE_S)
-
     @contextmanager
     def calling(self) -> Iterator["Balanced"]:
         """Have the clients call until the end."""
-        with at_work(*[self._go_on] * CLIENTS):
+        with at_work(*[self._call] * CLIENTS, pause=_PAUSE_S):
             yield self
 
     @contextmanager

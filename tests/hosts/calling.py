@@ -46,12 +46,7 @@ def ask(client: httpx.Client, seconds: float = 0) -> Outcome:
 def calling(client: httpx.Client, seconds: float = 0.1) -> Iterator[list[Outcome]]:
     """Have the clients call until the end, and yield what comes of it."""
     outcomes: list[Outcome] = []
-
-    def call() -> None:
-        outcomes.append(ask(client, seconds))
-        time.sleep(PAUSE_S)
-
-    with at_work(*[call] * CLIENTS):
+    with at_work(*[lambda: outcomes.append(ask(client, seconds))] * CLIENTS, pause=PAUSE_S):
         yield outcomes
 
 

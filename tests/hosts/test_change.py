@@ -2,7 +2,6 @@
 
 import functools
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,9 +31,8 @@ def load(caller: Caller, clients: int = 4) -> Iterator[list[str]]:
             outcomes.append("" if answer.status_code == 200 else f"{answer.status_code} {answer.text}")
         except httpx.HTTPError as error:
             outcomes.append(repr(error))
-        time.sleep(6)
 
-    with at_work(*[call] * clients):
+    with at_work(*[call] * clients, pause=6):
         yield outcomes
 
 

@@ -3,7 +3,6 @@
 import itertools
 import json
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,11 +120,10 @@ class HostPlane(Plane):
                     failures.append(f"{name}: {error}")
                 else:
                     versions[name].append(json.loads(answer)["model"]["version"])
-                time.sleep(PAUSE_S)
 
             return call
 
-        with at_work(*[calling(name) for name in versions for _ in range(2)]):
+        with at_work(*[calling(name) for name in versions for _ in range(2)], pause=PAUSE_S):
             yield
         assert failures == []
         for name, answered in versions.items():

@@ -19,13 +19,14 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) ->
 
 
 @contextmanager
-def at_work(*callers: Callable[[], object]) -> Iterator[None]:
-    """Call each of `callers` over and over, in a thread of its own, until the end."""
+def at_work(*callers: Callable[[], object], pause: float = 0) -> Iterator[None]:
+    """Call each of `callers` over and over, in a thread of its own, `pause` seconds apart, until the end."""
     stop = threading.Event()
 
     def run(call: Callable[[], object]) -> None:
         while not stop.is_set():
             call()
+            stop.wait(pause)
 
     threads = [threading.Thread(target=run, args=(call,)) for call in callers]
     for thread in threads:
