@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from springboard.system.checkout import ROOT
 from tests.stands.browser import Tab
@@ -51,8 +51,22 @@ def test_nothing_is_wrong_for_a_screen_reader(demo: FrontProcess, open_tab: Open
     assert violations(page) == []
     for box in page.locator(".dives tbody input[type=checkbox]:not(:disabled)").all():
         box.check()
-    assert violations(one.open("status")) == []
+    one.open("status")
     page.wait_for_selector(".tiles")
+    assert violations(page) == []
+
+
+def test_the_status_page_is_whole_before_its_figures_come_and_without_them(
+    demo: FrontProcess, open_tab: Open
+) -> None:
+    one = open_tab(demo)
+    asked: list[Route] = []
+    one.page.route("**/metrics", lambda route: asked.append(route))
+    with one.page.expect_request("**/metrics"):
+        page = one.open("status")
+    assert violations(page) == []
+    asked[0].fulfill(status=503)
+    page.wait_for_selector("[role=alert]")
     assert violations(page) == []
 
 

@@ -14,13 +14,14 @@ const perSecond = (n) => `${n.toFixed(n < 10 ? 1 : 0)}/s`;
 
 /** @typedef {{ looks: import("./prometheus.js").Look[], endpoint: any }} Props */
 
+/** @param {{ endpoint: any }} props */
+export function Pill({ endpoint }) {
+  return html`<span class="pill" data-status=${endpoint.status}>${F.statuses[endpoint.status] ?? endpoint.status}</span>`;
+}
+
 /** @param {Props} props */
 export function Figures({ looks, endpoint }) {
-  return html`<div class="row spread">
-      <h1>${endpoint.endpoint}</h1>
-      <span class="pill" data-status=${endpoint.status}>${F.statuses[endpoint.status] ?? endpoint.status}</span>
-    </div>
-    ${endpoint.reason && html`<p class="problem">${endpoint.reason}</p>`}
+  return html`${endpoint.reason && html`<p class="problem">${endpoint.reason}</p>`}
     <${Tiles} looks=${looks} endpoint=${endpoint} />
     <${Canary} looks=${looks} endpoint=${endpoint} />
     <${Variants} looks=${looks} endpoint=${endpoint} />

@@ -6,7 +6,7 @@ import { ask, loadSettings, refusal } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { T } from "../shared/strings.js";
 import { read } from "./prometheus.js";
-import { Figures } from "./figures.js";
+import { Figures, Pill } from "./figures.js";
 
 const EVERY_MS = 2000;
 // Rates are over at most this long, so that they follow what happens.
@@ -58,6 +58,8 @@ function Page({ first }) {
   return html`<${Header} settings=${settings} here="status" onSettings=${setSettings} />
     <main id="main" tabindex="-1">
       ${!settings.signed_in && html`<${SignIn} settings=${settings} onSettings=${setSettings} />`}
+      ${settings.signed_in &&
+      html`<div class="row spread"><h1>${settings.endpoint ?? T.status}</h1>${may && seen.endpoint && html`<${Pill} endpoint=${seen.endpoint} />`}</div>`}
       ${settings.signed_in && !settings.status && html`<p class="card">${T.figures.notYours}</p>`}
       ${may && seen.problem && html`<p class="banner" role="alert">${seen.problem}</p>`}
       ${may && seen.endpoint && html`<${Figures} looks=${seen.looks} endpoint=${seen.endpoint} />`}
