@@ -131,9 +131,14 @@ def _told(manifest: Manifest) -> dict[str, object]:
 def _workers(host: Host) -> int:
     """Return how many workers an instance gets, 0 for what its model-config says."""
     try:
-        return host.worker.workers * max(gpu.count(), 1)
+        gpus = gpu.count()
     except GpuError as error:
         raise InstanceError(str(error)) from error
+    each = host.worker.workers
+    if each == "auto":
+        # On a CPU a second one takes 1 GB for a twentieth more (docs/measurements.md): somebody's choice.
+        each = 2 if gpus and len(os.sched_getaffinity(0)) >= 2 * gpus else 1
+    return each * max(gpus, 1)
 
 
 def _place(source: Path, target: Path, workers: int) -> None:

@@ -2,12 +2,17 @@
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable
 
 import pytest
+import yaml
 
-from springboard.deploy.plan import RolloutError
+from springboard.deploy import assemble
+from springboard.deploy.plan import RolloutError, beside_of
+from springboard.deploy.settings import Workers
+from springboard.system import gpu
 from tests.unit.deploy.conftest import Bench
 
 MANIFEST = json.dumps({"model": {"configFile": "model-config.yaml"}})
@@ -80,3 +85,40 @@ def test_a_bug_of_ours_is_told_with_its_place_and_undone(
     with pytest.raises(RolloutError, match=r"1\.0\.0 serves: .*a fault of ours, \w+\.py:\d+"):
         bench.rollout().deploy("1.1.0")
     assert bench.consistent("1.0.0")
+
+
+def test_workers_are_written_into_the_instances_own_archive(bench: Bench) -> None:
+    bench.release("1.0.0")
+    one = assemble.make(bench.layout, bench.host, "1.0.0")
+    three = assemble.make(bench.layout, beside_of(bench.host, 3), "1.0.0")
+    original = bench.layout.releases / "1.0.0/dive-1.0.0.mar"
+    assert (one.folder / "model-store/dive-1.0.0.mar").samefile(original)
+    with zipfile.ZipFile(three.folder / "model-store/dive-1.0.0.mar") as archive:
+        assert archive.testzip() is None
+        config = yaml.safe_load(archive.read("model-config.yaml"))
+    assert (config["minWorkers"], config["maxWorkers"]) == (3, 3)
+    assert one.served.address != three.served.address
+
+
+@pytest.mark.parametrize(
+    ("gpus", "cores", "wanted", "workers"),
+    [
+        (0, 8, "auto", 1),
+        (1, 4, "auto", 2),
+        (1, 1, "auto", 1),
+        (4, 48, "auto", 8),
+        (4, 7, "auto", 4),
+        (4, 48, 3, 12),
+        (0, 8, 3, 3),
+    ],
+)
+def test_how_many_workers_a_host_has(
+    gpus: int, cores: int, wanted: Workers, workers: int, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "count", lambda: gpus)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores))
+    bench.release("1.0.0", archive=packed(manifest=MANIFEST, config="minWorkers: 0"))
+    made = assemble.make(bench.layout, beside_of(bench.host, wanted), "1.0.0")
+    with zipfile.ZipFile(made.folder / "model-store/dive-1.0.0.mar") as archive:
+        config = yaml.safe_load(archive.read("model-config.yaml"))
+    assert (config["minWorkers"], config["maxWorkers"]) == (workers, workers)
