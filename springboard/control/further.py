@@ -41,6 +41,8 @@ NO_MEMORY = (
     "serve on fewer workers, and create this one anew."
 )
 _STOP_SECONDS = 5.0
+# What was in the way may have passed: a registry that was away, memory that another release had.
+_AGAIN_SECONDS = 300.0
 
 
 class HostEndpoints(Endpoints):
@@ -55,8 +57,8 @@ class HostEndpoints(Endpoints):
 class FurtherAgent(OnHost):
     """The agent of one of a host's endpoints after the first; nobody else deploys in its place."""
 
-    failed: set[str] = field(default_factory=set)
-    """What could not be put right with what serves; it is not tried again before something changes."""
+    again: dict[str, float] = field(default_factory=dict)
+    """What could not be put right with what serves, and when that is tried again."""
 
     def run(self) -> None:
         """Work until the endpoint is gone."""
@@ -123,11 +125,12 @@ class FurtherAgent(OnHost):
         rollout = self._rollout(document, back)
         due = rollout.due(release)
         tried = "; ".join([*due, self._host(document, back).model_dump_json()])
-        if due and tried not in self.failed:
+        if due and time.monotonic() >= self.again.get(tried, 0.0):
             with self._alone():
-                self.failed.add(tried)
+                self.again.clear()
+                self.again[tried] = time.monotonic() + _AGAIN_SECONDS
                 rollout.deploy(release)
-                self.failed.discard(tried)
+                self.again.clear()
 
     def _cleared(self) -> None:
         for path in (self.place.endpoint, self.place.workerless):
