@@ -53,9 +53,18 @@ chmod 755 "$root/sbin/node-init"
 ln -sf /dev/null "$root/etc/systemd/system/console-getty.service"
 rm -f "$root/etc/resolv.conf"
 : >"$root/etc/resolv.conf"
-# Ansible's modules are compiled once, not once a task; node.sh brings the folder.
+# Ansible's modules are compiled once, not once a task, and root's run in forks; node.sh brings the folder.
 cp --remove-destination "$here/../stands/compiled/sitecustomize.py" "$root"/usr/lib/python3.1*/
+cp "$here/../stands/compiled/forking.py" "$root/usr/lib/"
 mkdir -p "$root/var/cache/compiled"
+cat >"$root/usr/lib/systemd/system/modules.service" <<'UNIT'
+[Unit]
+Description=Ansible's modules, in forks
+[Service]
+ExecStart=/usr/bin/python3 /usr/lib/forking.py /run/modules
+UNIT
+mkdir -p "$root/usr/lib/systemd/system/multi-user.target.wants"
+ln -s ../modules.service "$root/usr/lib/systemd/system/multi-user.target.wants/"
 # The apt module's cache_valid_time reads this time; mmdebstrap left the lists empty.
 touch -d @0 "$root/var/lib/apt/lists"
 rm -f "$root/var/lib/apt/periodic/update-success-stamp"

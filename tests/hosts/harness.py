@@ -26,7 +26,7 @@ import yaml
 from springboard.system.checkout import ROOT
 from springboard.system.processes import Child
 from tests.hosts.once import BUILD, digest, once
-from tests.stands.compiled import KEPT, SITECUSTOMIZE, keeping
+from tests.stands.compiled import FORKING, KEPT, SITECUSTOMIZE, keeping
 
 HERE = Path(__file__).parent
 SCRIPT = str(HERE / "node.sh")
@@ -256,7 +256,7 @@ def _are_nodes(value: object) -> bool:
 def rootfs(suite: str = "bookworm") -> Path:
     """Return the root filesystem of fresh nodes of this Debian: bookworm is 12, trixie 13."""
     pip = subprocess.run(["pip", "config", "list"], capture_output=True, check=False).stdout
-    ingredients = [HERE / "build-rootfs.sh", HERE / "pip-folders.sh", SITECUSTOMIZE]
+    ingredients = [HERE / "build-rootfs.sh", HERE / "pip-folders.sh", SITECUSTOMIZE, FORKING]
     ingredients += [Path("/etc/apt/sources.list.d/debian.sources")]
     ingredients += sorted(Path("/usr/local/share/ca-certificates").glob("*.crt"))
 

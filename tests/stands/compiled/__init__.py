@@ -14,7 +14,7 @@ from pathlib import Path
 from springboard.system.checkout import ROOT
 from tests.stands.started import started
 
-SITECUSTOMIZE = Path(__file__).with_name("sitecustomize.py")
+SITECUSTOMIZE, FORKING = (Path(__file__).with_name(f"{name}.py") for name in ("sitecustomize", "forking"))
 KEPT = ROOT / "build/compiled"
 
 
@@ -36,6 +36,6 @@ def keeping() -> dict[str, str]:
 def in_forks(folder: Path) -> Iterator[dict[str, str]]:
     """Yield what, beside `keeping`, has an Ansible run this machine's modules in forks of one process."""
     path = str(folder / "modules")
-    command = [sys.executable, "-m", "tests.stands.compiled.forking", path]
+    command = [sys.executable, "-m", "tests.stands.compiled.forking", path, "aws"]
     with started(command, os.environ | keeping(), folder / "modules.log"):
         yield {"MODULES_SERVER": path}

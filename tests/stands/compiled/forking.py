@@ -1,9 +1,10 @@
-"""A Python that has imported what modules for AWS take, and runs each that comes to it in a fork of its own.
+"""A Python that has imported what Ansible's modules take, and runs each in a fork of its own.
 
-usage: python -m tests.stands.compiled.forking SOCKET
+usage: forking.py SOCKET [aws]
 
-boto3 and its descriptions of services are most of such a module's time. Who hands modules over, and waits for
-their status, is `sitecustomize`. What is Ansible's comes with each module, here as elsewhere.
+Starting Python and importing is most of a module's time; `aws`: importing boto3 and its descriptions of
+services. Test hosts have one, and nothing else of this package but who hands modules over, and waits for
+their status: `sitecustomize`. What is Ansible's comes with each module, here as elsewhere.
 """
 
 import atexit
@@ -15,18 +16,25 @@ import signal
 import socket
 import sys
 import traceback
+from importlib import import_module
 from types import ModuleType
 from typing import Any, NoReturn
 
-import boto3.session
-from botocore import loaders
-
 _MOST_BYTES = 1 << 20
+_MODULES = (
+    "__future__ ast base64 collections.abc contextlib copy datetime errno fcntl fnmatch functools "
+    "getpass glob grp hashlib http.client io itertools json locale platform pwd queue re runpy select "
+    "selectors shlex shutil ssl stat string struct subprocess syslog tempfile threading time types "
+    "urllib.request uuid zipfile zipimport"
+)
 # Whose descriptions are large, or asked for by many modules.
 _SERVICES = "autoscaling", "cloudwatch", "ec2", "elbv2", "iam", "s3", "sns", "sqs", "sts"
 
 
 def _remember_descriptions() -> None:
+    import boto3.session
+    from botocore import loaders
+
     load, found = loaders.JSONFileLoader.load_file, dict[str, object]()
 
     def load_file(self: loaders.JSONFileLoader, file_path: str) -> object:
@@ -40,10 +48,13 @@ def _remember_descriptions() -> None:
         session.client(service)
 
 
-def main(path: str) -> NoReturn:
+def main(path: str, aws: str = "") -> NoReturn:
     """Run what comes, until killed."""
     kept: Any = sys.modules["sitecustomize"]  # by that name, as Python has it
-    _remember_descriptions()
+    for name in _MODULES.split():
+        import_module(name)
+    if aws:
+        _remember_descriptions()
     gc.freeze()  # a look for garbage would have each fork copy all of it
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
@@ -91,4 +102,4 @@ def _run(asked: socket.socket) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -2,7 +2,8 @@
 
 Each task brings fifty modules as source, and zipimport keeps nothing: half of a task's time. Python imports
 this by its name, on test hosts and for plays on this machine. What is kept is found by its content, so
-nothing old is taken for new. Where there is a server of `forking`, it runs what is an Ansible module.
+nothing old is taken for new. Where there is a server of `forking` that is ours to ask, it runs what is an
+Ansible module.
 """
 
 import gc
@@ -11,7 +12,8 @@ import sys
 import zipimport
 from types import CodeType
 
-FOLDER, SERVER = os.environ.get("COMPILED_FOLDER", "/var/cache/compiled"), os.environ.get("MODULES_SERVER")
+FOLDER = os.environ.get("COMPILED_FOLDER", "/var/cache/compiled")
+SERVER = os.environ.get("MODULES_SERVER", "/run/modules")
 _compile = zipimport._compile_source  # type: ignore[attr-defined]  # where all its code comes from
 _known: dict[str, CodeType] = {}  # zipimport asks twice for each
 
@@ -66,5 +68,5 @@ def _hand_over(path: str) -> None:
 
 
 zipimport._compile_source = _kept  # type: ignore[attr-defined]
-if SERVER and len(sys.orig_argv) == 1:  # as Ansible starts Python for a module
+if len(sys.orig_argv) == 1 and os.access(SERVER, os.W_OK):  # as Ansible starts Python for a module
     _hand_over(SERVER)
