@@ -1,7 +1,7 @@
 """What is made of Ansible's modules for each task and each run, kept for all processes of the tests.
 
 What Python compiles of them, here and on hosts: see `sitecustomize`. The archives that they are sent in: see
-`callbacks/kept_modules`. A process that has imported what they take of AWS: see `forking`.
+`callbacks/kept_modules`. A process that has imported what they take: see `forking`.
 """
 
 import os

@@ -2,9 +2,9 @@
 
 usage: forking.py SOCKET [aws]
 
-Starting Python and importing is most of a module's time; `aws`: importing boto3 and its descriptions of
-services. Test hosts have one, and nothing else of this package but who hands modules over, and waits for
-their status: `sitecustomize`. What is Ansible's comes with each module, here as elsewhere.
+Starting Python and importing is most of a module's time; with `aws`, boto3 and its descriptions of services
+are imported, too. `sitecustomize` hands modules over and waits for their status. Test hosts have these two
+files and nothing else of this package. What is Ansible's comes with each module, here as elsewhere.
 """
 
 import atexit

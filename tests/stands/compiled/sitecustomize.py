@@ -53,13 +53,16 @@ def take_up() -> None:
 
 
 def _hand_over(path: str) -> None:
-    """Have `forking` run the module that is our standard input, and end as it does."""
+    """Have `forking` run the module that is our standard input, and end as it does; without one return."""
     import _socket
     import marshal
     import struct
 
     server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    server.connect(path)
+    try:
+        server.connect(path)
+    except OSError:
+        return  # there is none, or it is not ours to ask: it runs here
     files = struct.pack("3i", 0, 1, 2)
     told = marshal.dumps((dict(os.environ), os.getcwd()))
     server.sendmsg([told], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, files)])
@@ -68,5 +71,5 @@ def _hand_over(path: str) -> None:
 
 
 zipimport._compile_source = _kept  # type: ignore[attr-defined]
-if len(sys.orig_argv) == 1 and os.access(SERVER, os.W_OK):  # as Ansible starts Python for a module
+if len(sys.orig_argv) == 1:  # as Ansible starts Python for a module
     _hand_over(SERVER)
