@@ -42,7 +42,7 @@ NO_MEMORY = (
 )
 _STOP_SECONDS = 5.0
 # What was in the way may have passed: a registry that was away, memory that another release had.
-_AGAIN_SECONDS = 300.0
+_AGAIN_SECONDS = 900.0
 
 
 class HostEndpoints(Endpoints):
@@ -58,7 +58,7 @@ class FurtherAgent(OnHost):
     """The agent of one of a host's endpoints after the first; nobody else deploys in its place."""
 
     again: dict[str, float] = field(default_factory=dict)
-    """What could not be put right with what serves, and when that is tried again."""
+    """What could not be put right with what serves, and when that is tried again; at once if it changes."""
 
     def run(self) -> None:
         """Work until the endpoint is gone."""
@@ -127,9 +127,11 @@ class FurtherAgent(OnHost):
         tried = "; ".join([*due, self._host(document, back).model_dump_json()])
         if due and time.monotonic() >= self.again.get(tried, 0.0):
             with self._alone():
-                self.again.clear()
-                self.again[tried] = time.monotonic() + _AGAIN_SECONDS
-                rollout.deploy(release)
+                try:
+                    rollout.deploy(release)
+                except Exception:
+                    self.again[tried] = time.monotonic() + _AGAIN_SECONDS
+                    raise
                 self.again.clear()
 
     def _cleared(self) -> None:
