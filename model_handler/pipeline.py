@@ -105,7 +105,7 @@ class Pipeline:
     """Fetches, decodes and scores batches with the networks of one release.
 
     What engines find out about this machine is kept in `cache`, where there is one. `workers` such processes
-    share it; on a CPU they take turns at all of its cores.
+    share it; on a CPU they take turns at all of its cores, beside a GPU they share them.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Pipeline:
         self.settings = settings
         self.on_gpu = device.type == "cuda"
         self._cores, self._workers = len(os.sched_getaffinity(0)), workers
-        self._turns = Turns(weights.with_name("turns")) if workers > 1 and not self.on_gpu else None
+        self._turns = Turns(weights.with_name("turns")) if workers > 1 else None
         # TorchServe limits OpenMP to one thread.
         torch.set_num_threads(max(self._cores // workers, 1) if self.on_gpu else self._cores)
         loaded = checkpoint.load(weights)
@@ -161,7 +161,8 @@ class Pipeline:
         none, unnamed = [False] * len(sources), [""] * len(sources)
         fresh = [_Row(*one) for one in zip(strips or none, ids or unnamed, strict=True)]
         threads = self._decoders(len(sources))
-        rows = list(self._threads.map(self._load, sources, fresh, [threads] * len(sources)))
+        with self._decoding():
+            rows = list(self._threads.map(self._load, sources, fresh, [threads] * len(sources)))
         alive = [row for row in rows if row.error is None]
         assessments: dict[int, Assessment] = {}
         if alive:
@@ -174,12 +175,15 @@ class Pipeline:
         return [self._answer(row, assessments.get(id(row))) for row in rows]
 
     def _turn(self) -> AbstractContextManager[None]:
-        return self._turns.turn() if self._turns else nullcontext()
+        return self._turns.turn() if self._turns and not self.on_gpu else nullcontext()
+
+    def _decoding(self) -> AbstractContextManager[None]:
+        return self._turns.shared() if self._turns and self.on_gpu else nullcontext()
 
     def _decoders(self, videos: int) -> int:
         """Return how many threads decode each of so many videos, 0 for as many as there are cores.
 
-        One video has them all while no other worker computes.
+        One video has them all while no other worker computes on them, or beside a GPU decodes.
         """
         alone = self._turns is not None and self._turns.free()
         share = (self._cores if alone else self._cores // self._workers) // max(videos, 1)

@@ -99,13 +99,20 @@ def test_threads_of_decoders_add_up_to_the_cores(
     assert taken == [each] * videos
 
 
-def test_of_two_workers_one_computes_while_the_other_decodes(
-    small_weights: Path, dive_clip: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def pair(small_weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Pipeline, Pipeline]:
+    """Two workers of a release; the second believes in eight cores."""
     weights = tmp_path / small_weights.name
     weights.symlink_to(small_weights)
     one, two = (Pipeline(weights, Settings(), "dive", "1.0.0", workers=2) for _ in range(2))
     monkeypatch.setattr(two, "_cores", 8)
+    return one, two
+
+
+def test_of_two_workers_one_computes_while_the_other_decodes(
+    pair: tuple[Pipeline, Pipeline], dive_clip: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = pair
     decoded, taken = Event(), list[int]()
 
     def counted(data: bytes, limits: Limits, frame_rate: FrameRate, threads: int) -> Video:
@@ -124,6 +131,27 @@ def test_of_two_workers_one_computes_while_the_other_decodes(
     two.process([dive_clip])
     assert taken == [4, 0], "all cores for a decoder only while nobody computes"
     assert torch.get_num_threads() == len(os.sched_getaffinity(0))
+
+
+def test_of_two_workers_beside_a_gpu_one_has_all_cores_while_the_other_does_not_decode(
+    pair: tuple[Pipeline, Pipeline], dive_clip: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = pair
+    taken: list[int] = []
+
+    def counted(data: bytes, limits: Limits, frame_rate: FrameRate, threads: int) -> Video:
+        taken.append(threads)
+        assert not one._turns.free()  # type: ignore[union-attr]
+        return decode(data, limits, frame_rate)
+
+    monkeypatch.setattr(pipeline_module, "decode", counted)
+    for each in pair:
+        monkeypatch.setattr(each, "on_gpu", True)
+    with one._decoding():
+        assert [answer.status for answer in two.process([dive_clip])] == [200]
+    with one._turn():  # at the GPU nobody waits for another
+        assert [answer.status for answer in two.process([dive_clip])] == [200]
+    assert taken == [4, 0]
 
 
 def test_no_memory_for_decoding_is_a_503(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
