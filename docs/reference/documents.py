@@ -115,8 +115,6 @@ def _kind(field: Schema) -> str:
         return f"[{name}](#{name.lower()})"
     if "anyOf" in field:
         return " or ".join(_kind(one) for one in field["anyOf"] if one.get("type") != "null")
-    if "const" in field:
-        return code(json.dumps(field["const"]))
     if "enum" in field:
         return ", ".join(code(value) for value in field["enum"])
     if field.get("type") == "array":

@@ -10,7 +10,6 @@ from springboard.control import configured, listing, names
 from springboard.control.errors import ControlError
 from springboard.control.names import CONFIG, MODEL, TRANSFORM, Identity
 from springboard.control.store import Conflict, Document, DocumentStore
-from springboard.deploy.settings import Workers
 from springboard.endpoint.names import MODEL as RELEASED
 
 log = logging.getLogger("springboard.control")
@@ -207,10 +206,9 @@ def container(model: Document) -> Document:
     return found
 
 
-def workers_of(model: Document, default: Workers) -> Workers:
+def workers_of(model: Document, default: int) -> int:
     """Return how many worker processes a CreateModel call asks for."""
-    asked = container(model).get("Environment", {}).get("SPRINGBOARD_WORKERS")
-    return default if asked is None else int(asked)
+    return int(container(model).get("Environment", {}).get("SPRINGBOARD_WORKERS", default))
 
 
 def location(model: Document) -> str:

@@ -25,7 +25,7 @@ from springboard.control.strict import DocumentError, checked, slot_said
 from springboard.deploy import follow as following
 from springboard.deploy import settings
 from springboard.deploy import state as deployment
-from springboard.deploy.settings import Beside, Driven, Host
+from springboard.deploy.settings import Driven, Host
 from springboard.deploy.state import Busy, State
 from springboard.deploy.stop import Stopped
 from springboard.endpoint.names import MODEL
@@ -209,7 +209,7 @@ class HostAgent(OnHost):
                     "weight": float(one.weight),
                     "instances": 1,
                     "release": one.release,
-                    "model": self._model(host, one.release, _environment(one)),
+                    "model": self._model(host, one.release, {"SPRINGBOARD_WORKERS": str(one.workers)}),
                 }
                 for one in host.beside
             ]
@@ -281,10 +281,6 @@ def work(agent: OnHost) -> None:
 def _endpoint(store: DocumentStore, slot: int) -> str:
     documents = [checked(one) for one in store.every(ENDPOINT) if slot_said(one) == slot]
     return min((str(one["name"]) for one in documents), default="")
-
-
-def _environment(beside: Beside) -> dict[str, str]:
-    return {} if beside.workers == "auto" else {"SPRINGBOARD_WORKERS": str(beside.workers)}
 
 
 def _said(variant: Document) -> Document:

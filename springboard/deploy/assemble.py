@@ -81,7 +81,7 @@ def name_of(layout: Layout, host: Host, version: str) -> str:
     """Return the name of the instance that serves a release as host.yml wants it now."""
     runtime = Runtime.load(host.worker.runtime)
     unit = layout.unit.read_bytes() if layout.unit.exists() else b""
-    made_of = [runtime.id, str(host.worker.runtime), _workers(host), hashlib.sha256(unit).hexdigest()]
+    made_of = [runtime.id, str(host.worker.runtime), workers(host), hashlib.sha256(unit).hexdigest()]
     return f"{version}_{hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:7]}{layout.mark}"
 
 
@@ -108,7 +108,7 @@ def make(layout: Layout, host: Host, version: str) -> Instance:
         shutil.chown(sockets, _USER, _CALLERS)
         sockets.chmod(0o2710)  # chown takes such bits away
     archive = store / archive_name(version)
-    _place(release / archive_name(version), archive, _workers(host))
+    _place(release / archive_name(version), archive, workers(host))
     (instance.folder / "runtime").symlink_to(runtime.folder)
     (instance.folder / "served.json").write_text(json.dumps(_told(manifest)))
     # Last: it says that the rest is whole.
@@ -128,17 +128,12 @@ def _told(manifest: Manifest) -> dict[str, object]:
     return {"sha256": manifest.archive.sha256, "reference": reference}
 
 
-def _workers(host: Host) -> int:
+def workers(host: Host) -> int:
     """Return how many workers an instance gets, 0 for what its model-config says."""
     try:
-        gpus = gpu.count()
+        return host.worker.workers * max(gpu.count(), 1)
     except GpuError as error:
         raise InstanceError(str(error)) from error
-    each = host.worker.workers
-    if each == "auto":
-        # On a CPU a second one takes 1 GB for a twentieth more (docs/measurements.md): somebody's choice.
-        each = 2 if gpus and len(os.sched_getaffinity(0)) >= 2 * gpus else 1
-    return each * max(gpus, 1)
 
 
 def _place(source: Path, target: Path, workers: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from springboard.deploy.settings import Beside, Canary, Driven, Host, ShadowRule, Workers, overlaid
+from springboard.deploy.settings import Beside, Canary, Driven, Host, ShadowRule, overlaid
 from springboard.endpoint.capture import Capture
 from springboard.endpoint.names import Name, Release
 from springboard.releases.bucket import Bucket
@@ -39,7 +39,7 @@ class Settings(Strict):
     """How long a release may take to be ready."""
     variant: Name = "stable"
     """What callers pin the channel's release by. Only a control plane writes this and what follows."""
-    workers: Workers = "auto"
+    workers: Annotated[int, Field(ge=0, le=64)] = 1
     """The release's worker processes, as the host's own `worker.workers`."""
     capture: Capture | None = None
     """Which requests and answers are kept."""

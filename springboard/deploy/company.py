@@ -88,7 +88,7 @@ class Company:
             self._fetch(place.version)
         promoted = self._keeper.instance(self._keeper.state.promoted)
         if promoted and not services.running(place.instance):  # the previous one may still be warm
-            self._starter.fits(promoted, manifest)
+            self._starter.fits(promoted, manifest, host)
         made = assemble.make(self._layout, host, place.version)
         self._starter.up(made)
         self._starter.golden(made, manifest)

@@ -14,7 +14,7 @@ _LOADING = 1.3
 
 
 def check(running: Instance, version: str, growth: float) -> None:
-    """Raise `InstanceError` where a release `growth` times as large would not fit beside the running one."""
+    """Raise `InstanceError` where a release that takes `growth` times as much does not fit beside it."""
     try:
         needs = _needs(services.processes(running.name))
     except GpuError as error:
@@ -26,8 +26,8 @@ def check(running: Instance, version: str, growth: float) -> None:
             raise InstanceError(
                 f"the {what} does not hold two releases: {version} needs about {needed * growth / 1e6:,.0f} "
                 f"MB beside {running.version}, and {free / 1e6:,.0f} MB are free. Take a larger host, or "
-                "have the old one stopped first with --in-place (model_release_in_place): requests wait "
-                "meanwhile, and fail past their deadline"
+                "fewer workers (springboard_workers: 1), or have the old one stopped first with --in-place "
+                "(model_release_in_place): requests wait meanwhile, and fail past their deadline"
             )
 
 

@@ -11,7 +11,7 @@ from springboard.deploy.assemble import OtherTorch, Runtime
 from springboard.deploy.instances import Instance, InstanceError
 from springboard.deploy.keeper import Keeper
 from springboard.deploy.layout import Layout
-from springboard.deploy.settings import Host, Workers
+from springboard.deploy.settings import Host
 from springboard.deploy.state import Place, Share, State, Unfinished
 from springboard.releases import copies
 from springboard.releases.manifest import Manifest, ReleaseError
@@ -291,7 +291,7 @@ def _mirroring(site: _Site, host: Host, state: State, promoted: Place) -> list[S
     return [Mirror(manifest, place, fetch)]
 
 
-def beside_of(host: Host, workers: Workers) -> Host:
+def beside_of(host: Host, workers: int) -> Host:
     """Return the host as what serves beside has it."""
     return host.model_copy(update={"worker": host.worker.model_copy(update={"workers": workers})})
 
@@ -303,8 +303,8 @@ def _abreast(site: _Site, host: Host, state: State, promoted: Place) -> list[Ste
         place = site.place(rule.release, beside_of(host, rule.workers))
         if place.instance in taken:
             raise RolloutError(
-                f"variant {rule.name} is release {rule.release} on as many workers as another of the "
-                "endpoint is; each needs a release, or a number of workers, of its own"
+                f"variant {rule.name} is release {rule.release} on {rule.workers} workers, as another of the "
+                "endpoint is; each needs a release, or workers, of its own"
             )
         taken.append(place.instance)
         share = Share(**place.model_dump(), weight=rule.weight)

@@ -192,7 +192,7 @@ class Rollout:
         if old and step.in_place:
             self._pause(old)
         elif old and not services.running(name):
-            self._starter.fits(old, manifest)
+            self._starter.fits(old, manifest, self._host)
         new = Instance(self._layout, name)
         if not new.exists:
             new = assemble.make(self._layout, self._host, manifest.version)

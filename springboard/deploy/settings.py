@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -17,7 +17,6 @@ from springboard.system.documents import Strict
 
 SignersKey = Annotated[str, Field(pattern=r"^(ssh|ecdsa|sk)-[\w@.-]+ [A-Za-z0-9+/=]+( .*)?$")]
 Weight = Annotated[int, Field(ge=1, le=99)]
-Workers = Annotated[int, Field(ge=0, le=64)] | Literal["auto"]
 
 
 class HostFileError(Exception):
@@ -29,9 +28,8 @@ class Worker(Strict):
 
     runtime: Path
     """A virtual environment with `runtime.json`."""
-    workers: Workers = "auto"
-    """Processes per GPU, or in all on a host without one; 0 takes what the model-config says. `auto`: two per
-    GPU that has two cores, so that one decodes while the other's video is scored; one without a GPU."""
+    workers: Annotated[int, Field(ge=0, le=64)] = 1
+    """Processes per GPU, or in all on a host without one; 0 takes what the model-config says."""
 
 
 class Canary(Strict):
@@ -84,7 +82,7 @@ class Beside(Strict):
     """Its version, X.Y.Z."""
     weight: Annotated[int, Field(ge=0, le=10_000)] = 1
     """Its share, of this and the others' weights; 0 serves only callers who pin it."""
-    workers: Workers = "auto"
+    workers: Annotated[int, Field(ge=0, le=64)] = 1
     """As the host's own `worker.workers`."""
 
 
@@ -180,7 +178,7 @@ class Driven(Strict):
     variant: Name
     weight: Annotated[int, Field(ge=0, le=10_000)]
     beside: tuple[Beside, ...]
-    workers: Workers | None = None
+    workers: Annotated[int, Field(ge=0, le=64)] | None = None
     shadow: ShadowRule | None = None
     asynchronous: Async | None = None
     capture: Capture | None = None

@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from springboard.deploy import memory
+from springboard.deploy import assemble, memory
 from springboard.deploy import units as services
 from springboard.deploy.canary import Rejected
 from springboard.deploy.instances import Instance
@@ -42,10 +42,13 @@ class Starter:
         score = (instance.check if in_traffic else instance.warm_up)(clip, manifest.golden)
         self._say(f"the golden clip scores {score:.2f}, expected {manifest.golden.score:.2f}")
 
-    def fits(self, running: Instance, manifest: Manifest) -> None:
-        """Raise `InstanceError` where a release does not fit into memory beside what runs."""
+    def fits(self, running: Instance, manifest: Manifest, host: Host) -> None:
+        """Raise `InstanceError` where a release, as `host` has it, does not fit beside what runs."""
         size = copies.load(self._layout.releases / running.version).archive.size_bytes
-        memory.check(running, manifest.version, max(manifest.archive.size_bytes / size, 1.0))
+        growth = max(manifest.archive.size_bytes / size, 1.0)
+        if (there := running.workers()) and (wanted := assemble.workers(host)):
+            growth *= wanted / max(there.total, 1)
+        memory.check(running, manifest.version, growth)
 
 
 def cause(error: Exception, layout: Layout) -> str:

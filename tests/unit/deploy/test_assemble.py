@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import zipfile
 from collections.abc import Callable
 
@@ -11,8 +10,6 @@ import yaml
 
 from springboard.deploy import assemble
 from springboard.deploy.plan import RolloutError, beside_of
-from springboard.deploy.settings import Workers
-from springboard.system import gpu
 from tests.unit.deploy.conftest import Bench
 
 MANIFEST = json.dumps({"model": {"configFile": "model-config.yaml"}})
@@ -98,27 +95,3 @@ def test_workers_are_written_into_the_instances_own_archive(bench: Bench) -> Non
         config = yaml.safe_load(archive.read("model-config.yaml"))
     assert (config["minWorkers"], config["maxWorkers"]) == (3, 3)
     assert one.served.address != three.served.address
-
-
-@pytest.mark.parametrize(
-    ("gpus", "cores", "wanted", "workers"),
-    [
-        (0, 8, "auto", 1),
-        (1, 4, "auto", 2),
-        (1, 1, "auto", 1),
-        (4, 48, "auto", 8),
-        (4, 7, "auto", 4),
-        (4, 48, 3, 12),
-        (0, 8, 3, 3),
-    ],
-)
-def test_how_many_workers_a_host_has(
-    gpus: int, cores: int, wanted: Workers, workers: int, bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gpu, "count", lambda: gpus)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores))
-    bench.release("1.0.0", archive=packed(manifest=MANIFEST, config="minWorkers: 0"))
-    made = assemble.make(bench.layout, beside_of(bench.host, wanted), "1.0.0")
-    with zipfile.ZipFile(made.folder / "model-store/dive-1.0.0.mar") as archive:
-        config = yaml.safe_load(archive.read("model-config.yaml"))
-    assert (config["minWorkers"], config["maxWorkers"]) == (workers, workers)

@@ -40,14 +40,20 @@ def combine(first: dict[str, Any], second: dict[str, Any], recursive: bool) -> d
     return merged
 
 
+# What a host without a GPU says.
+DEVICES = {"__model_release_devices": {"stdout_lines": ["0", "2"]}}
+
+
 def host_yml(**variables: Any) -> dict[str, Any]:
     """host.yml as the role writes it."""
     environment = NativeEnvironment()
     environment.filters["combine"] = combine
-    expression = yaml.safe_load(text("roles/model_release/vars/main.yml"))["_model_release_host"]
+    expressions = yaml.safe_load(text("roles/model_release/vars/main.yml"))
     runtime = {"stat": {"lnk_source": "/opt/springboard/worker/abc"}}
-    given = defaults("model_release") | {"__model_release_runtime": runtime} | variables
-    rendered: Any = environment.from_string(expression).render(given)
+    given = defaults("model_release") | {"__model_release_runtime": runtime} | DEVICES | variables
+    for name in ("_model_release_gpus", "_model_release_cores", "_model_release_workers"):
+        given[name] = environment.from_string(expressions[name]).render(given)
+    rendered: Any = environment.from_string(expressions["_model_release_host"]).render(given)
     assert isinstance(rendered, dict)
     return rendered
 
@@ -57,6 +63,26 @@ def test_the_role_writes_a_host_yml_that_deployments_read() -> None:
     host = Host.model_validate(host_yml())
     worker = Worker(runtime=Path("/opt/springboard/worker/abc"))
     assert host == Host(models="", worker=worker)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "cores", "given", "workers"),
+    [
+        (0, 8, "auto", 1),
+        (1, 4, "auto", 2),
+        (1, 1, "auto", 1),
+        (4, 8, "auto", 2),
+        (4, 7, "auto", 1),
+        (4, 48, 3, 3),
+        (0, 8, "3", 3),
+    ],
+)
+def test_a_host_has_workers_by_its_gpus_and_cores(
+    gpus: int, cores: int, given: int | str, workers: int
+) -> None:
+    asked = {"stdout_lines": [str(gpus), str(cores)]} if given == "auto" else {"skipped": True}
+    written = host_yml(__model_release_devices=asked, model_release_workers=given)
+    assert Host.model_validate(written).worker.workers == workers
 
 
 def test_every_setting_can_be_given_by_a_variable() -> None:

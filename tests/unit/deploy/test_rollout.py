@@ -18,6 +18,7 @@ from springboard.deploy.settings import Beside, ShadowRule
 from springboard.deploy.state import Place, Unfinished
 from springboard.deploy.stop import Stop, Stopped
 from springboard.system import gpu
+from springboard.torchserve.management import Workers
 from tests.unit.deploy.conftest import Bench
 
 
@@ -138,6 +139,10 @@ def test_two_that_do_not_fit_into_memory_are_refused_and_go_in_place(
         bench.rollout().deploy("1.1.0")
     assert bench.consistent("1.0.0")
     monkeypatch.setattr(memory, "available", lambda: 2_700_000_000)
+    monkeypatch.setattr(Instance, "workers", lambda _: Workers(ready=frozenset(), total=1, batch_size=1))
+    two = bench.host.worker.model_copy(update={"workers": 2})
+    with pytest.raises(RolloutError, match=r"the memory does not hold two releases.*5,200 MB"):
+        bench.rollout(worker=two).deploy("1.1.0")
     monkeypatch.setattr(gpu, "memory", lambda _: [(10_000_000_000, 5_000_000_000)])
     with pytest.raises(RolloutError, match="memory of GPU 0 does not hold two"):
         bench.rollout().deploy("1.1.0")
@@ -200,7 +205,7 @@ def test_others_serve_beside_with_their_shares_and_a_trial_has_its_part(bench: B
     lighter = {"beside": (other.model_copy(update={"weight": 0}),), "weight": 70}
     assert bench.rollout(**lighter).deploy(None)
     assert bench.variants() == [("stable", "1.1.0", 7000), ("other", "2.0.0", 0)]
-    with pytest.raises(RolloutError, match=r"variant other is release 1\.1\.0 on as many workers as another"):
+    with pytest.raises(RolloutError, match=r"variant other is release 1\.1\.0 on 1 workers, as another"):
         bench.rollout(beside=(Beside(name="other", release="1.1.0"),)).deploy(None)
     bench.fails_at = "ready 3.0.0"
     with pytest.raises(RolloutError, match=r"1\.1\.0 serves, without what is to be beside it: its weights"):

@@ -196,12 +196,13 @@ def check_variables(block: Block) -> None:
         turned |= yaml.safe_load(file.read_text())
     for name, value in yaml.safe_load(block.text).items():
         assert name in turned, f"{name} is no knob of inventory/group_vars"
-        kinds = (int, str) if turned[name] == "auto" else type(turned[name])
-        assert isinstance(value, kinds), f"{name} is otherwise in inventory/group_vars: {turned[name]!r}"
+        if name != "springboard_workers":  # a number or `auto`
+            assert isinstance(value, type(turned[name])), f"{name} is a {type(turned[name]).__name__}"
     given = yaml.safe_load(block.text)
     Limits.model_validate(given.get("springboard_limits", {}))
     Canary.model_validate(given.get("springboard_canary", {}))
-    needed = {"models": "s3://my-models", "worker": {"runtime": "/opt"}}
+    worker = {"runtime": "/opt", "workers": given.get("springboard_workers", 1)}
+    needed = {"models": "s3://my-models", "worker": worker}
     Host.model_validate(needed | given.get("springboard_deploy_settings", {}))
 
 
