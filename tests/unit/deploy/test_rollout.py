@@ -10,15 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from springboard.deploy import assemble, memory, proof, traffic
+from springboard.deploy import assemble, proof, traffic
 from springboard.deploy import state as deployment
 from springboard.deploy.instances import Instance, InstanceError
 from springboard.deploy.plan import RolloutError
 from springboard.deploy.settings import Beside, ShadowRule
 from springboard.deploy.state import Place, Unfinished
 from springboard.deploy.stop import Stop, Stopped
-from springboard.system import gpu
-from springboard.torchserve.management import Workers
 from tests.unit.deploy.conftest import Bench
 
 
@@ -129,36 +127,6 @@ def test_a_changed_configuration_is_another_instance_and_no_trial(bench: Bench) 
     assert bench.tried == []
 
 
-def test_two_that_do_not_fit_into_memory_are_refused_and_go_in_place(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench.rollout().deploy("1.0.0")
-    monkeypatch.setattr(memory, "used", lambda _: 2_000_000_000)
-    monkeypatch.setattr(memory, "available", lambda: 2_500_000_000)
-    with pytest.raises(RolloutError, match=r"the memory does not hold two releases.*2,600 MB.*--in-place"):
-        bench.rollout().deploy("1.1.0")
-    assert bench.consistent("1.0.0")
-    monkeypatch.setattr(memory, "available", lambda: 2_700_000_000)
-    monkeypatch.setattr(Instance, "workers", lambda _: Workers(ready=frozenset(), total=1, batch_size=1))
-    two = bench.host.worker.model_copy(update={"workers": 2})
-    with pytest.raises(RolloutError, match=r"the memory does not hold two releases.*5,200 MB"):
-        bench.rollout(worker=two).deploy("1.1.0")
-    monkeypatch.setattr(gpu, "memory", lambda _: [(10_000_000_000, 5_000_000_000)])
-    with pytest.raises(RolloutError, match="memory of GPU 0 does not hold two"):
-        bench.rollout().deploy("1.1.0")
-    bench.fails_at = "ready 1.1.0"
-    with pytest.raises(RolloutError, match=r"1\.0\.0 serves: its weights are missing"):
-        bench.rollout().deploy("1.1.0", in_place=True)
-    assert bench.consistent("1.0.0")
-    assert bench.rollout().deploy("1.1.0", in_place=True)
-    assert bench.consistent("1.1.0")
-    assert len(bench.running) == 1
-    with pytest.raises(RolloutError, match="--in-place"):
-        bench.rollout().rollback()
-    assert bench.rollout().rollback(in_place=True)
-    assert bench.consistent("1.0.0")
-
-
 def test_a_shadow_comes_stays_is_promoted_and_goes(bench: Bench) -> None:
     mirrored = {"shadow": ShadowRule(release="1.1.0", sample_percent=20)}
 
@@ -213,28 +181,6 @@ def test_others_serve_beside_with_their_shares_and_a_trial_has_its_part(bench: B
     assert bench.variants() == [("stable", "1.1.0", 7000), ("other", "2.0.0", 0)]
     assert bench.rollout().deploy(None)
     assert bench.consistent("1.1.0")
-
-
-def test_memory_holds_as_many_more_as_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "used", lambda _: 1_000_000_000)
-    monkeypatch.setattr(memory, "available", lambda: 3_000_000_000)
-    monkeypatch.setattr(gpu, "memory", lambda _: [])
-    assert [memory.holds([[1]], more) for more in (1, 2, 3)] == [True, True, False]
-    monkeypatch.setattr(gpu, "memory", lambda _: [(5e9, 6e9)])
-    assert [memory.holds([[1]], more) for more in (1, 2)] == [True, False]
-
-
-def test_a_shadow_that_runs_already_needs_no_more_memory(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench.rollout().deploy("1.0.0")
-    bench.rollout().deploy("1.1.0")  # 1.0.0 stays warm
-    monkeypatch.setattr(memory, "used", lambda _: 2_000_000_000)
-    monkeypatch.setattr(memory, "available", lambda: 500_000_000)
-    assert bench.rollout(shadow=ShadowRule(release="1.0.0")).deploy(None)
-    assert len(bench.running) == 2
-    with pytest.raises(RolloutError, match="without its shadow: the memory does not hold two releases"):
-        bench.rollout(shadow=ShadowRule(release="1.2.0")).deploy(None)
 
 
 def test_a_shadow_whose_folder_is_gone_keeps_nothing_from_being_put_right(bench: Bench) -> None:
@@ -299,12 +245,6 @@ def test_a_full_disk_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(RolloutError, match=r"1\.0\.0 serves: the disk is full .*: free or enlarge it"):
         bench.rollout().deploy("1.1.0")
     assert bench.consistent("1.0.0")
-
-
-def test_memory_is_measured(bench: Bench) -> None:
-    assert memory.used([os.getpid()]) > 10_000_000
-    assert memory.used([2**22 + 1]) == 0  # it has ended
-    assert memory.available() > 10_000_000
 
 
 def test_a_plan_changes_nothing(bench: Bench) -> None:
