@@ -51,7 +51,7 @@ def test_nothing_is_wrong_for_a_screen_reader(demo: FrontProcess, open_tab: Open
     assert violations(page) == []
     for box in page.locator(".dives tbody input[type=checkbox]:not(:disabled)").all():
         box.check()
-    one.open("status")
+    assert violations(one.open("status")) == []
     page.wait_for_selector(".tiles")
     assert violations(page) == []
 

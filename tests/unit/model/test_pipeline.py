@@ -141,7 +141,8 @@ def test_of_two_workers_beside_a_gpu_one_has_all_cores_while_the_other_does_not_
 
     def counted(data: bytes, limits: Limits, frame_rate: FrameRate, threads: int) -> Video:
         taken.append(threads)
-        assert not one._turns.free()  # type: ignore[union-attr]
+        assert one._turns
+        assert not one._turns.free()
         return decode(data, limits, frame_rate)
 
     monkeypatch.setattr(pipeline_module, "decode", counted)

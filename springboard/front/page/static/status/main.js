@@ -59,7 +59,7 @@ function Page({ first }) {
     <main id="main" tabindex="-1">
       ${!settings.signed_in && html`<${SignIn} settings=${settings} onSettings=${setSettings} />`}
       ${settings.signed_in &&
-      html`<div class="row spread"><h1>${settings.endpoint ?? T.status}</h1>${may && seen.endpoint && html`<${Pill} endpoint=${seen.endpoint} />`}</div>`}
+      html`<div class="row spread"><h1>${settings.endpoint}</h1>${may && seen.endpoint && html`<${Pill} endpoint=${seen.endpoint} />`}</div>`}
       ${settings.signed_in && !settings.status && html`<p class="card">${T.figures.notYours}</p>`}
       ${may && seen.problem && html`<p class="banner" role="alert">${seen.problem}</p>`}
       ${may && seen.endpoint && html`<${Figures} looks=${seen.looks} endpoint=${seen.endpoint} />`}
